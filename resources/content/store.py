@@ -1,0 +1,111 @@
+"""The ports of the content slice: where documents and their chunks are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from resources.content.model import Analysis, Chunk, Document, DocumentStatus, ParsedDocument, SearchHit
+
+
+class DocumentStore(Protocol):
+    """Documents of all tenants: bytes, catalogue entry, parsed text, analysis. Writes are durable when they return.
+
+    Every verb raises UnavailableError when the store cannot be reached, and NotFoundError for a document that the tenant
+    does not have (whether or not another tenant does).
+    """
+
+    def put_blob(self, content: bytes) -> str:
+        """Keep the bytes under their sha256 (returned). Storing the same bytes again does nothing."""
+
+    def get_blob(self, sha256: str) -> bytes:
+        """The bytes."""
+
+    def save(self, document: Document) -> None:
+        """Insert or replace the catalogue's entry."""
+
+    def get(self, document_id: str, *, tenant: str) -> Document:
+        """One entry."""
+
+    def find_by_content(self, sha256: str, *, tenant: str) -> Document | None:
+        """The tenant's document with exactly these bytes that was not rejected, or None."""
+
+    def list(
+        self, *, tenant: str, after: str | None = None, limit: int = 100, status: DocumentStatus | None = None
+    ) -> Sequence[Document]:
+        """Entries in order of id, those after `after` first: a cursor for paging."""
+
+    def counts(self, *, tenant: str) -> Mapping[str, int]:
+        """How many documents there are, by status."""
+
+    def set_status(
+        self,
+        document_id: str,
+        status: DocumentStatus,
+        *,
+        tenant: str,
+        now: datetime,
+        title: str | None = None,
+        language: str | None = None,
+        chunk_count: int | None = None,
+        concept_count: int | None = None,
+        rejection_code: str | None = None,
+        rejection_reason: str | None = None,
+    ) -> None:
+        """Move the document on. A value that is None is left as it is, but for the rejection, which is always replaced."""
+
+    def save_parsed(self, document_id: str, sha256: str, parsed: ParsedDocument, *, tenant: str) -> None:
+        """Keep the parsed text of the revision with these bytes; replaces that of an older revision."""
+
+    def get_parsed(self, document_id: str, *, tenant: str) -> tuple[str, ParsedDocument]:
+        """The sha256 of the bytes that were parsed, and the result."""
+
+    def save_analysis(self, document_id: str, sha256: str, analysis: Analysis, *, tenant: str) -> None:
+        """Keep the analysis of the revision with these bytes; replaces that of an older revision."""
+
+    def get_analysis(self, document_id: str, *, tenant: str) -> tuple[str, Analysis]:
+        """The sha256 of the bytes that were analysed, and the result."""
+
+
+class ChunkIndex(Protocol):
+    """Chunks and their embeddings, searchable by meaning. Vectors of different models never mix.
+
+    Vectors are float32 rows of unit length, shape (n, dimensions).
+    """
+
+    def known_vectors(
+        self, hashes: Collection[str], *, model_id: str, tenant: str
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """The vectors that are already there for chunks with these sha256, so that they need not be computed again."""
+
+    def replace(
+        self,
+        document_id: str,
+        chunks: Sequence[Chunk],
+        vectors: NDArray[np.float32],
+        *,
+        model_id: str,
+        title: str | None,
+        tenant: str,
+    ) -> None:
+        """Make `chunks` the document's only ones, at once. Raises InvalidInputError when shapes do not fit."""
+
+    def remove(self, document_id: str, *, tenant: str) -> int:
+        """Remove the document's chunks; returns how many there were."""
+
+    def chunks_of(self, document_id: str, *, tenant: str) -> Sequence[Chunk]:
+        """The document's chunks in order."""
+
+    def count(self, *, tenant: str) -> int:
+        """How many chunks the tenant has."""
+
+    def search(
+        self, vector: NDArray[np.float32], *, model_id: str, tenant: str, limit: int = 10
+    ) -> Sequence[SearchHit]:
+        """The nearest chunks by cosine similarity, best first."""

@@ -1,0 +1,1 @@
+"""One PostgreSQL: connections, transactions with a tenant, and the schema's migrations."""

@@ -1,0 +1,109 @@
+"""Connections to PostgreSQL: one small pool a process, transactions that know their tenant, errors in our own words.
+
+The pool is opened on first use and belongs to the process that opened it: a forked child (a warm worker) gets a new one
+instead of its parent's sockets. Every connection looks in the schemas `aiw` and `public`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from resources.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+SCHEMA = "aiw"
+SET_TENANT = "SELECT set_config('aiw.tenant', %s, true)"
+
+
+class Database:
+    """A PostgreSQL database that slices run their transactions on. Safe to share between threads."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        connect_timeout: float = 5.0,
+        statement_timeout: float = 60.0,
+        application_name: str = "aiw",
+    ) -> None:
+        self.url = url
+        self._pool_size = pool_size
+        self._connect_timeout = connect_timeout
+        self._connection_options: dict[str, Any] = {
+            "application_name": application_name,
+            "connect_timeout": max(1, round(connect_timeout)),
+            "options": f"-c search_path={SCHEMA},public -c statement_timeout={round(statement_timeout * 1000)}",
+        }
+        self._pool: ConnectionPool[Connection] | None = None
+        self._pool_owner = 0
+
+    @contextmanager
+    def transaction(self, *, tenant: str | None = None) -> Iterator[Connection]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Row-level security shows the rows of `tenant` alone; without one it shows none of any tenant's.
+        Raises UnavailableError when no connection can be had in time or the server goes away.
+        """
+        try:
+            with self._open_pool().connection(timeout=self._connect_timeout) as connection:
+                if tenant is not None:
+                    connection.execute(SET_TENANT, (tenant,))
+                yield connection
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            if isinstance(error, psycopg.errors.QueryCanceled):
+                raise
+            raise UnavailableError(
+                "The database cannot be reached. Check that it runs and that AIW_DATABASE__URL points to it.",
+                dependency="database",
+            ) from error
+
+    def connect(self, *, autocommit: bool = True) -> Connection:
+        """A connection of the caller's own, outside of the pool: for LISTEN, advisory locks and administration."""
+        try:
+            return psycopg.connect(self.url, autocommit=autocommit, **self._connection_options)
+        except psycopg.OperationalError as error:
+            raise UnavailableError(
+                "The database cannot be reached. Check that it runs and that AIW_DATABASE__URL points to it.",
+                dependency="database",
+            ) from error
+
+    def ping(self) -> float:
+        """Seconds that one round trip takes. Raises UnavailableError."""
+        started = time.perf_counter()
+        with self.transaction() as connection:
+            connection.execute("SELECT 1")
+        return time.perf_counter() - started
+
+    def close(self) -> None:
+        """Close the pool of this process. The next use opens a new one."""
+        if self._pool is not None and self._pool_owner == os.getpid():
+            self._pool.close()
+        self._pool = None
+
+    def _open_pool(self) -> ConnectionPool[Connection]:
+        if self._pool is None or self._pool_owner != os.getpid():
+            self._pool = ConnectionPool(
+                self.url,
+                connection_class=psycopg.Connection[tuple[Any, ...]],
+                kwargs=self._connection_options,
+                min_size=1,
+                max_size=self._pool_size,
+                timeout=self._connect_timeout,
+                max_idle=300.0,
+                check=ConnectionPool.check_connection,
+                open=True,
+                name="aiw",
+            )
+            self._pool_owner = os.getpid()
+        return self._pool

@@ -1,0 +1,49 @@
+"""The graph store's port."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, Extraction, GraphCounts
+
+
+class GraphStore(Protocol):
+    """Concepts and edges of all tenants, each supported by documents.
+
+    The promise: `weave` replaces exactly what the document supported before; a concept or an edge lives as long as at
+    least one document supports it. No verb of one tenant ever sees or changes another's graph. Verbs raise
+    UnavailableError when the store cannot be reached.
+    """
+
+    def prepare(self) -> None:
+        """Create constraints and indexes where they are missing."""
+
+    def weave(self, extraction: Extraction, *, tenant: str) -> None:
+        """Make `extraction` the document's whole contribution. Repeating it changes nothing."""
+
+    def retract(self, document_id: str, *, tenant: str) -> None:
+        """Remove the document's contribution, and whatever no other document supports."""
+
+    def concept(self, concept_id: str, *, tenant: str) -> ConceptView:
+        """One concept with its neighbours. Raises NotFoundError."""
+
+    def find(self, text: str, *, tenant: str, limit: int = 10) -> Sequence[Concept]:
+        """Concepts whose name contains `text` (case-insensitive): exact matches first, then shorter names."""
+
+    def concepts(self, *, tenant: str) -> Sequence[Concept]:
+        """All concepts, in order of id."""
+
+    def edges(self, *, tenant: str, type: EdgeType | None = None) -> Sequence[Edge]:
+        """All edges, in order of source, target and type; the weight is the highest that any document gave."""
+
+    def documents_of(self, concept_ids: Collection[str], *, tenant: str) -> dict[str, list[str]]:
+        """For each concept the documents that mention it, the one most about it first."""
+
+    def counts(self, *, tenant: str) -> GraphCounts:
+        """How large the tenant's graph is."""
+
+    def ping(self) -> float:
+        """Seconds that one round trip takes."""

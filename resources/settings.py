@@ -1,0 +1,99 @@
+"""All settings of the platform: environment variables with the prefix `AIW_`, nested by `__` (`AIW_DATABASE__URL`).
+
+Read only at the roots (the code location, the API's factory, the command line) and passed down as values. `.env.example`
+lists every variable; a test keeps it true. Secrets are `SecretStr`, so that no log or error page can print them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class DatabaseSettings(BaseModel):
+    """PostgreSQL with pgvector: Dagster's storage (schema `dagster`) and the platform's own (schema `aiw`)."""
+
+    url: SecretStr | None = Field(
+        default=None, description="postgresql://user:password@host:port/database; unset = the embedded server"
+    )
+    pool_size: int = Field(default=8, ge=1, le=200, description="Connections that one process opens at most")
+    connect_timeout: float = Field(default=5.0, gt=0, description="Seconds to wait for a connection")
+    statement_timeout: float = Field(default=60.0, gt=0, description="Seconds after which a statement is cancelled")
+
+
+class GraphSettings(BaseModel):
+    """The graph store, over Bolt."""
+
+    url: SecretStr | None = Field(
+        default=None, description="bolt://host:port (or neo4j://, neo4j+s://); unset = the embedded ArcadeDB"
+    )
+    user: str = Field(default="root", description="User name")
+    password: SecretStr = Field(default=SecretStr(""), description="Password")
+    database: str = Field(default="graph", description="Database name; always sent, never left to the server")
+    http_url: str | None = Field(
+        default=None, description="ArcadeDB's HTTP address, for indexes that its Cypher cannot create; unset for Neo4j"
+    )
+
+
+class ApiSettings(BaseModel):
+    """The FastAPI sidecar."""
+
+    host: str = Field(
+        default="127.0.0.1", description="Loopback only: any other address is refused until there is auth"
+    )
+    port: int = Field(default=0, ge=0, le=65535, description="0 = the kernel chooses a free port")
+
+
+class DagsterSettings(BaseModel):
+    """How Dagster runs here."""
+
+    port: int = Field(default=0, ge=0, le=65535, description="Port of the UI; 0 = the kernel chooses a free port")
+    workers: int = Field(default=2, ge=1, le=64, description="Warm processes that execute runs")
+    sensor_interval: float = Field(default=1.0, gt=0, description="Seconds between two looks of the sensor daemon")
+    runs_per_worker: int = Field(default=500, ge=1, description="Runs after which a warm process is replaced")
+    worker_memory_mb: int = Field(default=2048, ge=256, description="Resident megabytes at which a worker is replaced")
+
+
+class ContentSettings(BaseModel):
+    """Limits on documents, checked before any work is done."""
+
+    max_bytes: int = Field(default=10 * 1024 * 1024, ge=1, description="Largest document that is accepted, in bytes")
+    max_depth: int = Field(default=200, ge=1, description="Deepest nesting that the parsers accept")
+    max_pages: int = Field(default=2000, ge=1, description="Most pages of one PDF")
+    parse_timeout: float = Field(default=30.0, gt=0, description="Seconds that one document may take to parse")
+    chunk_chars: int = Field(default=1000, ge=100, le=8000, description="Target length of a chunk, in characters")
+    chunk_overlap: int = Field(default=100, ge=0, le=1000, description="Characters that neighbouring chunks share")
+
+
+class LogSettings(BaseModel):
+    """Structured logs, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe level shown")
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto = readable on a terminal, JSON elsewhere"
+    )
+
+
+class Settings(BaseSettings):
+    """The whole configuration, frozen. `Settings()` reads the environment (and `.env` in the working directory)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AIW_", env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True
+    )
+
+    environment: Literal["development", "production"] = Field(
+        default="development", description="production refuses what is only fit for a laptop"
+    )
+    tenant: str = Field(
+        default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Tenant of local commands"
+    )
+    data_dir: Path = Field(default=Path(".aiw"), description="Data of the embedded servers, logs and Dagster's home")
+    database: DatabaseSettings = DatabaseSettings()
+    graph: GraphSettings = GraphSettings()
+    api: ApiSettings = ApiSettings()
+    dagster: DagsterSettings = DagsterSettings()
+    content: ContentSettings = ContentSettings()
+    log: LogSettings = LogSettings()

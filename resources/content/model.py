@@ -170,11 +170,14 @@ class SearchHit(_Frozen):
 _NOT_PLAIN = re.compile(r"[^a-z0-9]+")
 
 
-def document_id(uri: str) -> str:
-    """A document's id: readable, and the same for the same uri (`docs-guide-md-3f2a9c1d04`). Safe as a partition key."""
+def document_id(uri: str, *, tenant: str) -> str:
+    """A document's id: readable, and the same for the same uri of the same tenant (`guide-md-3f2a9c1d04`).
+
+    Ids of different tenants differ, so that an id can be a partition key in Dagster, which knows no tenants.
+    """
     tail = uri.rstrip("/").rsplit("/", 1)[-1].lower()
     slug = _NOT_PLAIN.sub("-", tail).strip("-")[:48] or "document"
-    return f"{slug}-{hashlib.sha256(uri.encode()).hexdigest()[:10]}"
+    return f"{slug}-{hashlib.sha256(f'{tenant}\0{uri}'.encode()).hexdigest()[:10]}"
 
 
 def sha256_of(content: bytes) -> str:

@@ -33,6 +33,9 @@ class DocumentStore(Protocol):
     def get(self, document_id: str, *, tenant: str) -> Document:
         """One entry."""
 
+    def owner(self, document_id: str) -> str:
+        """The tenant of the document: for work that starts from a partition key alone, such as a backfill."""
+
     def find_by_content(self, sha256: str, *, tenant: str) -> Document | None:
         """The tenant's document with exactly these bytes that was not rejected, or None."""
 

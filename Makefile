@@ -1,0 +1,57 @@
+# Every target installs what it needs first; a finished install is recognised in a few milliseconds.
+SHELL := /bin/sh
+ARGS ?=
+AIW := .venv/bin/aiw
+PY := .venv/bin/python
+BENCHES := demo events
+
+.PHONY: help install dev demo up test lint type imports format unit bench screenshots lock clean $(addprefix bench-,$(BENCHES))
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install:  ## Install what the platform needs into .venv
+	@deploy/install.sh run
+
+dev:  ## Install that and the developers' tools
+	@deploy/install.sh dev
+
+demo: install  ## The main job on real documents, from nothing (ARGS="--keep --json FILE")
+	@$(AIW) demo $(ARGS)
+
+up: install  ## Keep the platform running in the foreground; Ctrl-C stops it
+	@$(AIW) up $(ARGS)
+
+test: dev lint type imports unit  ## Lint, types, import contracts and all tests on real servers
+
+lint: dev  ## ruff: rules and format
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+format: dev  ## Let ruff mend what it can
+	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format .
+
+type: dev  ## mypy --strict
+	@.venv/bin/mypy
+
+imports: dev  ## import-linter: who may import whom
+	@.venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
+
+unit: dev  ## The test suite (ARGS="-k words", ARGS="-n 0")
+	@$(PY) -m pytest -n 2 $(ARGS)
+
+bench: $(addprefix bench-,$(BENCHES))  ## All benchmarks
+
+bench-demo: dev  ## The main job, timed (ARGS="--quick --json FILE")
+	@$(PY) -m tests.benchmarks.demo $(ARGS)
+
+bench-events: dev  ## The event store beside its peers
+	@$(PY) -m tests.benchmarks.events $(ARGS)
+
+screenshots: dev  ## Take the pictures of docs/ in headless Chromium
+	@$(PY) -m docs.screenshots $(ARGS)
+
+lock:  ## Rewrite the lock files from pyproject.toml
+	@deploy/lock.sh
+
+clean:  ## Remove the environments; the data in .aiw stays
+	rm -rf .venv .venv-uv .venv-bench .mypy_cache .ruff_cache .pytest_cache

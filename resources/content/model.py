@@ -177,7 +177,7 @@ def document_id(uri: str, *, tenant: str) -> str:
     """
     tail = uri.rstrip("/").rsplit("/", 1)[-1].lower()
     slug = _NOT_PLAIN.sub("-", tail).strip("-")[:48] or "document"
-    return f"{slug}-{hashlib.sha256(f'{tenant}\0{uri}'.encode()).hexdigest()[:10]}"
+    return f"{slug}-{hashlib.sha256(f'{tenant} {uri}'.encode()).hexdigest()[:10]}"
 
 
 def sha256_of(content: bytes) -> str:

@@ -45,9 +45,12 @@ class EventStore(Protocol):
         after_position: int = 0,
         types: Collection[str] | None = None,
         limit: int = 1000,
-        tenant: str = DEFAULT_TENANT,
+        tenant: str | None = DEFAULT_TENANT,
     ) -> Sequence[RecordedEvent]:
-        """Events of all streams with a position above `after_position`, in order of position."""
+        """Events of all streams with a position above `after_position`, in order of position.
+
+        `tenant=None` reads all tenants' events: for the platform's own workers, never on behalf of a caller.
+        """
 
     def head(self, *, tenant: str = DEFAULT_TENANT) -> int:
         """The position of the newest event that readers may see; 0 when there is none."""

@@ -1,0 +1,30 @@
+"""The resource table: every name that an op or asset may ask for. Secrets come as `dg.EnvVar`, which the UI never shows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from resources.ai.resource import EmbedderResource
+from resources.content.resource import ChunkIndexResource, DocumentStoreResource
+from resources.events.resource import EventStoreResource
+from resources.knowledge.resource import GraphStoreResource
+from resources.settings import Settings
+
+
+def build_resources(settings: Settings) -> Mapping[str, Any]:
+    """Name → resource, configured from `settings`; what is secret is read from the environment when a run starts."""
+    database_url = dg.EnvVar("AIW_DATABASE__URL")
+    return {
+        "events": EventStoreResource(url=database_url),
+        "documents": DocumentStoreResource(url=database_url),
+        "chunks": ChunkIndexResource(url=database_url),
+        "embedder": EmbedderResource(),
+        "graph": GraphStoreResource(
+            url=dg.EnvVar("AIW_GRAPH__URL"),
+            user=settings.graph.user,
+            password=dg.EnvVar("AIW_GRAPH__PASSWORD"),
+            database=settings.graph.database,
+            http_url=settings.graph.http_url,
+        ),
+    }

@@ -1,0 +1,52 @@
+"""Events start runs: the sensor reads the event store by position and asks for one run a received document.
+
+At least once: the cursor moves on only after the tick has succeeded, so a tick that dies is repeated. At most one run an
+event: the run key is the event's id. What a run does is idempotent, so neither the repetition nor a race does harm.
+"""
+
+import dagster as dg
+
+from assets.partitions import CORRELATION_TAG, DOCUMENTS, POSITION_TAG, TENANT_TAG
+from resources.events.store import EventStore
+from sensors.cursors import PlannedRun, next_cursor, parse_cursor, plan_document_runs
+
+EVENTS_PER_TICK = 100
+
+
+def document_events(events: EventStore, cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+    """Runs for the documents received since `cursor`, of all tenants; at most EVENTS_PER_TICK of them."""
+    position = parse_cursor(cursor)
+    found = events.read_all(after_position=position, types={"document.received"}, limit=EVENTS_PER_TICK, tenant=None)
+    if not found:
+        return dg.SkipReason(f"No document was received after position {position}.")
+    planned = plan_document_runs(found)
+    return dg.SensorResult(
+        run_requests=[_run_request(run) for run in planned],
+        dynamic_partitions_requests=[DOCUMENTS.build_add_request(sorted({run.partition for run in planned}))],
+        cursor=next_cursor(position, found),
+    )
+
+
+def build_document_events_sensor(job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """The sensor, running from the start."""
+
+    @dg.sensor(
+        name="document_events",
+        job=job,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=1,
+        description="Starts one run for each document that was received, in the order of the event store.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, events: dg.ResourceParam[EventStore]
+    ) -> dg.SensorResult | dg.SkipReason:
+        return document_events(events, context.cursor)
+
+    return sensor
+
+
+def _run_request(run: PlannedRun) -> dg.RunRequest:
+    tags = {TENANT_TAG: run.tenant, POSITION_TAG: str(run.position)}
+    if run.correlation_id is not None:
+        tags[CORRELATION_TAG] = run.correlation_id
+    return dg.RunRequest(run_key=run.run_key, partition_key=run.partition, tags=tags)

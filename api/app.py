@@ -1,0 +1,126 @@
+"""The web process, put together: the only place of it that reads settings, builds services and wires faces to them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from starlette.staticfiles import StaticFiles
+
+from api import problems
+from api.middleware.correlation import CorrelationMiddleware
+from api.middleware.limits import BodyLimitMiddleware
+from api.middleware.outcome import OutcomeMiddleware
+from api.middleware.security import LoopbackOnlyMiddleware, SecurityHeadersMiddleware
+from api.routes import documents, events, health, knowledge, runs
+from api.schemas import EventIn
+from api.version import VERSION
+from resources.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.responses import HTMLResponse
+
+    from api.dependencies import Services
+
+V1 = "/api/v1"
+BODY_LIMIT = 4 * 1024 * 1024
+_FORM_OVERHEAD = 256 * 1024
+_ASSETS = "/docs/assets"
+_TAGS = [
+    {"name": "documents", "description": "Hand documents in and see what became of them."},
+    {"name": "knowledge", "description": "Search by meaning, concepts and learning paths."},
+    {"name": "events", "description": "The append-only record of all that happened."},
+    {"name": "runs", "description": "What Dagster does about it."},
+    {"name": "health", "description": "Whether the platform is well."},
+]
+
+
+def create_app(services: Services | None = None, settings: Settings | None = None) -> FastAPI:
+    """The application. Without `services` it builds the real ones from `settings` when it starts, and closes them at its end.
+
+    Given services belong to the caller and are left open.
+    """
+    settings = settings or Settings()
+    app = FastAPI(
+        title="AI Workflow Engine",
+        version=VERSION,
+        summary="Documents in, knowledge out, every step a run with lineage.",
+        openapi_tags=_TAGS,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=partial(_lifespan, services=services, settings=settings),
+        # Nothing reads it yet, and it costs about a tenth of a small request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.services = services
+    app.state.tenant = settings.tenant
+    problems.install(app)
+    _add_middleware(app, settings)
+    for router in (events.router, documents.router, knowledge.router, runs.router):
+        app.include_router(router, prefix=V1)
+    app.include_router(health.router)
+    _add_docs(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, *, services: Services | None, settings: Settings) -> AsyncIterator[None]:
+    # Each request of a route that waits for a server holds one thread, and most of them one connection.
+    to_thread.current_default_thread_limiter().total_tokens = max(16, 2 * settings.database.pool_size)
+    if services is not None:
+        yield
+        return
+    from api.composition import build_services
+
+    app.state.services = owned = await to_thread.run_sync(build_services, settings)
+    try:
+        yield
+    finally:
+        await to_thread.run_sync(owned.close)
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    # Starlette runs the one that was added last first.
+    upload_limit = settings.content.max_bytes + _FORM_OVERHEAD
+    app.add_middleware(BodyLimitMiddleware, limit=BODY_LIMIT, limits={f"{V1}/documents": upload_limit})
+    app.add_middleware(LoopbackOnlyMiddleware)
+    app.add_middleware(OutcomeMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(CorrelationMiddleware)
+
+
+def _add_docs(app: FastAPI) -> None:
+    """`/docs` with Swagger UI from an installed package: nothing is fetched from elsewhere."""
+    app.mount(_ASSETS, StaticFiles(directory=str(files("fastapi_offline").joinpath("static"))), name="docs-assets")
+
+    async def swagger() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_ASSETS}/swagger-ui.css",
+            swagger_favicon_url=f"{_ASSETS}/favicon.png",
+        )
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = get_openapi(
+                title=app.title, version=app.version, summary=app.summary, routes=app.routes, tags=_TAGS
+            )
+            schemas = app.openapi_schema.setdefault("components", {}).setdefault("schemas", {})
+            for model in (problems.ProblemDetails, EventIn):
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas.update(schema.pop("$defs", {}))
+                schemas[model.__name__] = schema
+        return app.openapi_schema
+
+    app.add_api_route("/docs", swagger, include_in_schema=False)
+    app.openapi = openapi  # type: ignore[method-assign]  # the framework's documented way to complete the schema

@@ -1,0 +1,65 @@
+"""The table of commands: `aiw --help` is this file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from api.cli import documents, events, ingest, knowledge, system
+from api.cli.output import Commands
+from api.cli.session import Session
+from api.version import VERSION
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"aiw {VERSION}")
+        raise typer.Exit
+
+
+def _callback(
+    context: typer.Context,
+    api_url: Annotated[
+        str | None,
+        typer.Option(envvar="AIW_API_URL", help="Address of the API. [default: that of the platform running here]"),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    del version
+    context.obj = Session(api_url=api_url)
+
+
+def build() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(
+        name="aiw",
+        cls=Commands,
+        help="An AI workflow platform on Dagster: documents in, knowledge out, every step a run with lineage.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_callback)
+    panel = "Platform"
+    app.command("migrate", rich_help_panel=panel)(system.migrate)
+    app.command("health", rich_help_panel=panel)(system.health)
+    panel = "Documents and knowledge"
+    app.command("ingest", rich_help_panel=panel)(ingest.ingest)
+    app.command("search", rich_help_panel=panel)(knowledge.search)
+    app.command("path", rich_help_panel=panel)(knowledge.path)
+    app.add_typer(documents.app, name="documents", rich_help_panel=panel)
+    panel = "Events and runs"
+    app.add_typer(events.app, name="events", rich_help_panel=panel)
+    app.add_typer(system.runs, name="runs", rich_help_panel=panel)
+    return app
+
+
+app = build()
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 called wrongly."""
+    app()

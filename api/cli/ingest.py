@@ -1,0 +1,239 @@
+"""`aiw ingest`: hand the user's own files and pages in, and follow them until they are ready."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob as globbing
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote, urlsplit
+
+import typer
+
+from api.cli.output import FAILED, USAGE, AsJson, print_json, progress_console, remark, show, table
+from api.cli.session import session_of
+from resources.content.model import DocumentStatus
+from resources.errors import InvalidInputError, LimitExceededError, NotFoundError, UpstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.progress import Progress
+
+    from api.client import ApiClient
+
+READABLE_SUFFIXES = frozenset(
+    {".txt", ".text", ".md", ".markdown", ".rst", ".html", ".htm", ".xhtml", ".pdf", ".json", ".xml"}
+)
+IGNORED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv"})
+_UPLOADS_AT_ONCE = 4
+_LOOK_EVERY = 0.25
+_LOOKS_AT_ONCE = 16
+_FETCH_TIMEOUT = 30.0
+_FINAL = frozenset({DocumentStatus.READY, DocumentStatus.REJECTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file or page. `outcome` is received, unchanged, duplicate, rejected or failed."""
+
+    item: str
+    outcome: str
+    document_id: str | None = None
+    status: DocumentStatus | None = None
+    code: str | None = None
+    reason: str | None = None
+
+    @property
+    def good(self) -> bool:
+        return self.outcome not in {"rejected", "failed"}
+
+
+def ingest(
+    context: typer.Context,
+    sources: Annotated[list[str], typer.Argument(help="Files, folders, glob patterns or http(s) addresses.")],
+    recursive: Annotated[bool, typer.Option(help="Look into the folders of folders, too.")] = True,
+    glob: Annotated[
+        str | None, typer.Option(help="Of folders, take only files with names like this, e.g. '*.md'.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag for each document; may be repeated.")] = None,
+    subject: Annotated[str | None, typer.Option(help="The concept that the documents are about.")] = None,
+    wait: Annotated[bool, typer.Option(help="Follow the documents until they are ready or rejected.")] = True,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait while nothing moves on.")] = 120.0,
+    as_json: AsJson = False,
+) -> None:
+    """Hand documents in: files, folders, glob patterns or web pages."""
+    items = list(dict.fromkeys(item for source in sources for item in expand(source, recursive=recursive, glob=glob)))
+    if not items:
+        remark(f"nothing to ingest: no readable document in {', '.join(map(repr, sources))}.")
+        raise typer.Exit(USAGE)
+    session = session_of(context)
+    largest = session.settings.content.max_bytes
+    with session.client() as client, _progress() as progress:
+        client.health()
+
+        def hand_in(item: str) -> Outcome:
+            return _hand_in(client, item, largest=largest, tags=tag or (), subject=subject)
+
+        outcomes = _upload_all(items, hand_in, progress)
+        if wait:
+            outcomes = _follow(client, outcomes, progress, timeout=timeout)
+    _report(outcomes, as_json=as_json)
+    if not all(outcome.good for outcome in outcomes):
+        raise typer.Exit(FAILED)
+
+
+def expand(source: str, *, recursive: bool = True, glob: str | None = None) -> Iterator[str]:
+    """The files and addresses that `source` names, in order.
+
+    Of a folder only files of readable types; nothing hidden, nothing in folders that hold no documents of the user's. What
+    is named itself is always taken. Raises NotFoundError when `source` names nothing.
+    """
+    if urlsplit(source).scheme in {"http", "https"}:
+        yield source
+        return
+    path = Path(source).expanduser()
+    if path.is_file():
+        yield str(path)
+    elif path.is_dir():
+        yield from _walk(path, recursive=recursive, glob=glob)
+    elif globbing.has_magic(source):
+        for found in sorted(globbing.glob(str(path), recursive=True)):  # noqa: PTH207 - Path.glob takes no absolute pattern
+            if Path(found).is_file():
+                yield found
+    else:
+        raise NotFoundError(f"There is no file or folder {source!r}.", code="source_not_found")
+
+
+def _walk(folder: Path, *, recursive: bool, glob: str | None) -> Iterator[str]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if recursive and not path.is_symlink() and path.name not in IGNORED_FOLDERS:
+                yield from _walk(path, recursive=recursive, glob=glob)
+        elif path.is_file() and (
+            fnmatch.fnmatch(path.name, glob) if glob else path.suffix.lower() in READABLE_SUFFIXES
+        ):
+            yield str(path)
+
+
+def _upload_all(items: Sequence[str], hand_in: Callable[[str], Outcome], progress: Progress) -> list[Outcome]:
+    task = progress.add_task("handing in", total=len(items))
+    outcomes = []
+    with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="ingest") as threads:
+        try:
+            for outcome in threads.map(hand_in, items):
+                outcomes.append(outcome)
+                progress.advance(task)
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+    return outcomes
+
+
+def _hand_in(client: ApiClient, item: str, *, largest: int, tags: Sequence[str], subject: str | None) -> Outcome:
+    try:
+        content, name, uri, media_type = _fetch(item, largest) if "://" in item else _read(Path(item), largest)
+        accepted = client.upload(content, name=name, uri=uri, media_type=media_type, tags=tags, subject=subject)
+    except (InvalidInputError, LimitExceededError) as error:
+        return Outcome(item, "rejected", code=error.code, reason=error.message)
+    except (UpstreamError, NotFoundError) as error:
+        return Outcome(item, "failed", code=error.code, reason=error.message)
+    return Outcome(item, accepted.outcome, document_id=accepted.document.id, status=accepted.document.status)
+
+
+def _read(path: Path, largest: int) -> tuple[bytes, str, str, str | None]:
+    try:
+        size = path.stat().st_size
+        if size > largest:
+            raise _too_large(str(path), largest)
+        return path.read_bytes(), path.name, path.resolve().as_uri(), None
+    except OSError as error:
+        message = f"{str(path)!r} cannot be read: {error.strerror}."
+        raise NotFoundError(message, code="source_unreadable") from error
+
+
+def _fetch(address: str, largest: int) -> tuple[bytes, str, str, str | None]:
+    import httpx
+
+    content = bytearray()
+    try:
+        with httpx.stream("GET", address, follow_redirects=True, timeout=_FETCH_TIMEOUT) as answer:
+            if answer.is_error:
+                raise UpstreamError(f"{address!r} answered {answer.status_code}.", code="source_refused")
+            for part in answer.iter_bytes():
+                content += part
+                if len(content) > largest:
+                    raise _too_large(address, largest)
+            media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip() or None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise UpstreamError(f"{address!r} cannot be fetched: {error}.", code="source_unreachable") from error
+    parts = urlsplit(address)
+    name = unquote(PurePosixPath(parts.path).name) or parts.hostname or address
+    return bytes(content), name[:255], address, media_type
+
+
+def _too_large(item: str, largest: int) -> LimitExceededError:
+    return LimitExceededError(f"{item!r} has more than {largest} bytes.", code="content_too_large")
+
+
+def _follow(client: ApiClient, outcomes: Sequence[Outcome], progress: Progress, *, timeout: float) -> list[Outcome]:
+    """The outcomes once each document stands where it stays, or nothing has moved for `timeout` seconds."""
+    latest = {outcome.document_id: outcome for outcome in outcomes if outcome.document_id is not None}
+    pending = [key for key, outcome in latest.items() if outcome.status not in _FINAL]
+    task = progress.add_task("understanding", total=len(pending))
+    moved_at = time.monotonic()
+    while pending and time.monotonic() - moved_at < timeout:
+        for document_id in pending[:_LOOKS_AT_ONCE]:
+            document = client.document(document_id)
+            if document.status == latest[document_id].status:
+                continue
+            moved_at = time.monotonic()
+            latest[document_id] = replace(latest[document_id], status=document.status)
+            if document.status in _FINAL:
+                progress.advance(task)
+            if document.status is DocumentStatus.REJECTED:
+                latest[document_id] = replace(
+                    latest[document_id],
+                    outcome="rejected",
+                    code=document.rejection_code,
+                    reason=document.rejection_reason,
+                )
+        still = [key for key in pending if latest[key].status not in _FINAL]
+        # Those that were looked at go to the end, so that a stuck one does not hide the others.
+        looked_at = [key for key in pending[:_LOOKS_AT_ONCE] if key in still]
+        pending = [key for key in still if key not in looked_at] + looked_at
+        if pending:
+            time.sleep(_LOOK_EVERY)
+    for document_id in pending:
+        latest[document_id] = replace(
+            latest[document_id],
+            outcome="failed",
+            code="timeout",
+            reason=f"not ready, and nothing moved for {timeout:g} s; its run in the Dagster UI says why",
+        )
+    return [latest.get(outcome.document_id or "", outcome) for outcome in outcomes]
+
+
+def _progress() -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = progress_console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _report(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
+    counts = dict(sorted(Counter(outcome.outcome for outcome in outcomes).items()))
+    if as_json:
+        documents: list[dict[str, Any]] = [asdict(outcome) for outcome in outcomes]
+        print_json({"counts": counts, "documents": documents})
+        return
+    rows = [(item.outcome, item.status, item.item, item.document_id, item.reason) for item in outcomes]
+    show(table(["outcome", "status", "source", "document", "reason"], rows))
+    remark(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))

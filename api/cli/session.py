@@ -1,0 +1,68 @@
+"""What every command may need: the settings, and the API of the running platform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import typer
+
+    from api.client import ApiClient
+    from resources.settings import Settings
+
+
+@dataclass
+class Session:
+    """One call of the command line. `api_url` is what the caller said; None = ask the running platform's state file."""
+
+    api_url: str | None = None
+
+    @cached_property
+    def settings(self) -> Settings:
+        from resources.settings import Settings
+
+        return Settings()
+
+    def client(self) -> ApiClient:
+        """A client of the running API. Raises UnavailableError when no platform runs here."""
+        from api.client import ApiClient
+
+        return ApiClient(self.api_url or self._running_url())
+
+    def database_url(self) -> str:
+        """The database of the settings, else that of the running platform. Raises UnavailableError when there is none."""
+        from resources.errors import UnavailableError
+
+        configured = self.settings.database.url
+        url = configured.get_secret_value() if configured else self._running("database_url")
+        if url is None:
+            message = "No database is configured and no platform runs here. Set AIW_DATABASE__URL, or start `aiw up`."
+            raise UnavailableError(message, dependency="database")
+        return url
+
+    def _running_url(self) -> str:
+        from resources.errors import UnavailableError
+
+        url = self._running("api_url")
+        if url is None:
+            raise UnavailableError(
+                f"No platform runs on {str(self.settings.data_dir)!r}. Start one with `aiw up`, or name the address of "
+                "another's API with --api-url or AIW_API_URL.",
+                dependency="api",
+            )
+        return url
+
+    def _running(self, address: Literal["api_url", "database_url"]) -> str | None:
+        from api.running import read_state
+
+        state = read_state(self.settings.data_dir)
+        return getattr(state, address) if state is not None and state.running else None
+
+
+def session_of(context: typer.Context) -> Session:
+    """The session of the command in `context`."""
+    session = context.find_object(Session)
+    assert session is not None
+    return session

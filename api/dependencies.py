@@ -1,0 +1,63 @@
+"""What the routes work with: the platform's services as plain domain objects, and the tenant of the request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from definitions.runtime.runs import RunReader
+    from resources.content.intake import Intake
+    from resources.content.search import SemanticSearch
+    from resources.content.store import DocumentStore
+    from resources.events.store import EventStore
+    from resources.knowledge.learning_path import LearningPaths
+    from resources.knowledge.store import GraphStore
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How to tell whether a dependency answers: `check` raises when it does not, and may return a remark for people."""
+
+    check: Callable[[], str | None]
+    needed: bool = True
+
+
+def _nothing_to_close() -> None:
+    """For services that own nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that the HTTP face can do, safe to share between threads. `close` gives back what they hold."""
+
+    events: EventStore
+    documents: DocumentStore
+    intake: Intake
+    search: SemanticSearch
+    graph: GraphStore
+    learning_paths: LearningPaths
+    runs: RunReader
+    probes: Mapping[str, Probe]
+    close: Callable[[], None] = _nothing_to_close
+
+
+async def services_of(request: Request) -> Services:
+    """The services that the application was built with."""
+    services: Services = request.app.state.services
+    return services
+
+
+async def current_tenant(request: Request) -> str:
+    """The tenant on whose behalf the request acts: the local one, until there is auth to tell another."""
+    tenant: str = request.app.state.tenant
+    return tenant
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+TenantDep = Annotated[str, Depends(current_tenant)]

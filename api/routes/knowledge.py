@@ -1,0 +1,52 @@
+"""Asking what was learned."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from api import problems
+from api.dependencies import ServicesDep, TenantDep
+from api.schemas import SearchOut
+from resources.knowledge.model import ConceptView, LearningPath, concept_id
+
+router = APIRouter(tags=["knowledge"])
+
+ConceptName = Annotated[str, Query(min_length=1, max_length=200)]
+
+
+@router.get("/search", summary="Search passages by meaning", responses=problems.responses(422, 503))
+def search(
+    services: ServicesDep,
+    tenant: TenantDep,
+    q: Annotated[str, Query(min_length=1, max_length=2000, description="What to look for, in your own words")],
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> SearchOut:
+    """The passages whose meaning is closest to the query, best first."""
+    started = time.perf_counter()
+    hits = services.search.search(q, tenant=tenant, limit=limit)
+    return SearchOut(query=q, hits=list(hits), milliseconds=round((time.perf_counter() - started) * 1000, 1))
+
+
+@router.get("/learning-path", summary="Find a learning path", responses=problems.responses(404, 422, 503))
+def learning_path(
+    services: ServicesDep,
+    tenant: TenantDep,
+    to: Annotated[str, Query(min_length=1, max_length=200, description="The concept to learn, by name or id")],
+    known: Annotated[
+        str | None, Query(alias="from", min_length=1, max_length=200, description="A concept that is already known")
+    ] = None,
+) -> LearningPath:
+    """Steps to `to`, every prerequisite before what needs it; without what knowing `from` makes unnecessary."""
+    source = None if known is None else concept_id(known)
+    return services.learning_paths.find(concept_id(to), source=source, tenant=tenant)
+
+
+@router.get("/concepts/{concept}", summary="Show a concept", responses=problems.responses(404, 422, 503))
+def show_concept(
+    concept: Annotated[str, Path(min_length=1, max_length=200)], services: ServicesDep, tenant: TenantDep
+) -> ConceptView:
+    """A concept with its neighbours, and the documents that mention it."""
+    return services.graph.concept(concept_id(concept), tenant=tenant)

@@ -1,0 +1,132 @@
+"""The API's process: `python -m api.server [--host H] [--port N] [--port-file F]`.
+
+Binds its socket itself, so that port 0 (the kernel chooses) can be reported: as one JSON line on standard output, and in
+`--port-file`, once requests are served. Refuses any address but loopback as long as there is no authentication.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from resources.errors import InvalidInputError, PlatformError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.types import ASGIApp
+
+GRACE = 10
+_BACKLOG = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises InvalidInputError when `host` is not loopback, UnavailableError when the port is taken."""
+    family, address = _loopback_address(host, port)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        message = f"Cannot listen on {host!r}, port {port}: {error.strerror}. Choose another with AIW_API__PORT, or 0."
+        raise UnavailableError(message, dependency="network", code="port_unavailable") from error
+    listener.set_inheritable(False)
+    return listener
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that says where it listens as soon as it serves."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket, *, port_file: Path | None = None) -> None:
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=GRACE,
+        )
+        super().__init__(config)
+        self._listener = listener
+        self._port_file = port_file
+
+    @property
+    def url(self) -> str:
+        """The address to send requests to."""
+        host, port = self._listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if not self.should_exit:
+            self.announce()
+
+    def serve_forever(self) -> None:
+        """Serve until SIGINT or SIGTERM; requests in progress get some seconds to end."""
+        self.run(sockets=[self._listener])
+
+    def announce(self) -> None:
+        """Tell the supervisor where requests are served."""
+        port = self._listener.getsockname()[1]
+        if self._port_file is not None:
+            fresh = self._port_file.with_name(f"{self._port_file.name}.{os.getpid()}")
+            fresh.write_text(str(port))
+            fresh.replace(self._port_file)
+        line = json.dumps({"event": "api.listening", "url": self.url, "port": port, "pid": os.getpid()})
+        print(line, flush=True)  # noqa: T201 - the line is this program's answer to its supervisor
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server; returns the exit code (1 = it could not start, 2 = it may not listen there)."""
+    from api.app import create_app
+    from resources.settings import Settings
+    from resources.telemetry.logging import configure_logging
+
+    settings = Settings()
+    parser = argparse.ArgumentParser(prog="python -m api.server", description="The platform's HTTP API, on loopback.")
+    parser.add_argument("--host", default=settings.api.host, help="loopback address (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=settings.api.port, help="0 = the kernel chooses (default: %(default)s)"
+    )
+    parser.add_argument("--port-file", type=Path, help="file to write the port to, once requests are served")
+    options = parser.parse_args(arguments)
+    configure_logging(level=settings.log.level, format=settings.log.format, service="api")
+    try:
+        server = Server(create_app(settings=settings), bind(options.host, options.port), port_file=options.port_file)
+    except PlatformError as error:
+        print(f"api: {error.message}", file=sys.stderr)  # noqa: T201 - for the person who started it
+        return 2 if isinstance(error, InvalidInputError) else 1
+    server.serve_forever()
+    return 0 if server.started else 1
+
+
+def _loopback_address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    literal = "127.0.0.1" if host == "localhost" else host
+    try:
+        address = ipaddress.ip_address(literal)
+    except ValueError:
+        address = None
+    if address is None or not address.is_loopback:
+        raise InvalidInputError(
+            f"Refusing to listen on {host!r}: the API has no authentication yet, so only loopback addresses "
+            "(127.0.0.1, ::1, localhost) are allowed. Set AIW_API__HOST or --host to one of them.",
+            code="host_not_loopback",
+        )
+    return socket.AF_INET6 if address.version == 6 else socket.AF_INET, (literal, port)  # noqa: PLR2004 - IPv6
+
+
+if __name__ == "__main__":
+    sys.exit(main())

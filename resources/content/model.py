@@ -113,6 +113,10 @@ class ParsedDocument(_Frozen):
     sections: tuple[Section, ...] = ()
     links: tuple[Link, ...] = ()
     tables: tuple[Table, ...] = ()
+    code: tuple[tuple[int, int], ...] = Field(
+        default=(), description="Where program code stands in the text: searched like the rest, not analysed as prose"
+    )
+    version: str = Field(default="1", description="Of the parsers that made it")
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -141,6 +145,7 @@ class Analysis(_Frozen):
     )
     difficulty: float = Field(ge=0, le=1)
     difficulty_level: Literal["beginner", "intermediate", "advanced", "expert"]
+    version: str = Field(default="1", description="Of the analysers that made it")
 
 
 class Chunk(_Frozen):

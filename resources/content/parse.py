@@ -1,0 +1,58 @@
+"""From bytes to a parsed document: find the format, choose the parser, keep it within its limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resources.content.parsers import ISOLATED, PARSERS, VERSION, ParseLimits
+from resources.content.parsers.base import PARSE_ERROR, TOO_LARGE
+from resources.content.sandbox import parse_isolated
+from resources.content.sniff import sniff
+from resources.errors import InvalidInputError, LimitExceededError, PlatformError
+
+if TYPE_CHECKING:
+    from resources.content.model import MediaType, ParsedDocument
+
+_DEFAULT_LIMITS = ParseLimits()
+_SMALL = 64 * 1024
+"""Bytes up to which a well-behaved format is read in this process: no such document takes longer than some milliseconds."""
+
+
+def parse_document(
+    content: bytes, *, name: str = "", declared: MediaType | None = None, limits: ParseLimits = _DEFAULT_LIMITS
+) -> ParsedDocument:
+    """The document in `content`. `name` (for its extension) and `declared` tell the format; without, it is found out.
+
+    A function of its arguments alone. Raises InvalidInputError (document_empty, document_binary, document_encrypted,
+    document_nested_too_deep, content_type_mismatch, UNSUPPORTED_FORMAT, PARSE_ERROR) or LimitExceededError
+    (CONTENT_TOO_LARGE, TIMEOUT).
+    """
+    refuse_large(content, name=name, limits=limits)
+    media_type = sniff(content, name=name, declared=declared)
+    if media_type in ISOLATED or len(content) > _SMALL:
+        parsed = parse_isolated(media_type, content, limits=limits)
+    else:
+        parsed = _parse_here(media_type, content, limits)
+    return parsed.model_copy(update={"version": VERSION})
+
+
+def refuse_large(content: bytes, *, name: str, limits: ParseLimits) -> None:
+    """Raise LimitExceededError when there are more bytes than allowed."""
+    if len(content) > limits.max_bytes:
+        raise LimitExceededError(
+            f"The document {name!r} has {len(content):,} bytes; {limits.max_bytes:,} are accepted. Split it.",
+            code=TOO_LARGE,
+            size_bytes=len(content),
+            max_bytes=limits.max_bytes,
+        )
+
+
+def _parse_here(media_type: MediaType, content: bytes, limits: ParseLimits) -> ParsedDocument:
+    try:
+        return PARSERS[media_type](content, limits=limits)
+    except PlatformError:
+        raise
+    except Exception as error:
+        raise InvalidInputError(
+            f"The parser of {media_type.value} failed: {type(error).__name__}: {str(error)[:200]}", code=PARSE_ERROR
+        ) from error

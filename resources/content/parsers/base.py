@@ -1,0 +1,242 @@
+"""What every parser shares: its signature, its limits, and the builder that keeps offsets right.
+
+A parser is a function of the bytes: it reads nothing else, and raises InvalidInputError or LimitExceededError only. All text
+that leaves the builder can be stored as JSON in PostgreSQL: no NUL, no control character, no lone surrogate.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from resources.content.model import Link, MediaType, ParsedDocument, Section, Table
+from resources.errors import InvalidInputError, LimitExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+EMPTY = "document_empty"
+TOO_LARGE = "CONTENT_TOO_LARGE"
+UNSUPPORTED = "UNSUPPORTED_FORMAT"
+PARSE_ERROR = "PARSE_ERROR"
+ENCRYPTED = "document_encrypted"
+TOO_DEEP = "document_nested_too_deep"
+BINARY = "document_binary"
+TIMED_OUT = "TIMEOUT"
+DUPLICATE = "duplicate_document"
+MISMATCH = "content_type_mismatch"
+
+MAX_LINKS = 5_000
+MAX_TABLES = 500
+MAX_CELLS = 50_000
+MAX_TITLE = 300
+
+_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
+_SPACES = re.compile(r"\s+")
+_URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"'`\[\]{}|\\^]+", re.IGNORECASE)
+_URL_TAIL = ".,;:!?)*_"
+_FILE = re.compile(r"\.(?:pdf|zip|gz|tar|docx?|xlsx?|pptx?|epub|csv|mp[34])$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ParseLimits:
+    """How much of one document is too much. `timeout` is in seconds, for the whole of one parse."""
+
+    max_bytes: int = 10 * 1024 * 1024
+    max_depth: int = 200
+    max_pages: int = 2000
+    max_chars: int = 20_000_000
+    timeout: float = 30.0
+
+
+class Parser(Protocol):
+    """Reads one format."""
+
+    def __call__(self, content: bytes, *, limits: ParseLimits) -> ParsedDocument:
+        """The document. Raises InvalidInputError or LimitExceededError with one of the codes above."""
+
+
+def clean(text: str) -> str:
+    """`text` with Unix line ends and without control characters; lone surrogates become U+FFFD."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNWANTED.sub(_replacement, text)
+
+
+def _replacement(match: re.Match[str]) -> str:
+    character = match[0]
+    if "\ud800" <= character <= "\udfff":
+        return "\N{REPLACEMENT CHARACTER}"
+    return " " if character in "\x0b\x0c\x1c\x1d\x1e\x1f\x85" else ""
+
+
+def one_line(text: str) -> str:
+    """`text` clean and on one line, outer space removed."""
+    return _SPACES.sub(" ", clean(text)).strip()
+
+
+def classify_link(url: str, text: str = "") -> Link | None:
+    """The link with its kind, or None for what leads nowhere (`javascript:`, `data:`, an empty one)."""
+    url = one_line(url)[:2048]
+    lowered = url.lower()
+    if not url or lowered.startswith(("javascript:", "data:", "vbscript:", "about:")):
+        return None
+    text = one_line(text)[:MAX_TITLE]
+    if lowered.startswith("mailto:"):
+        return Link(kind="email", url=url, text=text)
+    if lowered.startswith("tel:"):
+        return Link(kind="phone", url=url, text=text)
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return None
+    if lowered.startswith("file:") or _FILE.search(path):
+        return Link(kind="file", url=url, text=text)
+    external = lowered.startswith(("http://", "https://", "ftp://", "//", "www."))
+    return Link(kind="external" if external else "internal", url=url, text=text)
+
+
+def too_deep(max_depth: int) -> InvalidInputError:
+    """The error for a document whose nesting exceeds the limit."""
+    return InvalidInputError(
+        f"The document nests deeper than {max_depth} levels. Flatten it, or raise AIW_CONTENT__MAX_DEPTH.",
+        code=TOO_DEEP,
+        max_depth=max_depth,
+    )
+
+
+def broken(format_name: str, reason: object) -> InvalidInputError:
+    """The error for a document that is not what its format asks for."""
+    return InvalidInputError(
+        f"The document is not valid {format_name}: {one_line(str(reason))[:300]}", code=PARSE_ERROR
+    )
+
+
+@dataclass(slots=True)
+class TextBuilder:
+    """Collects blocks of text, separated by blank lines, and knows where each heading and piece of code stands."""
+
+    limits: ParseLimits
+    _parts: list[str] = field(default_factory=list)
+    _length: int = 0
+    _headings: list[tuple[str, int, int]] = field(default_factory=list)
+    _code: list[tuple[int, int]] = field(default_factory=list)
+    _links: dict[tuple[str, str], Link] = field(default_factory=dict)
+    _tables: list[Table] = field(default_factory=list)
+    _cells: int = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def block(
+        self, text: str, *, code: bool = False, tight: bool = False, spans: Sequence[tuple[int, int]] = ()
+    ) -> int:
+        """Add a block and return its offset; `tight` = no blank line before. `spans` are pieces of code within `text`."""
+        text = clean(text) if not spans else text
+        if not text.strip():
+            return self._length
+        if self._parts:
+            separator = "\n" if tight else "\n\n"
+            self._parts.append(separator)
+            self._length += len(separator)
+        start = self._length
+        self._parts.append(text)
+        self._length += len(text)
+        if self._length > self.limits.max_chars:
+            raise LimitExceededError(
+                f"The document unpacks to more than {self.limits.max_chars:,} characters of text. Split it.",
+                code=TOO_LARGE,
+                max_chars=self.limits.max_chars,
+            )
+        if code:
+            self._code.append((start, self._length))
+        self._code.extend((start + first, start + last) for first, last in spans)
+        return start
+
+    def heading(self, title: str, level: int) -> None:
+        """Add a heading on its own line; a section begins."""
+        title = one_line(title)
+        if title:
+            start = self.block(title)
+            self._headings.append((title[:MAX_TITLE], min(max(level, 1), 6), start))
+
+    def mark_section(self, title: str, level: int, start: int) -> None:
+        """A section begins at `start`, where text already stands. Calls come in order of `start`."""
+        title = one_line(title)
+        if title:
+            self._headings.append((title[:MAX_TITLE], min(max(level, 1), 6), start))
+
+    def link(self, url: str, text: str = "") -> None:
+        """Note a link, once."""
+        if len(self._links) < MAX_LINKS and (link := classify_link(url, text)) is not None:
+            self._links.setdefault((link.url, link.text), link)
+
+    def links_in(self, text: str) -> None:
+        """Note the addresses that are written out in `text`."""
+        for match in _URL.finditer(text):
+            if len(self._links) >= MAX_LINKS:
+                return
+            self.link(match[0].rstrip(_URL_TAIL))
+
+    def table(self, header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+        """Note a table, and add its rows to the text, one a line."""
+        head = tuple(one_line(cell) for cell in header)
+        body = tuple(tuple(one_line(cell) for cell in row) for row in rows)
+        cells = len(head) + sum(len(row) for row in body)
+        if len(self._tables) < MAX_TABLES and self._cells + cells <= MAX_CELLS and cells:
+            self._cells += cells
+            self._tables.append(Table(header=head, rows=body))
+        lines = (" | ".join(row).strip(" |") for row in (head, *body))
+        self.block("\n".join(line for line in lines if line))
+
+    def build(
+        self,
+        media_type: MediaType,
+        *,
+        title: str | None = None,
+        author: str | None = None,
+        encoding: str | None = None,
+        pages: int | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> ParsedDocument:
+        """The document. Raises InvalidInputError when there is no text in it."""
+        if not self._parts:
+            raise InvalidInputError("The document holds no text.", code=EMPTY)
+        text = "".join(self._parts)
+        return ParsedDocument(
+            media_type=media_type,
+            text=text,
+            title=one_line(title or "")[:MAX_TITLE] or self._first_title(),
+            author=one_line(author or "")[:MAX_TITLE] or None,
+            encoding=encoding,
+            pages=pages,
+            sections=_sections(self._headings, end=len(text)),
+            links=tuple(self._links.values()),
+            tables=tuple(self._tables),
+            code=tuple(sorted(self._code)),
+            metadata=metadata or {},
+        )
+
+    def _first_title(self) -> str | None:
+        if not self._headings:
+            return None
+        top = min(level for _, level, _ in self._headings[:3])
+        return next(title for title, level, _ in self._headings if level == top)
+
+
+def _sections(headings: list[tuple[str, int, int]], *, end: int) -> tuple[Section, ...]:
+    """Close each section where the next heading of the same or a higher level begins."""
+    ends = [end] * len(headings)
+    open_sections: list[int] = []
+    for index, (_, level, start) in enumerate(headings):
+        while open_sections and headings[open_sections[-1]][1] >= level:
+            ends[open_sections.pop()] = start
+        open_sections.append(index)
+    return tuple(
+        Section(title=title, level=level, start=start, end=ends[index])
+        for index, (title, level, start) in enumerate(headings)
+    )

@@ -1,0 +1,139 @@
+"""Which format a document is in: what the sender declares, what the name says, and what the bytes show, reconciled.
+
+What the sender declares wins over the name, and both must agree with the bytes where these are certain (a PDF begins with
+%PDF, an image is no text). A contradiction is an error, never a silent guess: a page of HTML in `data.json` is most likely an
+error page that somebody saved.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from resources.content.model import MediaType
+from resources.content.parsers.base import BINARY, EMPTY, MISMATCH, UNSUPPORTED
+from resources.content.parsers.encoding import decode
+from resources.errors import InvalidInputError
+
+EXTENSIONS: dict[str, MediaType] = {
+    **dict.fromkeys((".txt", ".text", ".log", ".asc"), MediaType.TEXT),
+    **dict.fromkeys((".md", ".markdown", ".mkd", ".mdown"), MediaType.MARKDOWN),
+    **dict.fromkeys((".rst", ".rest"), MediaType.RST),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), MediaType.HTML),
+    ".pdf": MediaType.PDF,
+    **dict.fromkeys((".json", ".ipynb", ".webmanifest", ".geojson"), MediaType.JSON),
+    **dict.fromkeys((".xml", ".rss", ".atom", ".xsd", ".dita", ".docbook", ".tei"), MediaType.XML),
+}
+_FOREIGN = frozenset(
+    ".docx .doc .odt .rtf .epub .xlsx .xls .ods .pptx .ppt .zip .gz .bz2 .xz .zst .7z .rar .tar .whl .jar .exe .dll .so .dylib "
+    ".wasm .png .jpg .jpeg .gif .webp .bmp .tiff .ico .mp3 .wav .flac .ogg .mp4 .mov .avi .mkv .webm .ttf .otf .woff .woff2 "
+    ".sqlite .db .parquet .pyc .class .bin".split()
+)
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"PK\x03\x04", "a ZIP archive (or DOCX, XLSX, EPUB)"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Microsoft Office file"),
+    (b"\x89PNG\r\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"\x1f\x8b", "gzip data"),
+    (b"BZh", "bzip2 data"),
+    (b"\xfd7zXZ\x00", "xz data"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard data"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"\x7fELF", "an ELF program"),
+    (b"\x00asm", "a WebAssembly module"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+    (b"OggS\x00", "Ogg audio"),
+    (b"ID3\x03", "MP3 audio"),
+)
+_PDF_WITHIN = 1024
+_HTML_START = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL)
+_JSON_START = re.compile(r"""\s*(?:\{\s*(?:"|\})|\[\s*(?:[\[{"\]\d-]|true|false|null))""")
+_HEAD = 4096
+
+
+def media_type_of_name(name: str) -> MediaType | None:
+    """What the extension says, or None. Program code and other unknown text has none: it is found out from the bytes."""
+    return EXTENSIONS.get(PurePosixPath(name.lower()).suffix)
+
+
+def sniff(content: bytes, *, name: str = "", declared: MediaType | None = None) -> MediaType:
+    """The format. Raises InvalidInputError: document_empty, UNSUPPORTED_FORMAT, document_binary or content_type_mismatch."""
+    if not content.strip(b" \t\r\n\x0c\x00\xef\xbb\xbf\xfe\xff"):
+        raise InvalidInputError(f"The document {name!r} is empty.", code=EMPTY)
+    extension = PurePosixPath(name.lower()).suffix
+    expected = declared or EXTENSIONS.get(extension)
+    if content.find(b"%PDF-", 0, _PDF_WITHIN) >= 0 and _is_pdf(content):
+        return _agree(MediaType.PDF, expected, declared=declared, name=name)
+    if (found := _signature(content)) is not None:
+        if expected is None:
+            raise _unsupported(name, f"it is {found}")
+        if expected is not MediaType.PDF:
+            raise InvalidInputError(
+                f"The document {name!r} should be {expected.value}, but it is {found}.", code=BINARY, detected=found
+            )
+    if expected is MediaType.PDF:
+        raise _mismatch(name, expected, "its bytes do not begin with %PDF", declared=declared)
+    if expected is None and extension in _FOREIGN:
+        raise _unsupported(name, f"{extension} files are not read")
+    head = decode(content).text[:_HEAD].lstrip("\ufeff")
+    return _text_type(head, expected, declared=declared, name=name)
+
+
+def _is_pdf(content: bytes) -> bool:
+    """A PDF begins with its signature, give or take some bytes of rubbish; text that mentions it does not count."""
+    before = content[: content.find(b"%PDF-", 0, _PDF_WITHIN)]
+    return not before.strip() or b"%%EOF" in content[-2048:]
+
+
+def _signature(content: bytes) -> str | None:
+    return next((name for magic, name in _SIGNATURES if content.startswith(magic)), None)
+
+
+def _text_type(head: str, expected: MediaType | None, *, declared: MediaType | None, name: str) -> MediaType:
+    is_html = _HTML_START.match(head) is not None
+    match expected:
+        case None if is_html:
+            return MediaType.HTML
+        case None if _JSON_START.match(head):
+            return MediaType.JSON
+        case None if head.lstrip().startswith("<?xml"):
+            return MediaType.XML
+        case None:
+            return MediaType.TEXT
+        case MediaType.JSON if is_html or head.lstrip().startswith("<"):
+            raise _mismatch(name, expected, f"it looks like {'HTML' if is_html else 'XML or HTML'}", declared=declared)
+        case MediaType.XML if is_html and "xmlns" not in head:
+            raise _mismatch(name, expected, "it looks like HTML", declared=declared)
+        case MediaType.XML if _JSON_START.match(head):
+            raise _mismatch(name, expected, "it looks like JSON", declared=declared)
+        case MediaType.MARKDOWN | MediaType.RST if is_html:
+            raise _mismatch(name, expected, "it is a whole page of HTML", declared=declared)
+        case MediaType.HTML if _JSON_START.match(head) and "<" not in head:
+            raise _mismatch(name, expected, "it looks like JSON", declared=declared)
+        case _:
+            return expected
+
+
+def _agree(found: MediaType, expected: MediaType | None, *, declared: MediaType | None, name: str) -> MediaType:
+    if expected is None or expected is found:
+        return found
+    raise _mismatch(name, expected, f"it is {found.value}", declared=declared)
+
+
+def _mismatch(name: str, expected: MediaType, found: str, *, declared: MediaType | None) -> InvalidInputError:
+    claim = "is declared as" if declared is not None else "is named as"
+    return InvalidInputError(
+        f"The document {name!r} {claim} {expected.value}, but {found}. Correct the name or declare its real media type.",
+        code=MISMATCH,
+        expected=expected.value,
+    )
+
+
+def _unsupported(name: str, reason: str) -> InvalidInputError:
+    known = ", ".join(sorted(EXTENSIONS))
+    return InvalidInputError(
+        f"The format of {name!r} is not supported: {reason}. Supported: {known}, and other plain text.",
+        code=UNSUPPORTED,
+    )

@@ -1,0 +1,131 @@
+"""Runs are launched by writing a row: a warm worker takes it a moment later (`pool.py`).
+
+`launch_run` returns as soon as the row is durable, so a run that was launched is executed even if every process dies right
+after. What the UI and GraphQL do with runs (launch, terminate, monitor, retry) works as with the stock launchers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dagster import DagsterInstance, Field, StringSource
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
+from dagster._core.storage.tags import PRIORITY_TAG
+from dagster._serdes import ConfigurableClass
+
+from definitions.runtime.postgres import PostgresRunQueue
+from resources.database.postgres import Database
+from resources.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Self
+
+    from dagster import DagsterRun
+    from dagster._config.config_schema import UserConfigSchema
+    from dagster._serdes import ConfigurableClassData
+
+T = TypeVar("T")
+
+RETRY_SECONDS = 20.0
+FIRST_PAUSE_SECONDS = 0.1
+
+# A lease may end while the database itself restarts; only then is a pool given up for dead.
+OVERDUE_SECONDS = 30.0
+
+
+class WarmPoolRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
+    """Puts runs into the queue that warm worker pools execute."""
+
+    def __init__(
+        self,
+        database_url: str,
+        inst_data: ConfigurableClassData | None = None,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self._inst_data = inst_data
+        self._retry_seconds = retry_seconds
+        self._database = Database(database_url, pool_size=4, application_name="aiw-launcher")
+        self._queue = PostgresRunQueue(self._database)
+        super().__init__()  # type: ignore[no-untyped-call]  # Dagster's mixin has no annotations
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        return self._inst_data
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        return {"database_url": Field(StringSource, description="The platform's database, as in AIW_DATABASE__URL")}
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
+        return cls(database_url=config_value["database_url"], inst_data=inst_data)
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        run = context.dagster_run
+        self._patiently(lambda: self._queue.enqueue(run.run_id, job=run.job_name, priority=_priority(run)))
+
+    def terminate(self, run_id: str) -> bool:
+        """Cancel a run. A waiting one ends at once, an executing one as soon as its step can be interrupted."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        self._instance.report_run_canceling(run)
+        if self._patiently(lambda: self._queue.request_cancel(run_id)):
+            return True
+        if self._patiently(lambda: self._queue.withdraw(run_id)):
+            self._instance.report_run_canceled(run, "The run was cancelled before a worker had taken it.")
+            return True
+        # Claimed or ended between the two questions, or lost by its pool long ago.
+        if self._patiently(lambda: self._queue.request_cancel(run_id)):
+            return True
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        self._instance.report_run_canceled(run, "The run was cancelled. No worker was executing it any more.")
+        return True
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        place = self._patiently(lambda: self._queue.find(run.run_id))
+        if place is None:
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "No worker executes the run.")
+        if place.overdue > OVERDUE_SECONDS:
+            message = f"The worker pool {place.host!r} has been silent for {place.overdue:.0f} s longer than it may."
+            return CheckRunHealthResult(WorkerStatus.FAILED, message)
+        return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=place.host)
+
+    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        del include_container_logs
+        place = self._patiently(lambda: self._queue.find(run.run_id))
+        if place is None:
+            return "The run is not in the queue."
+        if place.host is None:
+            return f"The run waits in the queue; {place.ahead} runs are ahead of it."
+        return f"The run was claimed by the worker pool {place.host!r}."
+
+    def dispose(self) -> None:
+        self._database.close()
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Repeat `ask` while the database is out of reach, for as long as a restart takes."""
+        deadline = time.monotonic() + self._retry_seconds
+        pause = FIRST_PAUSE_SECONDS
+        while time.monotonic() + pause < deadline:
+            with contextlib.suppress(UnavailableError):
+                return ask()
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+        return ask()
+
+
+def _priority(run: DagsterRun) -> int:
+    try:
+        return int(run.tags.get(PRIORITY_TAG, "0"))
+    except ValueError:
+        return 0

@@ -1,0 +1,154 @@
+"""The queue of runs on PostgreSQL: `FOR UPDATE SKIP LOCKED` gives each run to one pool, NOTIFY wakes the pools.
+
+Payloads of the channel: `run` (something waits) and `cancel:<run id>`. A lost notification costs a second, not a run: pools
+also look at every renewal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from definitions.runtime.queue import LEASE_SECONDS, Claim, Place
+from resources.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from resources.database.postgres import Connection, Database
+
+CHANNEL = "aiw_run_queue"
+CANCEL = "cancel:"
+
+ENQUEUE = """
+WITH added AS (
+    INSERT INTO aiw.run_queue (run_id, job, priority) VALUES (%s, %s, %s)
+    ON CONFLICT (run_id) DO NOTHING RETURNING run_id
+)
+SELECT pg_notify('aiw_run_queue', 'run') FROM added
+"""
+CLAIM = """
+UPDATE aiw.run_queue AS q
+SET host = %(host)s, claims = q.claims + 1, claimed_at = now(), lease_until = now() + %(lease)s * interval '1 second'
+FROM (
+    SELECT run_id FROM aiw.run_queue WHERE host IS NULL
+    ORDER BY priority DESC, place LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+) AS next
+WHERE q.run_id = next.run_id
+RETURNING q.run_id, q.job, q.claims, q.host, q.cancel_requested, q.priority, q.place
+"""
+RENEW = """
+UPDATE aiw.run_queue SET lease_until = now() + %(lease)s * interval '1 second'
+WHERE host = %(host)s RETURNING run_id, job, claims, host, cancel_requested
+"""
+FINISH = "DELETE FROM aiw.run_queue WHERE run_id = %s AND host = %s"
+RELEASE = """
+WITH released AS (
+    UPDATE aiw.run_queue SET host = NULL, claimed_at = NULL, lease_until = NULL
+    WHERE run_id = %s AND host = %s RETURNING run_id
+)
+SELECT pg_notify('aiw_run_queue', 'run') FROM released
+"""
+WITHDRAW = "DELETE FROM aiw.run_queue WHERE run_id = %s AND host IS NULL"
+REQUEST_CANCEL = """
+WITH asked AS (
+    UPDATE aiw.run_queue SET cancel_requested = true WHERE run_id = %s AND host IS NOT NULL RETURNING run_id
+)
+SELECT pg_notify('aiw_run_queue', 'cancel:' || run_id) FROM asked
+"""
+LOST = """
+UPDATE aiw.run_queue AS q SET host = %(host)s, lease_until = now() + %(lease)s * interval '1 second'
+FROM (
+    SELECT run_id FROM aiw.run_queue
+    WHERE host <> %(host)s AND (lease_until < now() OR host = ANY(%(dead)s)) FOR UPDATE SKIP LOCKED
+) AS orphan
+WHERE q.run_id = orphan.run_id
+RETURNING q.run_id, q.job, q.claims, q.host, q.cancel_requested
+"""
+HOSTS = "SELECT DISTINCT host FROM aiw.run_queue WHERE host IS NOT NULL ORDER BY host"
+FIND = """
+SELECT q.host, greatest(0, extract(epoch FROM now() - q.lease_until))::float8,
+    (SELECT count(*) FROM aiw.run_queue w
+     WHERE w.host IS NULL AND (w.priority > q.priority OR (w.priority = q.priority AND w.place < q.place)))
+FROM aiw.run_queue q WHERE q.run_id = %s
+"""
+WAITING = "SELECT count(*) FROM aiw.run_queue WHERE host IS NULL"
+
+
+class PostgresRunQueue:
+    """`RunQueue` on the table `aiw.run_queue`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def enqueue(self, run_id: str, *, job: str, priority: int = 0) -> bool:
+        with self._database.transaction() as connection:
+            return connection.execute(ENQUEUE, (run_id, job, priority)).rowcount == 1
+
+    def claim(self, host: str, *, limit: int, lease: float = LEASE_SECONDS) -> list[Claim]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(CLAIM, {"host": host, "limit": limit, "lease": lease}).fetchall()
+        rows.sort(key=lambda row: (-row[5], row[6]))
+        return [Claim(*row[:5]) for row in rows]
+
+    def renew(self, host: str, *, lease: float = LEASE_SECONDS) -> list[Claim]:
+        with self._database.transaction() as connection:
+            return [Claim(*row) for row in connection.execute(RENEW, {"host": host, "lease": lease})]
+
+    def finish(self, run_id: str, *, host: str) -> bool:
+        with self._database.transaction() as connection:
+            return connection.execute(FINISH, (run_id, host)).rowcount == 1
+
+    def release(self, run_id: str, *, host: str) -> bool:
+        with self._database.transaction() as connection:
+            return connection.execute(RELEASE, (run_id, host)).rowcount == 1
+
+    def withdraw(self, run_id: str) -> bool:
+        with self._database.transaction() as connection:
+            return connection.execute(WITHDRAW, (run_id,)).rowcount == 1
+
+    def request_cancel(self, run_id: str) -> bool:
+        with self._database.transaction() as connection:
+            return connection.execute(REQUEST_CANCEL, (run_id,)).rowcount == 1
+
+    def lost(self, host: str, *, dead: Sequence[str] = ()) -> list[Claim]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(LOST, {"host": host, "dead": list(dead), "lease": LEASE_SECONDS}).fetchall()
+        return [Claim(*row) for row in rows]
+
+    def hosts(self) -> list[str]:
+        with self._database.transaction() as connection:
+            return [row[0] for row in connection.execute(HOSTS)]
+
+    def find(self, run_id: str) -> Place | None:
+        with self._database.transaction() as connection:
+            row = connection.execute(FIND, (run_id,)).fetchone()
+        return None if row is None else Place(host=row[0], overdue=row[1] or 0.0, ahead=row[2])
+
+    def waiting(self) -> int:
+        with self._database.transaction() as connection:
+            row = connection.execute(WAITING).fetchone()
+        return 0 if row is None else int(row[0])
+
+
+class Listener:
+    """What the queue's channel says, on a connection of its own. `fileno` is readable when there is something to read."""
+
+    def __init__(self, database: Database) -> None:
+        self._connection: Connection = database.connect()
+        self._connection.execute(f"LISTEN {CHANNEL}")
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def cancelled(self) -> list[str]:
+        """Read all that has arrived without waiting; return the ids of runs to cancel. Raises UnavailableError."""
+        try:
+            payloads = [notification.payload for notification in self._connection.notifies(timeout=0)]
+        except psycopg.OperationalError as error:
+            raise UnavailableError("The connection to the run queue was lost.", dependency="database") from error
+        return [payload.removeprefix(CANCEL) for payload in payloads if payload.startswith(CANCEL)]
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,64 @@
+"""A warm worker: a forked process that executes one run after another until it is told to stop or has grown old.
+
+It says `idle` when it can take a run and `done` after each. A run that did not reach an end although the worker survived it
+(the database went away, the code location has no such job) is reported as `unfinished`; the pool settles it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from dagster import DagsterEventType, DagsterInstance
+from dagster._grpc.impl import core_execute_run
+from dagster._utils.interrupts import capture_interrupts, pop_captured_interrupt
+
+from definitions.runtime.processes import resident_megabytes
+from definitions.runtime.storage import commit_without_waiting
+from resources.telemetry.logging import get_logger
+
+if TYPE_CHECKING:
+    from definitions.runtime.channel import Channel, Message
+    from definitions.runtime.code import CodeLocation
+
+log = get_logger(__name__)
+
+ENDS = frozenset({DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED})
+
+
+def serve(channel: Channel, code: CodeLocation, *, runs: int, memory_mb: int) -> None:
+    """Execute the runs that arrive on `channel` until it closes, `runs` were executed or `memory_mb` is exceeded."""
+    commit_without_waiting()
+    with DagsterInstance.get() as instance, capture_interrupts():
+        channel.send(kind="idle", pid=os.getpid())
+        executed = 0
+        while not channel.closed:
+            for message in channel.receive():
+                problem = _execute(instance, code, message)
+                executed += 1
+                old = executed >= runs or resident_megabytes() > memory_mb
+                channel.send(kind="done", run_id=message["run_id"], problem=problem, retires=old)
+                if old:
+                    return
+
+
+def _execute(instance: DagsterInstance, code: CodeLocation, message: Message) -> str | None:
+    """Execute one run. Returns why it has not ended, or None if it has."""
+    pop_captured_interrupt()  # a cancel that arrived after the end of the run that it was for
+    if time.monotonic() > message["lease_until"]:
+        return "The lease ended before the worker could begin."
+    run_id = message["run_id"]
+    ended = False
+    problem = "Execution stopped before the run had ended."
+    try:
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return None
+        instance.report_engine_event(f"Executing in the warm worker {os.getpid()} of {message['host']}.", run)
+        for event in core_execute_run(code.job(run.job_name), run, instance, inject_env_vars=False):
+            ended = ended or event.event_type in ENDS
+    except BaseException as error:  # noqa: BLE001  # the run's own end is what counts; the worker must outlive it
+        problem = f"Execution stopped before the run had ended: {type(error).__name__}: {error}"
+        log.warning("run.interrupted", run_id=run_id, error=repr(error))
+    return None if ended else problem

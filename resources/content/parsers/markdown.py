@@ -116,7 +116,9 @@ class _Walker:
                     text = child.content
                     if not _WORD.fullmatch(text):
                         code.append((length, length + len(text)))
-                case "softbreak" | "hardbreak":
+                case "softbreak":
+                    text = " "
+                case "hardbreak":
                     text = "\n"
                 case "link_open":
                     link = (str(child.attrs.get("href", "")), len(parts))

@@ -117,7 +117,7 @@ class _Walker:
             if isinstance(current, nodes.system_message):
                 self.complaints += 1
             elif isinstance(current, (nodes.Text, nodes.literal, nodes.math, nodes.problematic)):
-                text = clean(current.astext())
+                text = clean(current.astext()).replace("\n", " ")
                 if isinstance(current, nodes.problematic):
                     text = _ROLE.sub(r"\1", text)
                 if isinstance(current, nodes.literal) and not _WORD.fullmatch(text):

@@ -1,0 +1,30 @@
+"""Which language a document is in: n-grams (py3langid, after Lui & Baldwin 2012, langid.py), loaded on first use."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+UNKNOWN = "und"
+"""BCP 47's code for a language that cannot be told."""
+
+_SAMPLE = 2000
+_LETTERS = 20
+
+
+@functools.cache
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def language(text: str) -> tuple[str, float]:
+    """ISO 639-1 code and confidence 0..1. ("und", 0.0) when there is too little text."""
+    sample = text[:_SAMPLE]
+    if sum(map(str.isalpha, sample)) < _LETTERS:
+        return UNKNOWN, 0.0
+    code, probability = _identifier().classify(sample)
+    confidence = float(probability)
+    return str(code), min(max(confidence, 0.0), 1.0) if math.isfinite(confidence) else 0.0

@@ -106,7 +106,7 @@ class Platform:
         """
         make_private(self.data_dir)
         make_private(self.data_dir / "run")
-        self._owner = claim(self.data_dir / "run", name="platform")
+        self._owner = claim(self.data_dir, name="platform")
         try:
             self._end_leftovers()
             mark = running.ProcessMark.of(os.getpid())

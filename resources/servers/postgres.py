@@ -21,8 +21,10 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
@@ -79,7 +81,8 @@ SETTINGS: Mapping[str, str] = {
 _FACTS = """
 SELECT current_setting('server_version_num')::int,
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'),
-       has_database_privilege(current_database(), 'CREATE')
+       has_database_privilege(current_database(), 'CREATE'),
+       clock_timestamp() AT TIME ZONE 'UTC'
 """
 _START_TIMEOUT = 120.0  # crash recovery replays up to max_wal_size
 _STOP_GRACE = 60.0
@@ -271,11 +274,15 @@ class EmbeddedPostgres:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """What a PostgreSQL server is: `version` like 180006, the newest pgvector that it could install (None = none)."""
+    """What a PostgreSQL server is.
+
+    `version` is like 180006, `vector` the pgvector that it could install (None = none), `now` its clock, in UTC.
+    """
 
     version: int
     vector: str | None
     may_create: bool
+    now: datetime
 
 
 def inspect(url: str, *, timeout: float = 5.0) -> DatabaseFacts:
@@ -283,7 +290,7 @@ def inspect(url: str, *, timeout: float = 5.0) -> DatabaseFacts:
     with _administer(url, timeout=timeout) as connection:
         row = connection.execute(_FACTS).fetchone()
     assert row is not None
-    return DatabaseFacts(version=row[0], vector=row[1], may_create=row[2])
+    return DatabaseFacts(version=row[0], vector=row[1], may_create=row[2], now=row[3].replace(tzinfo=UTC))
 
 
 def ensure_schema(url: str, schema: str) -> None:
@@ -358,16 +365,23 @@ def _system_user() -> pwd.struct_passwd:
 
 
 def _copy_programs(system_folder: Path) -> Path:
-    """The wheel may lie in a home folder that the system user cannot enter; its programs are copied, not the folder opened."""
-    source = programs().parent
-    stamp = hashlib.sha256(f"{source} {(source / 'bin' / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    """The wheel may lie in a home folder that the system user cannot enter; its programs are copied, not the folder opened.
+
+    They find their libraries, in a folder beside the package, by a relative path.
+    """
+    package = programs().parents[1]
+    stamp = hashlib.sha256(f"{package} {(programs() / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
     target = system_folder / f"postgresql-{stamp}"
     if not target.exists():
-        draft = system_folder / f"{target.name}.{os.getpid()}.tmp"
-        shutil.copytree(source, draft, symlinks=True)
-        draft.chmod(0o755)
+        draft = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=system_folder))
+        shutil.copytree(package / "pginstall", draft / package.name / "pginstall", symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, draft / libraries.name, symlinks=True)
+        for folder in (draft, draft / package.name):
+            folder.chmod(0o755)
         draft.rename(target)
-    return target / "bin"
+    return target / package.name / "pginstall" / "bin"
 
 
 def _initialise(cluster: Path, runtime: _Runtime, *, password: str) -> None:

@@ -1,0 +1,171 @@
+"""All Cypher of the graph store, for ArcadeDB and Neo4j 5 alike. Values are always parameters, the tenant always among them.
+
+The graph:
+
+    (:Graph {tenant, revision})                          one per tenant; every change passes through it
+    (:Document {tenant, id, sha256, title})
+    (:Contribution {tenant, id, extraction})             all that the document of that id says, as JSON
+    (:Document)-[:SUPPORTS {name, kind, description, difficulty, weight}]->(:Concept)
+    (:Concept {tenant, id, name, folded, kind, description, difficulty, voice, weight})
+    (:Concept)-[:REQUIRES|RELATED_TO {document, weight}]->(:Concept)
+
+Edges between concepts are there once for each document that supports them; readers take the highest weight. `voice` is the
+document whose words describe the concept. `folded` is the name in lower case, as Python folds it. A contribution is not part of its document's node, because
+servers load whole nodes when they walk past, and keep them for every row.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from resources.knowledge.model import EdgeType
+
+SCHEMA: Final = (
+    "CREATE CONSTRAINT graph_key IF NOT EXISTS FOR (g:Graph) REQUIRE g.tenant IS UNIQUE",
+    "CREATE CONSTRAINT document_key IF NOT EXISTS FOR (d:Document) REQUIRE (d.tenant, d.id) IS UNIQUE",
+    "CREATE CONSTRAINT contribution_key IF NOT EXISTS FOR (k:Contribution) REQUIRE (k.tenant, k.id) IS UNIQUE",
+    "CREATE CONSTRAINT concept_key IF NOT EXISTS FOR (c:Concept) REQUIRE (c.tenant, c.id) IS UNIQUE",
+    "CREATE INDEX concept_tenant IF NOT EXISTS FOR (c:Concept) ON (c.tenant)",
+    "CREATE INDEX document_tenant IF NOT EXISTS FOR (d:Document) ON (d.tenant)",
+)
+
+# For CONTAINS, in Neo4j only.
+TEXT_INDEX: Final = "CREATE TEXT INDEX concept_folded IF NOT EXISTS FOR (c:Concept) ON (c.folded)"
+
+PING: Final = "RETURN 1 AS one"
+
+# Writing. The first statement of a transaction takes the tenant's lock (Neo4j) or lets the later of two fail (ArcadeDB).
+BEGIN: Final = """
+MERGE (g:Graph {tenant: $tenant})
+SET g.revision = coalesce(g.revision, 0) + 1
+WITH g
+OPTIONAL MATCH (k:Contribution {tenant: $tenant, id: $document})
+RETURN k.extraction AS extraction
+"""
+
+SAVE_DOCUMENT: Final = """
+MERGE (d:Document {tenant: $tenant, id: $document})
+SET d.sha256 = $sha256, d.title = $title
+MERGE (k:Contribution {tenant: $tenant, id: $document})
+SET k.extraction = $extraction
+"""
+
+DELETE_DOCUMENT: Final = """
+MATCH (d:Document {tenant: $tenant, id: $document})
+MATCH (k:Contribution {tenant: $tenant, id: $document})
+DETACH DELETE d, k
+"""
+
+# Collected before they are deleted: ArcadeDB loses its place in a long list of relationships that shrinks meanwhile.
+REMOVE_SUPPORTS: Final = """
+UNWIND $rows AS row
+MATCH (d:Document {tenant: $tenant, id: $document})-[s:SUPPORTS]->(c:Concept {tenant: $tenant, id: row.id})
+WITH collect(s) AS removed
+UNWIND removed AS s
+DELETE s
+"""
+
+ADD_SUPPORTS: Final = """
+MATCH (d:Document {tenant: $tenant, id: $document})
+UNWIND $rows AS row
+MERGE (c:Concept {tenant: $tenant, id: row.id})
+ON CREATE SET c.name = row.name, c.folded = row.folded, c.kind = row.kind, c.description = row.description,
+              c.difficulty = row.difficulty, c.voice = $document, c.weight = row.weight
+CREATE (d)-[s:SUPPORTS {name: row.name, kind: row.kind, description: row.description, difficulty: row.difficulty,
+                        weight: row.weight}]->(c)
+RETURN c.id AS id, c.name AS name, c.kind AS kind, c.description AS description, c.difficulty AS difficulty,
+       c.weight AS weight, c.voice AS voice
+"""
+
+# The voice is always one of the supporting documents, so that a concept without support spoke through the removed one.
+SUPPORTS_OF_SPOKEN: Final = """
+UNWIND $rows AS row
+MATCH (c:Concept {tenant: $tenant, id: row.id})
+WHERE c.voice = $document
+OPTIONAL MATCH (c)<-[s:SUPPORTS]-(d:Document {tenant: $tenant})
+RETURN c.id AS id, d.id AS document, s.name AS name, s.kind AS kind, s.description AS description,
+       s.difficulty AS difficulty, s.weight AS weight
+"""
+
+SPEAK: Final = """
+UNWIND $rows AS row
+MATCH (c:Concept {tenant: $tenant, id: row.id})
+SET c.name = row.name, c.folded = row.folded, c.kind = row.kind, c.description = row.description,
+    c.difficulty = row.difficulty, c.voice = row.voice, c.weight = row.weight
+"""
+
+DELETE_CONCEPTS: Final = "UNWIND $rows AS row MATCH (c:Concept {tenant: $tenant, id: row.id}) DETACH DELETE c"
+
+# A relationship's type cannot be a parameter in Cypher 5, so that each type has statements of its own.
+ADD_EDGES: Final = {
+    kind: f"""
+UNWIND $rows AS row
+MATCH (a:Concept {{tenant: $tenant, id: row.source}})
+MATCH (b:Concept {{tenant: $tenant, id: row.target}})
+CREATE (a)-[:{kind} {{document: $document, weight: row.weight}}]->(b)
+"""
+    for kind in EdgeType
+}
+
+REMOVE_EDGES: Final = {
+    kind: f"""
+UNWIND $rows AS row
+MATCH (a:Concept {{tenant: $tenant, id: row.source}})-[r:{kind} {{document: $document}}]->
+      (b:Concept {{tenant: $tenant, id: row.target}})
+WITH collect(r) AS removed
+UNWIND removed AS r
+DELETE r
+"""
+    for kind in EdgeType
+}
+
+# Reading.
+CONCEPT: Final = """
+MATCH (c:Concept {tenant: $tenant, id: $id})
+OPTIONAL MATCH (c)-[:REQUIRES]->(needed:Concept {tenant: $tenant})
+WITH c, collect(DISTINCT needed.id) AS requires
+OPTIONAL MATCH (c)<-[:REQUIRES]-(needing:Concept {tenant: $tenant})
+WITH c, requires, collect(DISTINCT needing.id) AS required_by
+OPTIONAL MATCH (c)-[:RELATED_TO]-(other:Concept {tenant: $tenant})
+RETURN c.id AS id, c.name AS name, c.kind AS kind, c.description AS description, c.difficulty AS difficulty,
+       requires, required_by, collect(DISTINCT other.id) AS related
+"""
+
+CONCEPTS: Final = """
+MATCH (c:Concept {tenant: $tenant})
+RETURN c.id AS id, c.name AS name, c.kind AS kind, c.description AS description, c.difficulty AS difficulty
+"""
+
+FIND: Final = """
+MATCH (c:Concept {tenant: $tenant})
+WHERE c.folded CONTAINS $folded OR c.id = $id
+RETURN c.id AS id, c.name AS name, c.kind AS kind, c.description AS description, c.difficulty AS difficulty
+ORDER BY CASE WHEN c.folded = $folded OR c.id = $id THEN 0 ELSE 1 END, size(c.name), c.id
+LIMIT $limit
+"""
+
+EDGES: Final = {
+    kind: f"""
+MATCH (a:Concept {{tenant: $tenant}})-[r:{kind}]->(b:Concept {{tenant: $tenant}})
+RETURN a.id AS source, b.id AS target, max(r.weight) AS weight
+"""
+    for kind in EdgeType
+}
+
+DOCUMENTS_OF: Final = """
+UNWIND $ids AS id
+MATCH (c:Concept {tenant: $tenant, id: id})<-[s:SUPPORTS]-(d:Document {tenant: $tenant})
+WHERE s.weight IS NOT NULL
+RETURN c.id AS concept, d.id AS document, s.weight AS weight
+"""
+
+COUNT_CONCEPTS: Final = "MATCH (c:Concept {tenant: $tenant}) RETURN count(c) AS total"
+COUNT_DOCUMENTS: Final = "MATCH (d:Document {tenant: $tenant}) RETURN count(d) AS total"
+COUNT_EDGES: Final = {
+    kind: f"""
+MATCH (a:Concept {{tenant: $tenant}})-[:{kind}]->(b:Concept {{tenant: $tenant}})
+WITH DISTINCT a.id AS source, b.id AS target
+RETURN count(*) AS total
+"""
+    for kind in EdgeType
+}

@@ -1,0 +1,78 @@
+"""Random graphs for property tests: few names, so that documents share concepts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from resources.knowledge.model import Concept, Edge, EdgeType, Extraction
+
+if TYPE_CHECKING:
+    from resources.knowledge.store import GraphStore
+
+NAMES = ["a", "b", "c", "d", "e"]
+DOCUMENTS = ["1.md", "2.md", "3.md"]
+WEIGHTS = st.sampled_from([0.25, 0.5, 0.75, 1.0])
+
+
+@dataclass(frozen=True)
+class Weave:
+    extraction: Extraction
+
+    def apply(self, store: GraphStore, tenant: str) -> None:
+        store.weave(self.extraction, tenant=tenant)
+
+
+@dataclass(frozen=True)
+class Retract:
+    document: str
+
+    def apply(self, store: GraphStore, tenant: str) -> None:
+        store.retract(self.document, tenant=tenant)
+
+
+@st.composite
+def extractions(draw: st.DrawFn) -> Extraction:
+    ids = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=4))
+    concepts = [
+        Concept(
+            id=name,
+            name=draw(st.sampled_from([name, name.upper()])),
+            kind=draw(st.sampled_from(["subject", "topic"])),
+            description=draw(st.sampled_from([None, "one", "other"])),
+            difficulty=draw(st.sampled_from([None, "beginner"])),
+        )
+        for name in ids
+    ]
+    pairs = [(source, target) for source in ids for target in ids if source != target]
+    edges = [
+        Edge(source=source, target=target, type=draw(st.sampled_from(EdgeType)), weight=draw(WEIGHTS))
+        for source, target in (draw(st.lists(st.sampled_from(pairs), max_size=5)) if pairs else [])
+    ]
+    mentions = draw(st.dictionaries(st.sampled_from(ids), WEIGHTS)) if ids else {}
+    return Extraction(
+        document_id=draw(st.sampled_from(DOCUMENTS)),
+        sha256=draw(st.sampled_from(["0" * 64, "1" * 64])),
+        title=draw(st.sampled_from([None, "title"])),
+        concepts=tuple(concepts),
+        mentions=mentions,
+        edges=tuple(edges),
+    )
+
+
+def changes() -> st.SearchStrategy[Weave | Retract]:
+    return st.one_of(st.builds(Weave, extractions()), st.builds(Retract, st.sampled_from(DOCUMENTS)))
+
+
+def prerequisite_edges(names: int = 8) -> st.SearchStrategy[list[Edge]]:
+    """REQUIRES edges of an arbitrary graph, mostly with cycles."""
+    ids = st.sampled_from([f"c{number}" for number in range(names)])
+    return st.lists(
+        st.builds(Edge, source=ids, target=ids, type=st.just(EdgeType.REQUIRES), weight=WEIGHTS).filter(
+            lambda edge: edge.source != edge.target
+        ),
+        max_size=20,
+        unique_by=lambda edge: (edge.source, edge.target),
+    )

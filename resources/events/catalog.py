@@ -1,11 +1,13 @@
 """Every event that the platform records: one class per fact, named in the past tense.
 
 To change a payload, raise the version in the decorator and write `upcast_v1_v2` beside the fields; never rename a type.
+Money is a decimal in a string, durations are whole milliseconds, None means unknown.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from decimal import Decimal  # noqa: TC003  # pydantic reads the annotations at run time
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -86,3 +88,384 @@ class RunFailed(_Run):
     error: str | None = None
     step: str | None = None
     duration_ms: int | None = Field(default=None, ge=0)
+
+
+# Workflows: one stream a workflow execution, `workflow/<id>`
+
+
+@CATALOG.event("workflow.created")
+class WorkflowCreated(EventData):
+    """An execution was asked for."""
+
+    workflow_id: str
+    workflow_type: str
+    configuration: dict[str, Any] = Field(default_factory=dict)
+    input_data: Any = None
+    user_id: str | None = None
+
+
+@CATALOG.event("workflow.started", version=2)
+class WorkflowStarted(EventData):
+    """The execution has begun."""
+
+    workflow_id: str
+    workflow_type: str
+    configuration: dict[str, Any] = Field(default_factory=dict)
+    input_data: Any = None
+    user_id: str | None = None
+    user_context: dict[str, Any] | None = None
+    priority: Literal["low", "normal", "high", "critical"] = "normal"
+    retry_config: dict[str, int] = Field(default_factory=lambda: {"max_retries": 3, "retry_delay_seconds": 60})
+
+    @staticmethod
+    def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+        context = {"user_agent": None, "ip_address": None, "session_id": None}
+        retries = {"max_retries": 3, "retry_delay_seconds": 60}
+        return data | {"user_context": context, "priority": "normal", "retry_config": retries}
+
+
+@CATALOG.event("workflow.completed", version=2)
+class WorkflowCompleted(EventData):
+    """The execution has ended well."""
+
+    workflow_id: str
+    output_data: Any = None
+    duration_ms: int = Field(ge=0)
+    nodes_executed: int = Field(ge=0)
+    performance_metrics: dict[str, Any] | None = None
+    output_validation: dict[str, Any] | None = None
+    quality_metrics: dict[str, Any] | None = None
+
+    @staticmethod
+    def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+        nodes = data["nodes_executed"]
+        each = data["duration_ms"] / nodes if nodes else None
+        return data | {
+            "performance_metrics": {"average_node_ms": each, "memory_bytes": None, "cpu_percent": None},
+            "output_validation": None,
+            "quality_metrics": None,
+        }
+
+
+@CATALOG.event("workflow.failed")
+class WorkflowFailed(EventData):
+    """The execution has ended badly."""
+
+    workflow_id: str
+    error_message: str
+    error_details: dict[str, Any] | None = None
+    failed_node: str | None = None
+    duration_ms: int | None = Field(default=None, ge=0)
+
+
+@CATALOG.event("workflow.cancelled")
+class WorkflowCancelled(EventData):
+    """Somebody has ended the execution."""
+
+    workflow_id: str
+    reason: str | None = None
+    cancelled_by: str | None = None
+    duration_ms: int | None = Field(default=None, ge=0)
+
+
+class _Node(EventData):
+    workflow_id: str
+    node_id: str
+    node_type: str | None = None
+
+
+@CATALOG.event("workflow.node_started")
+class NodeStarted(_Node):
+    """A node has begun."""
+
+    input_data: Any = None
+
+
+@CATALOG.event("workflow.node_completed")
+class NodeCompleted(_Node):
+    """A node has ended well."""
+
+    output_data: Any = None
+    duration_ms: int | None = Field(default=None, ge=0)
+
+
+@CATALOG.event("workflow.node_failed")
+class NodeFailed(_Node):
+    """A node has ended badly."""
+
+    error_message: str
+    error_details: dict[str, Any] | None = None
+    duration_ms: int | None = Field(default=None, ge=0)
+
+
+# Calls of models: one stream a request, `ai_interaction/<id>`
+
+
+class _Interaction(EventData):
+    request_id: str
+    provider: str
+    model: str
+    workflow_id: str | None = None
+    node_id: str | None = None
+
+
+@CATALOG.event("ai.prompt_sent", version=2)
+class PromptSent(_Interaction):
+    """A prompt is on its way to a model."""
+
+    prompt: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    estimated_tokens: int | None = Field(default=None, ge=0)
+    model_parameters: dict[str, Any] | None = None
+    cost_estimation: dict[str, Any] | None = None
+
+    @staticmethod
+    def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+        given = data.get("parameters") or {}
+        return data | {
+            "estimated_tokens": len(data["prompt"]) // 4,
+            "model_parameters": {
+                "temperature": given.get("temperature", 0.7),
+                "top_p": given.get("top_p", 1.0),
+                "max_tokens": given.get("max_tokens"),
+            },
+            "cost_estimation": None,
+        }
+
+
+@CATALOG.event("ai.response_received", version=2)
+class ResponseReceived(_Interaction):
+    """The model has answered."""
+
+    response: str
+    prompt_tokens: int | None = Field(default=None, ge=0)
+    completion_tokens: int | None = Field(default=None, ge=0)
+    total_tokens: int | None = Field(default=None, ge=0)
+    cost_usd: Decimal | None = Field(default=None, ge=0)
+    duration_ms: int | None = Field(default=None, ge=0)
+    detailed_usage: dict[str, Any] | None = None
+    cost_breakdown: dict[str, Any] | None = None
+    quality_metrics: dict[str, Any] | None = None
+    performance_metrics: dict[str, Any] | None = None
+
+    @staticmethod
+    def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+        tokens, milliseconds = data.get("completion_tokens"), data.get("duration_ms")
+        speed = tokens * 1000 / milliseconds if tokens is not None and milliseconds else None
+        cost = data.get("cost_usd")
+        return data | {
+            "cost_usd": None if cost is None else str(cost),
+            "detailed_usage": {
+                "input_tokens": data.get("prompt_tokens"),
+                "output_tokens": tokens,
+                "cached_tokens": None,
+            },
+            "cost_breakdown": None if cost is None else {"total_usd": str(cost)},
+            "quality_metrics": None,
+            "performance_metrics": {"tokens_per_second": speed, "first_token_ms": None},
+        }
+
+
+@CATALOG.event("ai.tokens_used")
+class TokensUsed(_Interaction):
+    """Tokens were counted outside of a response: a stream that broke off, an embedding."""
+
+    prompt_tokens: int = Field(ge=0)
+    completion_tokens: int = Field(default=0, ge=0)
+    cost_usd: Decimal | None = Field(default=None, ge=0)
+
+
+@CATALOG.event("ai.model_changed")
+class ModelChanged(EventData):
+    """Another model is used from now on."""
+
+    request_id: str
+    old_model: str
+    new_model: str
+    reason: str | None = None
+
+
+@CATALOG.event("ai.rate_limit_hit")
+class RateLimitHit(_Interaction):
+    """The provider has refused a call for being one too many."""
+
+    limit_type: str
+    retry_after_seconds: float | None = Field(default=None, ge=0)
+
+
+# Calls of services (MCP servers): one stream a call, `service_call/<id>`, or a service, `service/<name>`
+
+
+class _Call(EventData):
+    call_id: str
+    service: str
+    tool: str
+
+
+@CATALOG.event("service.call_started")
+class CallStarted(_Call):
+    """A tool of a service is being called."""
+
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+@CATALOG.event("service.call_completed")
+class CallCompleted(_Call):
+    """The tool has answered."""
+
+    result: Any = None
+    duration_ms: int | None = Field(default=None, ge=0)
+
+
+@CATALOG.event("service.call_failed")
+class CallFailed(_Call):
+    """The tool has not answered, or with an error."""
+
+    error_message: str
+    error_details: dict[str, Any] | None = None
+    duration_ms: int | None = Field(default=None, ge=0)
+
+
+@CATALOG.event("service.registered")
+class ServiceRegistered(EventData):
+    """A service can be called."""
+
+    service: str
+    endpoint: str
+    capabilities: tuple[str, ...] = ()
+
+
+@CATALOG.event("service.unregistered")
+class ServiceUnregistered(EventData):
+    """A service can no longer be called."""
+
+    service: str
+    reason: str | None = None
+
+
+@CATALOG.event("service.health_check_failed")
+class HealthCheckFailed(EventData):
+    """A service did not answer when asked how it is."""
+
+    service: str
+    error_message: str
+    consecutive_failures: int = Field(ge=1)
+
+
+# The platform itself: `system/<component>`
+
+
+@CATALOG.event("system.started")
+class SystemStarted(EventData):
+    """A process of the platform is up."""
+
+    component: str
+    version: str
+    environment: str
+
+
+@CATALOG.event("system.shut_down")
+class SystemShutDown(EventData):
+    """A process of the platform is going down."""
+
+    component: str
+    reason: str | None = None
+    graceful: bool = True
+    uptime_seconds: float | None = Field(default=None, ge=0)
+
+
+@CATALOG.event("system.error_occurred")
+class ErrorOccurred(EventData):
+    """Something went wrong that no other event tells of."""
+
+    error_type: str
+    message: str
+    component: str
+    severity: Literal["low", "medium", "high", "critical"] = "medium"
+    stack: str | None = None
+
+
+@CATALOG.event("system.performance_measured")
+class PerformanceMeasured(EventData):
+    """A measured value."""
+
+    name: str
+    value: float
+    kind: Literal["counter", "gauge", "histogram"] = "gauge"
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+@CATALOG.event("system.configuration_changed")
+class ConfigurationChanged(EventData):
+    """A setting has another value now. Secrets are never recorded."""
+
+    key: str
+    old_value: Any = None
+    new_value: Any = None
+    changed_by: str | None = None
+
+
+@CATALOG.event("system.database_connection_failed")
+class DatabaseConnectionFailed(EventData):
+    """A database could not be reached."""
+
+    database: str
+    error_message: str
+    retry_count: int = Field(default=0, ge=0)
+    next_retry_at: str | None = None
+
+
+# Sagas: `saga/<id>`
+
+
+class _Saga(EventData):
+    saga_id: str
+
+
+@CATALOG.event("saga.started")
+class SagaStarted(_Saga):
+    """A saga has begun."""
+
+    saga_type: str
+    steps: tuple[str, ...] = ()
+    input_data: Any = None
+
+
+@CATALOG.event("saga.step_completed")
+class SagaStepCompleted(_Saga):
+    """A step has ended well."""
+
+    step: str
+    output_data: Any = None
+
+
+@CATALOG.event("saga.step_failed")
+class SagaStepFailed(_Saga):
+    """A step has ended badly."""
+
+    step: str
+    error_message: str
+    attempt: int = Field(default=1, ge=1)
+
+
+@CATALOG.event("saga.compensation_started")
+class SagaCompensationStarted(_Saga):
+    """What was done is being undone."""
+
+    steps: tuple[str, ...]
+    reason: str | None = None
+
+
+@CATALOG.event("saga.failed")
+class SagaFailed(_Saga):
+    """The saga has ended badly; `compensated` tells whether all that was done is undone."""
+
+    error_message: str
+    compensated: bool
+
+
+@CATALOG.event("saga.completed")
+class SagaCompleted(_Saga):
+    """The saga has ended well."""
+
+    output_data: Any = None

@@ -1,14 +1,16 @@
 """From what a caller gives to what is stored: validation of everything at once, canonical JSON, checksum.
 
-Canonical JSON here is UTF-8, keys sorted, no spaces, shortest decimal form of floats, integers within 64 bits. It is a fixed
-point: parsing and writing it again gives the same bytes. The checksum is the sha256 of the canonical JSON of
-`{data, event_id, metadata, occurred_at, schema_version, type}`: all that the writer said, nothing that the store added.
+Canonical JSON here is UTF-8, keys sorted, no spaces, shortest decimal form of floats, integers within 64 bits, times in
+RFC 3339 in UTC. It is a fixed point: parsing and writing it again gives the same bytes. The checksum is the sha256 of the
+canonical JSON of `{data, event_id, metadata, occurred_at, schema_version, type}`: all that the writer said, nothing that the
+store added.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,7 +35,8 @@ TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 STREAM_TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,99}")
 
 _METADATA = msgspec.json.Decoder(EventMetadata)
-_ENCODE_METADATA = msgspec.json.Encoder(order="sorted").encode
+_ENCODE = msgspec.json.Encoder(order="sorted").encode
+_NO_METADATA = EventMetadata()
 
 
 class PreparedEvent(NamedTuple):
@@ -71,7 +74,7 @@ def prepare(appends: Sequence[StreamAppend], catalog: Catalog) -> tuple[Prepared
     problems: list[Problem] = []
     prepared = []
     seen_streams: set[StreamId] = set()
-    seen_ids: set[UUID] = set()
+    seen_ids: set[int] = set()
     if not appends:
         problems.append(Problem("appends", "there is nothing to append"))
     for number, append in enumerate(appends):
@@ -84,12 +87,11 @@ def prepare(appends: Sequence[StreamAppend], catalog: Catalog) -> tuple[Prepared
             problems.append(Problem(f"{prefix}events", "there is nothing to append"))
         events = []
         for index, event in enumerate(append.events):
-            path = f"{prefix}events[{index}]"
-            if event.event_id in seen_ids:
-                problems.append(Problem(f"{path}.event_id", f"{event.event_id} is used twice"))
-            seen_ids.add(event.event_id)
-            ready, found = _prepare_event(event, catalog, path)
-            problems.extend(found)
+            ready, found = _prepare_event(event, catalog)
+            if event.event_id.int in seen_ids:
+                found = (*found, Problem("event_id", f"{event.event_id} is used twice"))
+            seen_ids.add(event.event_id.int)
+            problems.extend(replace(problem, path=f"{prefix}events[{index}].{problem.path}") for problem in found)
             if ready is not None:
                 events.append(ready)
         prepared.append(PreparedAppend(append.stream, tuple(events), append.expected_version))
@@ -112,13 +114,20 @@ def checksum_of(
     event_id: UUID, type: str, schema_version: int, *, data: bytes, metadata: bytes, occurred_at: datetime
 ) -> bytes:
     """The sha256 of the event's canonical JSON, from its encoded parts."""
-    text = b'{"data":%b,"event_id":"%b","metadata":%b,"occurred_at":"%b","schema_version":%d,"type":"%b"}' % (
-        data,
-        str(event_id).encode(),
-        metadata,
-        occurred_at.isoformat(timespec="microseconds").encode(),
-        schema_version,
-        type.encode(),
+    text = b"".join(
+        (
+            b'{"data":',
+            data,
+            b',"event_id":',
+            _ENCODE(event_id),
+            b',"metadata":',
+            metadata,
+            b',"occurred_at":',
+            _ENCODE(occurred_at),
+            b',"schema_version":%d,"type":"' % schema_version,
+            type.encode(),
+            b'"}',
+        )
     )
     return hashlib.sha256(text).digest()
 
@@ -130,7 +139,7 @@ def is_intact(event: RecordedEvent) -> bool:
         event.type,
         event.schema_version,
         data=canonical(event.data),
-        metadata=_ENCODE_METADATA(event.metadata),
+        metadata=_ENCODE(event.metadata),
         occurred_at=_in_utc(event.occurred_at),
     )
     return found.hex() == event.checksum
@@ -229,61 +238,51 @@ def _stream_problems(append: StreamAppend, path: str) -> list[Problem]:
     return problems
 
 
-def _prepare_event(event: NewEvent, catalog: Catalog, path: str) -> tuple[PreparedEvent | None, list[Problem]]:
-    schema_version, data, found = catalog.validate(event.type, event.schema_version, event.data, path=path)
-    problems = list(found)
-    metadata = event.metadata
-    if metadata.correlation_id is None and correlation.current() is not None:
-        metadata = msgspec.structs.replace(metadata, correlation_id=correlation.current())
-    metadata_json = b"{}"
-    try:
-        metadata_json = _ENCODE_METADATA(metadata)
-        _METADATA.decode(metadata_json)
-    except (msgspec.MsgspecError, TypeError, UnicodeEncodeError) as error:
-        problems.append(Problem(f"{path}.metadata", str(error)))
-    else:
-        problems.extend(_id_problems(metadata, path))
+def _prepare_event(event: NewEvent, catalog: Catalog) -> tuple[PreparedEvent | None, tuple[Problem, ...]]:
+    schema_version, data, problems = catalog.validate(event.type, event.schema_version, event.data)
+    metadata, metadata_json, found = _prepare_metadata(event.metadata)
+    problems += found
     if event.occurred_at.tzinfo is None:
-        problems.append(Problem(f"{path}.occurred_at", "has no time zone", "give it in UTC"))
-    data_json = b""
-    if not problems:
-        try:
-            data_json = canonical(data)
-        except TypeError as error:
-            problems.append(Problem(f"{path}.data", str(error)))
-        if len(data_json) > MAX_DATA_BYTES:
-            problems.append(Problem(f"{path}.data", f"is {len(data_json)} bytes long", f"at most {MAX_DATA_BYTES}"))
+        problems += (Problem("occurred_at", "has no time zone", "give it in UTC"),)
     if problems:
         return None, problems
+    try:
+        data_json = canonical(data)
+    except TypeError as error:
+        return None, (Problem("data", str(error)),)
+    if len(data_json) > MAX_DATA_BYTES:
+        return None, (Problem("data", f"is {len(data_json)} bytes long", f"at most {MAX_DATA_BYTES}"),)
     occurred_at = _in_utc(event.occurred_at)
     checksum = checksum_of(
-        event.event_id,
-        event.type,
-        schema_version,
-        data=data_json,
-        metadata=metadata_json,
-        occurred_at=occurred_at,
+        event.event_id, event.type, schema_version, data=data_json, metadata=metadata_json, occurred_at=occurred_at
     )
-    return PreparedEvent(
-        event.event_id,
-        event.type,
-        schema_version,
-        data,
-        metadata,
-        occurred_at,
-        data_json,
-        metadata_json,
-        checksum,
-    ), problems
+    ready = PreparedEvent(
+        event.event_id, event.type, schema_version, data, metadata, occurred_at, data_json, metadata_json, checksum
+    )
+    return ready, ()
 
 
-def _id_problems(metadata: EventMetadata, path: str) -> list[Problem]:
-    problems = []
+def _prepare_metadata(metadata: EventMetadata) -> tuple[EventMetadata, bytes, tuple[Problem, ...]]:
+    in_progress = correlation.current()
+    if in_progress is not None and metadata.correlation_id is None:
+        metadata = msgspec.structs.replace(metadata, correlation_id=in_progress)
+    if metadata == _NO_METADATA:
+        return metadata, b"{}", ()
+    try:
+        encoded = _ENCODE(metadata)
+        _METADATA.decode(encoded)
+    except (msgspec.MsgspecError, TypeError, UnicodeEncodeError) as error:
+        return metadata, b"", (Problem("metadata", str(error)),)
+    return metadata, encoded, _id_problems(metadata)
+
+
+def _id_problems(metadata: EventMetadata) -> tuple[Problem, ...]:
+    problems: tuple[Problem, ...] = ()
     for name in ("correlation_id", "causation_id", "user_id", "session_id", "source"):
         value = getattr(metadata, name)
         if value is not None and (not 1 <= len(value) <= MAX_NAME or not value.isprintable()):
             hint = f"1 to {MAX_NAME} printable characters, or None"
-            problems.append(Problem(f"{path}.metadata.{name}", f"{value!r:.60} is not an id", hint))
+            problems += (Problem(f"metadata.{name}", f"{value!r:.60} is not an id", hint),)
     return problems
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from resources.errors import InvalidInputError, Problem
 from resources.events.model import EventMetadata, NewEvent
@@ -106,27 +107,27 @@ class Catalog:
         return self._models.get(name)
 
     def validate(
-        self, name: str, schema_version: int | None, data: Mapping[str, Any], *, path: str
+        self, name: str, schema_version: int | None, data: Mapping[str, Any]
     ) -> tuple[int, dict[str, Any], tuple[Problem, ...]]:
         """The newest version of the data, complete with defaults, as plain JSON values; and all that is wrong with it."""
         model = self._models.get(name)
         if model is None:
-            hint = "aiw events types lists them; new ones are declared in the catalog"
-            return 0, {}, (Problem(f"{path}.type", f"unknown event type {name!r}", hint),)
+            return 0, {}, (Problem("type", f"unknown event type {name!r}", "new ones are declared in the catalog"),)
         newest = model.schema_version
         given = newest if schema_version is None else schema_version
         if not 1 <= given <= newest:
-            message = f"{name!r} has the schema versions 1 to {newest}, not {given!r}"
-            return 0, {}, (Problem(f"{path}.schema_version", message),)
+            return 0, {}, (Problem("schema_version", f"{name!r} has the versions 1 to {newest}, not {given!r}"),)
         try:
             if given < newest:
                 data = self._climb(name, given, dict(data))
-            return newest, model.model_validate(data).model_dump(mode="json"), ()
+            payload = model.__pydantic_validator__.validate_python(data)
+            return newest, model.__pydantic_serializer__.to_python(payload, mode="json"), ()
         except ValidationError as error:
-            return newest, {}, tuple(_problem(f"{path}.data", found) for found in error.errors(include_url=False))
+            return newest, {}, tuple(_problem(found) for found in error.errors(include_url=False))
+        except PydanticSerializationError as error:
+            return newest, {}, (Problem("data", str(error)),)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            message = f"cannot be brought from version {given} to {newest}: {error!r}"
-            return newest, {}, (Problem(f"{path}.data", message),)
+            return newest, {}, (Problem("data", f"cannot be brought from version {given} to {newest}: {error!r}"),)
 
     def upcast(self, event: RecordedEvent) -> RecordedEvent:
         """The event with its data in the newest version. A type that is no longer in the catalog passes unchanged."""
@@ -147,6 +148,6 @@ class Catalog:
         return data
 
 
-def _problem(prefix: str, found: Any) -> Problem:
+def _problem(found: Any) -> Problem:
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"])
-    return Problem(prefix + where, found["msg"])
+    return Problem(f"data{where}", found["msg"])

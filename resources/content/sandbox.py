@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import orjson
 
 from resources.content.model import MediaType, ParsedDocument
-from resources.content.parsers.base import PARSE_ERROR, TIMED_OUT, ParseLimits
+from resources.content.parsers.base import PARSE_ERROR, TIMED_OUT, TOO_LARGE, ParseLimits
 from resources.errors import InvalidInputError, LimitExceededError, PlatformError, UnavailableError
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class _Child:
     """One child process and its two pipes. Used by one thread at a time."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-P", "-m", __name__ if __name__ != "__main__" else "resources.content.sandbox"],
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "resources.content.sandbox"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -208,24 +208,23 @@ def _answer(header: bytes, content: bytes) -> bytes:
 
     request = orjson.loads(header)
     media_type = MediaType(request["media_type"])
-    kind, failure = "invalid", None
     try:
         return b"P" + PARSERS[media_type](content, limits=ParseLimits(**request["limits"])).model_dump_json().encode()
     except LimitExceededError as error:
-        kind, failure = "limit", error
+        return _failure("limit", error)
     except PlatformError as error:
-        failure = error
+        return _failure("invalid", error)
     except MemoryError:
-        failure = InvalidInputError(
-            f"Parsing the document as {media_type.value} takes too much memory. Split it.", code=PARSE_ERROR
-        )
+        message = f"Parsing the document as {media_type.value} takes too much memory. Split it."
+        return _failure("limit", LimitExceededError(message, code=TOO_LARGE))
     except Exception as error:  # noqa: BLE001 - whatever a parser throws is the document's fault, and must be answered
-        failure = InvalidInputError(
-            f"The parser of {media_type.value} failed: {type(error).__name__}: {str(error)[:200]}", code=PARSE_ERROR
-        )
-    return b"E" + orjson.dumps(
-        {"kind": kind, "message": failure.message, "code": failure.code, "details": failure.details}, default=str
-    )
+        message = f"The parser of {media_type.value} failed: {type(error).__name__}: {str(error)[:200]}"
+        return _failure("invalid", InvalidInputError(message, code=PARSE_ERROR))
+
+
+def _failure(kind: str, error: PlatformError) -> bytes:
+    failure = {"kind": kind, "message": error.message, "code": error.code, "details": error.details}
+    return b"E" + orjson.dumps(failure, default=str)
 
 
 def _limit_memory() -> None:

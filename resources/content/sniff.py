@@ -25,9 +25,7 @@ EXTENSIONS: dict[str, MediaType] = {
     **dict.fromkeys((".xml", ".rss", ".atom", ".xsd", ".dita", ".docbook", ".tei"), MediaType.XML),
 }
 _FOREIGN = frozenset(
-    ".docx .doc .odt .rtf .epub .xlsx .xls .ods .pptx .ppt .zip .gz .bz2 .xz .zst .7z .rar .tar .whl .jar .exe .dll .so .dylib "
-    ".wasm .png .jpg .jpeg .gif .webp .bmp .tiff .ico .mp3 .wav .flac .ogg .mp4 .mov .avi .mkv .webm .ttf .otf .woff .woff2 "
-    ".sqlite .db .parquet .pyc .class .bin".split()
+    [".docx", ".doc", ".odt", ".rtf", ".epub", ".xlsx", ".xls", ".ods", ".pptx", ".ppt", ".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".whl", ".jar", ".exe", ".dll", ".so", ".dylib", ".wasm", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tiff", ".ico", ".mp3", ".wav", ".flac", ".ogg", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".ttf", ".otf", ".woff", ".woff2", ".sqlite", ".db", ".parquet", ".pyc", ".class", ".bin"]
 )
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a ZIP archive (or DOCX, XLSX, EPUB)"),
@@ -63,7 +61,10 @@ def sniff(content: bytes, *, name: str = "", declared: MediaType | None = None) 
     if not content.strip(b" \t\r\n\x0c\x00\xef\xbb\xbf\xfe\xff"):
         raise InvalidInputError(f"The document {name!r} is empty.", code=EMPTY)
     extension = PurePosixPath(name.lower()).suffix
-    expected = declared or EXTENSIONS.get(extension)
+    named = EXTENSIONS.get(extension)
+    # "text/plain" is true of Markdown too: where the name says more, the name is right.
+    more_precise = declared is MediaType.TEXT and named in {MediaType.MARKDOWN, MediaType.RST}
+    expected = named if more_precise else declared or named
     if content.find(b"%PDF-", 0, _PDF_WITHIN) >= 0 and _is_pdf(content):
         return _agree(MediaType.PDF, expected, declared=declared, name=name)
     if (found := _signature(content)) is not None:

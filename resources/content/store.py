@@ -97,13 +97,15 @@ class ChunkIndex(Protocol):
         title: str | None,
         tenant: str,
     ) -> None:
-        """Make `chunks` the document's only ones, at once. Raises InvalidInputError when shapes do not fit."""
+        """Make `chunks` the document's only ones, at once. Raises InvalidInputError when shapes do not fit, or when the
+        model is known with other dimensions: then two models share one id.
+        """
 
     def remove(self, document_id: str, *, tenant: str) -> int:
         """Remove the document's chunks; returns how many there were."""
 
-    def chunks_of(self, document_id: str, *, tenant: str) -> Sequence[Chunk]:
-        """The document's chunks in order."""
+    def chunks_of(self, document_id: str, *, tenant: str, model_id: str | None = None) -> Sequence[Chunk]:
+        """The document's chunks in order; with `model_id`, only if their vectors are of that model."""
 
     def count(self, *, tenant: str) -> int:
         """How many chunks the tenant has."""

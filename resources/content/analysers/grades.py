@@ -108,7 +108,7 @@ def difficulty(reading: Reading, counts: Counts, concept_count: int) -> tuple[fl
 
 
 def reading_seconds(words: int, difficulty_score: float) -> int:
-    """words / (225 (1 - .5 difficulty)) minutes, in whole seconds; at least 1."""
+    """Words / (225 (1 - .5 difficulty)) minutes, in whole seconds; at least 1."""
     return max(1, round(words / (WORDS_PER_MINUTE * (1 - 0.5 * difficulty_score)) * 60))
 
 
@@ -117,7 +117,7 @@ def _completeness(reading: Reading, counts: Counts) -> float:
     steps = next(score for least, score in _LENGTH_STEPS if counts.words >= least)
     return _clamp(
         steps + 0.05 * bool(document.code) + 0.05 * bool(document.tables) + 0.05 * (len(document.sections) > 2)
-    )  # noqa: PLR2004
+    )
 
 
 def _accuracy(reading: Reading, counts: Counts) -> float:

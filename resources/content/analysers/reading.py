@@ -153,9 +153,7 @@ def _spans(prose: str, end_pattern: re.Pattern[str], titles: dict[int, int]) -> 
 def syllables(word: str) -> int:
     """Syllables of an English word, by groups of vowels; the silent e is left out."""
     count = len(_SYLLABLES.findall(word))
-    if word.endswith("e") and not word.endswith(("le", "ee")) and count > 1:
-        count -= 1
-    elif (
+    if (word.endswith("e") and not word.endswith(("le", "ee")) and count > 1) or (
         word.endswith(("ed", "es"))
         and count > 1
         and not word.endswith(("ted", "ded", "ses", "zes", "ches", "shes", "ges", "ces"))
@@ -173,13 +171,11 @@ def singular(word: str) -> str:
         return word[:-3] + "y"
     if word.endswith(("sses", "ches", "shes", "xes")):
         return word[:-2]
-    return word[:-1] if word.endswith("s") else word
+    return word.removesuffix("s")
 
 
 _NO_PLURAL = frozenset(
-    "https kubernetes redis postgres pandas keras jenkins nodejs news series species windows macos linux aws css dns tls https always "
-    "bias alias canvas atlas gas lens status analysis pytest django kombu axios celery requests docutils attrs databricks sass less "
-    "has pass class process access address success business express press".split()
+    ["https", "kubernetes", "redis", "postgres", "pandas", "keras", "jenkins", "nodejs", "news", "series", "species", "windows", "macos", "linux", "aws", "css", "dns", "tls", "https", "always", "bias", "alias", "canvas", "atlas", "gas", "lens", "status", "analysis", "pytest", "django", "kombu", "axios", "celery", "requests", "docutils", "attrs", "databricks", "sass", "less", "has", "pass", "class", "process", "access", "address", "success", "business", "express", "press"]
 )
 
 

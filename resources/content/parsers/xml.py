@@ -149,6 +149,7 @@ def _table(builder: TextBuilder, rows: list[_Element]) -> None:
         [one_line("".join(map(str, cell.itertext()))) for cell in row if isinstance(cell.tag, str)] for row in rows
     ]
     head = rows[0]
-    is_head = _name(head.getparent()) == "thead" if head.getparent() is not None else False
+    parent = head.getparent()
+    is_head = parent is not None and _name(parent) == "thead"
     is_head = is_head or (len(head) > 0 and all(_name(cell) == "th" for cell in head))
     builder.table(cells[0] if is_head else (), cells[1:] if is_head else cells)

@@ -1,0 +1,312 @@
+"""The content slice's stores in PostgreSQL with pgvector.
+
+Nearest neighbours come from an HNSW index for each dimension in use (the migration has one for 384; a dimension without an
+index is searched exactly). A filter on the tenant is applied after the index, so that the scan goes on until enough rows
+passed it (`hnsw.iterative_scan`, pgvector 0.8): without that, a small tenant would find nothing among a large one's chunks.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psycopg.rows import dict_row
+
+from resources.content.model import (
+    Analysis,
+    Chunk,
+    Document,
+    DocumentStatus,
+    ParsedDocument,
+    SearchHit,
+    sha256_of,
+)
+from resources.content.shapes import check_rows, check_same_dimensions, check_vector
+from resources.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from resources.database.postgres import Connection, Database
+
+_AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
+_AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
+
+_DOCUMENT = """id, tenant, source, media_type, encode(sha256, 'hex') AS sha256, size_bytes, status, title, language,
+    chunk_count, concept_count, rejection_code, rejection_reason, received_at, updated_at"""
+_PUT_BLOB = "INSERT INTO aiw.blob (sha256, content) VALUES (%s, %b) ON CONFLICT (sha256) DO NOTHING"
+_GET_BLOB = "SELECT content FROM aiw.blob WHERE sha256 = %s"
+_SAVE = """INSERT INTO aiw.document (tenant, id, source, media_type, sha256, size_bytes, status, title, language, chunk_count,
+    concept_count, rejection_code, rejection_reason, received_at, updated_at)
+VALUES (%(tenant)s, %(id)s, %(source)s::jsonb, %(media_type)s, decode(%(sha256)s, 'hex'), %(size_bytes)s, %(status)s, %(title)s,
+    %(language)s, %(chunk_count)s, %(concept_count)s, %(rejection_code)s, %(rejection_reason)s, %(received_at)s, %(updated_at)s)
+ON CONFLICT (tenant, id) DO UPDATE SET source = excluded.source, media_type = excluded.media_type, sha256 = excluded.sha256,
+    size_bytes = excluded.size_bytes, status = excluded.status, title = excluded.title, language = excluded.language,
+    chunk_count = excluded.chunk_count, concept_count = excluded.concept_count, rejection_code = excluded.rejection_code,
+    rejection_reason = excluded.rejection_reason, received_at = excluded.received_at, updated_at = excluded.updated_at"""
+_GET = f"SELECT {_DOCUMENT} FROM aiw.document WHERE tenant = %s AND id = %s"
+_OWNER = "SELECT tenant FROM aiw.document WHERE id = %s ORDER BY tenant LIMIT 1"
+_BY_CONTENT = f"""SELECT {_DOCUMENT} FROM aiw.document
+WHERE tenant = %s AND sha256 = decode(%s, 'hex') AND status <> 'rejected' ORDER BY id LIMIT 1"""
+_LIST = f"""SELECT {_DOCUMENT} FROM aiw.document
+WHERE tenant = %(tenant)s AND (%(after)s::text IS NULL OR id > %(after)s)
+    AND (%(status)s::text IS NULL OR status = %(status)s) ORDER BY id LIMIT %(limit)s"""
+_COUNTS = "SELECT status, count(*) FROM aiw.document WHERE tenant = %s GROUP BY status"
+_SET_STATUS = """UPDATE aiw.document SET status = %(status)s, updated_at = %(now)s, title = coalesce(%(title)s, title),
+    language = coalesce(%(language)s, language), chunk_count = coalesce(%(chunk_count)s, chunk_count),
+    concept_count = coalesce(%(concept_count)s, concept_count),
+    rejection_code = %(rejection_code)s, rejection_reason = %(rejection_reason)s
+WHERE tenant = %(tenant)s AND id = %(id)s"""
+_EXISTS = "SELECT 1 FROM aiw.document WHERE tenant = %s AND id = %s FOR KEY SHARE"
+_SAVE_PARSED = """INSERT INTO aiw.parsed_document (tenant, document_id, sha256, parsed)
+VALUES (%s, %s, decode(%s, 'hex'), %s::jsonb)
+ON CONFLICT (tenant, document_id) DO UPDATE SET sha256 = excluded.sha256, parsed = excluded.parsed"""
+_GET_PARSED = (
+    """SELECT encode(sha256, 'hex'), parsed::text FROM aiw.parsed_document WHERE tenant = %s AND document_id = %s"""
+)
+_SAVE_ANALYSIS = """INSERT INTO aiw.document_analysis (tenant, document_id, sha256, analysis)
+VALUES (%s, %s, decode(%s, 'hex'), %s::jsonb)
+ON CONFLICT (tenant, document_id) DO UPDATE SET sha256 = excluded.sha256, analysis = excluded.analysis"""
+_GET_ANALYSIS = """SELECT encode(sha256, 'hex'), analysis::text FROM aiw.document_analysis
+WHERE tenant = %s AND document_id = %s"""
+
+_KNOWN_VECTORS = """SELECT DISTINCT ON (sha256) encode(sha256, 'hex'), embedding::text FROM aiw.chunk
+WHERE tenant = %s AND model_id = %s AND sha256 = ANY (%s) ORDER BY sha256"""
+_NOTE_MODEL = """INSERT INTO aiw.embedding_model (tenant, model_id, dimensions) VALUES (%s, %s, %s)
+ON CONFLICT (tenant, model_id) DO UPDATE SET dimensions = embedding_model.dimensions RETURNING dimensions"""
+_MODEL = "SELECT dimensions FROM aiw.embedding_model WHERE tenant = %s AND model_id = %s"
+_LOCK_DOCUMENT = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+_REMOVE = "DELETE FROM aiw.chunk WHERE tenant = %s AND document_id = %s"
+_COPY = """COPY aiw.chunk (tenant, document_id, ordinal, model_id, dimensions, start_offset, end_offset, sha256, section,
+    document_title, content, embedding) FROM STDIN"""
+_CHUNKS = """SELECT ordinal, content, start_offset, end_offset, section, encode(sha256, 'hex') FROM aiw.chunk
+WHERE tenant = %(tenant)s AND document_id = %(id)s AND (%(model)s::text IS NULL OR model_id = %(model)s) ORDER BY ordinal"""
+_COUNT = "SELECT count(*) FROM aiw.chunk WHERE tenant = %s"
+_SEARCH_SETTINGS = """SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
+    set_config('hnsw.ef_search', %s, true), set_config('hnsw.max_scan_tuples', '100000', true)"""
+_SEARCH = """SELECT document_id, document_title, ordinal, content AS text, section, start_offset AS start, end_offset AS "end",
+    1 - (embedding::vector({dimensions}) <=> %(vector)s::vector({dimensions})) AS score
+FROM aiw.chunk WHERE dimensions = {dimensions} AND tenant = %(tenant)s AND model_id = %(model)s
+ORDER BY embedding::vector({dimensions}) <=> %(vector)s::vector({dimensions}) LIMIT %(limit)s"""
+
+_EF_SEARCH = 100
+_MAX_EF_SEARCH = 1000
+
+
+class _Tenants:
+    """Transactions as the role that sees one tenant's rows and no others."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def _transaction(self, tenant: str) -> Iterator[Connection]:
+        with self._database.transaction() as connection:
+            connection.execute(_AS_TENANT, (tenant,))
+            yield connection
+
+
+class PostgresDocumentStore(_Tenants):
+    """A DocumentStore in the tables blob, document, parsed_document and document_analysis."""
+
+    def put_blob(self, content: bytes) -> str:
+        sha256 = sha256_of(content)
+        with self._database.transaction() as connection:
+            connection.execute(_PUT_BLOB, (bytes.fromhex(sha256), content))
+        return sha256
+
+    def get_blob(self, sha256: str) -> bytes:
+        with self._database.transaction() as connection:
+            row = connection.cursor(binary=True).execute(_GET_BLOB, (bytes.fromhex(sha256),)).fetchone()
+        if row is None:
+            raise NotFoundError(f"There are no bytes with the sha256 {sha256!r}.")
+        return bytes(row[0])
+
+    def save(self, document: Document) -> None:
+        values = document.model_dump(mode="python", exclude={"source"})
+        with self._transaction(document.tenant) as connection:
+            connection.execute(_SAVE, {**values, "source": document.source.model_dump_json()})
+
+    def get(self, document_id: str, *, tenant: str) -> Document:
+        found = self._documents(_GET, (tenant, document_id), tenant)
+        if not found:
+            raise _unknown(document_id)
+        return found[0]
+
+    def owner(self, document_id: str) -> str:
+        with self._database.transaction() as connection:
+            connection.execute(_AS_SYSTEM)
+            row = connection.execute(_OWNER, (document_id,)).fetchone()
+        if row is None:
+            raise _unknown(document_id)
+        return str(row[0])
+
+    def find_by_content(self, sha256: str, *, tenant: str) -> Document | None:
+        found = self._documents(_BY_CONTENT, (tenant, sha256), tenant)
+        return found[0] if found else None
+
+    def list(
+        self, *, tenant: str, after: str | None = None, limit: int = 100, status: DocumentStatus | None = None
+    ) -> Sequence[Document]:
+        return self._documents(_LIST, {"tenant": tenant, "after": after, "limit": limit, "status": status}, tenant)
+
+    def counts(self, *, tenant: str) -> Mapping[str, int]:
+        with self._transaction(tenant) as connection:
+            return {row[0]: row[1] for row in connection.execute(_COUNTS, (tenant,))}
+
+    def set_status(
+        self,
+        document_id: str,
+        status: DocumentStatus,
+        *,
+        tenant: str,
+        now: datetime,
+        title: str | None = None,
+        language: str | None = None,
+        chunk_count: int | None = None,
+        concept_count: int | None = None,
+        rejection_code: str | None = None,
+        rejection_reason: str | None = None,
+    ) -> None:
+        values = {
+            "id": document_id,
+            "tenant": tenant,
+            "status": status,
+            "now": now,
+            "title": title,
+            "language": language,
+            "chunk_count": chunk_count,
+            "concept_count": concept_count,
+            "rejection_code": rejection_code,
+            "rejection_reason": rejection_reason,
+        }
+        with self._transaction(tenant) as connection:
+            if connection.execute(_SET_STATUS, values).rowcount == 0:
+                raise _unknown(document_id)
+
+    def save_parsed(self, document_id: str, sha256: str, parsed: ParsedDocument, *, tenant: str) -> None:
+        self._save_result(_SAVE_PARSED, document_id, sha256, parsed.model_dump_json(), tenant)
+
+    def get_parsed(self, document_id: str, *, tenant: str) -> tuple[str, ParsedDocument]:
+        with self._transaction(tenant) as connection:
+            row = connection.execute(_GET_PARSED, (tenant, document_id)).fetchone()
+        if row is None:
+            raise NotFoundError(f"The document {document_id!r} was not parsed yet.")
+        return row[0], ParsedDocument.model_validate_json(row[1])
+
+    def save_analysis(self, document_id: str, sha256: str, analysis: Analysis, *, tenant: str) -> None:
+        self._save_result(_SAVE_ANALYSIS, document_id, sha256, analysis.model_dump_json(), tenant)
+
+    def get_analysis(self, document_id: str, *, tenant: str) -> tuple[str, Analysis]:
+        with self._transaction(tenant) as connection:
+            row = connection.execute(_GET_ANALYSIS, (tenant, document_id)).fetchone()
+        if row is None:
+            raise NotFoundError(f"The document {document_id!r} was not analysed yet.")
+        return row[0], Analysis.model_validate_json(row[1])
+
+    def _save_result(self, query: str, document_id: str, sha256: str, result: str, tenant: str) -> None:
+        with self._transaction(tenant) as connection:
+            if connection.execute(_EXISTS, (tenant, document_id)).fetchone() is None:
+                raise _unknown(document_id)
+            connection.execute(query, (tenant, document_id, sha256, result))
+
+    def _documents(self, query: str, parameters: Any, tenant: str) -> Sequence[Document]:
+        with self._transaction(tenant) as connection, connection.cursor(row_factory=dict_row) as cursor:
+            return [Document.model_validate(row) for row in cursor.execute(query, parameters)]
+
+
+def _unknown(document_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no document {document_id!r}.")
+
+
+class PostgresChunkIndex(_Tenants):
+    """A ChunkIndex in the table chunk, with vectors of pgvector."""
+
+    def known_vectors(
+        self, hashes: Collection[str], *, model_id: str, tenant: str
+    ) -> Mapping[str, NDArray[np.float32]]:
+        if not hashes:
+            return {}
+        wanted = [bytes.fromhex(item) for item in sorted(set(hashes))]
+        with self._transaction(tenant) as connection:
+            rows = connection.execute(_KNOWN_VECTORS, (tenant, model_id, wanted)).fetchall()
+        return {row[0]: _vector_from(row[1]) for row in rows}
+
+    def replace(
+        self,
+        document_id: str,
+        chunks: Sequence[Chunk],
+        vectors: NDArray[np.float32],
+        *,
+        model_id: str,
+        title: str | None,
+        tenant: str,
+    ) -> None:
+        dimensions = check_rows(chunks, vectors)
+        with self._transaction(tenant) as connection:
+            connection.execute(_LOCK_DOCUMENT, (f"chunks {tenant} {document_id}",))
+            if chunks:
+                row = connection.execute(_NOTE_MODEL, (tenant, model_id, dimensions)).fetchone()
+                check_same_dimensions(model_id, known=row[0] if row else dimensions, given=dimensions)
+            connection.execute(_REMOVE, (tenant, document_id))
+            with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+                for chunk, vector in zip(chunks, vectors, strict=True):
+                    copy.write_row(
+                        (
+                            tenant,
+                            document_id,
+                            chunk.ordinal,
+                            model_id,
+                            dimensions,
+                            chunk.start,
+                            chunk.end,
+                            bytes.fromhex(chunk.sha256),
+                            chunk.section,
+                            title,
+                            chunk.text,
+                            _vector_to(vector),
+                        )
+                    )
+
+    def remove(self, document_id: str, *, tenant: str) -> int:
+        with self._transaction(tenant) as connection:
+            return connection.execute(_REMOVE, (tenant, document_id)).rowcount
+
+    def chunks_of(self, document_id: str, *, tenant: str, model_id: str | None = None) -> Sequence[Chunk]:
+        with self._transaction(tenant) as connection:
+            rows = connection.execute(_CHUNKS, {"tenant": tenant, "id": document_id, "model": model_id}).fetchall()
+        return [
+            Chunk(ordinal=row[0], text=row[1], start=row[2], end=row[3], section=row[4], sha256=row[5]) for row in rows
+        ]
+
+    def count(self, *, tenant: str) -> int:
+        with self._transaction(tenant) as connection:
+            row = connection.execute(_COUNT, (tenant,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def search(
+        self, vector: NDArray[np.float32], *, model_id: str, tenant: str, limit: int = 10
+    ) -> Sequence[SearchHit]:
+        dimensions = check_vector(vector)
+        values = {"vector": _vector_to(vector), "tenant": tenant, "model": model_id, "limit": limit}
+        with self._transaction(tenant) as connection:
+            row = connection.execute(_MODEL, (tenant, model_id)).fetchone()
+            if row is None:
+                return []
+            check_same_dimensions(model_id, known=row[0], given=dimensions)
+            connection.execute(_SEARCH_SETTINGS, (str(min(max(_EF_SEARCH, 2 * limit), _MAX_EF_SEARCH)),))
+            with connection.cursor(row_factory=dict_row) as cursor:
+                hits = cursor.execute(_SEARCH.format(dimensions=dimensions).encode(), values).fetchall()
+        return [SearchHit.model_validate(hit) for hit in hits]
+
+
+def _vector_to(vector: NDArray[np.float32]) -> str:
+    return "[" + ",".join(map(repr, vector.tolist())) + "]"
+
+
+def _vector_from(text: str) -> NDArray[np.float32]:
+    return np.array(text[1:-1].split(","), dtype=np.float32)

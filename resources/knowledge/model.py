@@ -88,11 +88,16 @@ class LearningPath(_Frozen):
     target: str
     steps: tuple[LearningStep, ...]
     cut_edges: tuple[Edge, ...] = Field(default=(), description="Prerequisite edges left out to break cycles")
+    notes: tuple[str, ...] = Field(default=(), description="What a reader should know about the path, in sentences")
 
 
+_SPOKEN = str.maketrans({"+": " plus ", "#": " sharp "})
 _NOT_PLAIN = re.compile(r"[\W_]+")
 
 
 def concept_id(name: str) -> str:
-    """The normalised name: lower case, runs of anything but letters and digits become `-` (compare PEP 503)."""
-    return _NOT_PLAIN.sub("-", name.casefold()).strip("-")
+    """The normalised name: lower case, runs of anything but letters and digits become `-` (compare PEP 503).
+
+    Plus and number signs are spelled out, so that C, C++ and C# are three concepts. Empty for a name of nothing else.
+    """
+    return _NOT_PLAIN.sub("-", name.casefold().translate(_SPOKEN)).strip("-")

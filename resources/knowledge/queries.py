@@ -10,8 +10,8 @@ The graph:
     (:Concept)-[:REQUIRES|RELATED_TO {document, weight}]->(:Concept)
 
 Edges between concepts are there once for each document that supports them; readers take the highest weight. `voice` is the
-document whose words describe the concept. `folded` is the name in lower case, as Python folds it. A contribution is not part of its document's node, because
-servers load whole nodes when they walk past, and keep them for every row.
+document whose words describe the concept. `folded` is the name in lower case, as Python folds it. A contribution is not
+part of its document's node, because servers load whole nodes when they walk past, and keep them for every row.
 """
 
 from __future__ import annotations

@@ -1,0 +1,173 @@
+"""From a document to what it says about concepts: what it is about, what that requires, what it talks about.
+
+What the sender declares counts in full. Without a declaration the subject is the title, if that looks like the name of
+something, and the prerequisites are what a section of that name lists. Nothing else is guessed: a missing edge is better than
+a wrong one, because learning paths follow every edge.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from resources.knowledge.model import Concept, Edge, EdgeType, Extraction, concept_id
+
+if TYPE_CHECKING:
+    from resources.content.model import Analysis, Document, ParsedDocument
+
+MAX_TOPICS: Final = 15
+MAX_RELATED: Final = 10
+MAX_CUES: Final = 20
+DECLARED: Final = 1.0
+CUE: Final = 0.6
+_MIN_WEIGHT: Final = 0.01
+_DESCRIPTION_CHARS: Final = 300
+
+_TITLE_WORDS: Final = 6
+_TITLE_CHARS: Final = 60
+_TERM_WORDS: Final = 4
+_TERM_CHARS: Final = 40
+
+_SUBTITLE = re.compile(r"\s*(?::\s|\s[-\N{EN DASH}\N{EM DASH}|]\s).*", re.DOTALL)
+_SENTENCE = re.compile(r"[.!?]$|[.!?]\s")
+_GENERIC_TITLES = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        about api changelog changes contents contributing description documentation examples faq features getting-started
+        guide help history home index installation introduction license licence notes overview project-description
+        quick-start quickstart readme reference release-notes table-of-contents tutorial untitled usage welcome
+        """,
+    )
+)
+_PREREQUISITES = re.compile(
+    r"(?:pre-?requisites?|requirements?|dependencies|requires|before you (?:begin|start)"
+    r"|required (?:knowledge|background)|what you (?:need|should) (?:to )?know)(?: (?:and|&) \w+)?:?",
+    re.IGNORECASE,
+)
+_NUMBERING = re.compile(r"^(?:\d+(?:\.\d+)*[.)]?\s+)")
+_BULLET = re.compile(r"^\s*(?:[-*+\N{BULLET}\N{MIDDLE DOT}]|\d{1,2}[.)])\s+(?P<item>\S.*)$")
+_MARKDOWN_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_MARKUP = re.compile(r"[`*_]{1,3}|<[^>]*>")
+_EXPLANATION = re.compile(r"\s*(?::\s|\s[-\N{EN DASH}\N{EM DASH}]\s|\s*[(\[,;]).*", re.DOTALL)
+_VERSION = re.compile(r"\s*(?:[<>=!~]=?|\^|\b[vV]?\d+(?:\.\d+|\.x)*\+?(?=\s|$)).*", re.DOTALL)
+_NO_TERM = frozenset({"none", "nothing", "optional", "required", "see", "note"})
+
+
+def extract(document: Document, parsed: ParsedDocument, analysis: Analysis) -> Extraction:
+    """What the document contributes to the graph. A function of its arguments alone; never a self-loop."""
+    source = document.source
+    name = source.subject or _subject_from_title(document, parsed)
+    subject = concept_id(name) if name else ""
+    required: dict[str, tuple[str, float]] = {}
+    if source.requires:
+        required = {concept_id(term): (term, DECLARED) for term in source.requires}
+    elif not source.subject:
+        required = {concept_id(term): (term, CUE) for term in _listed_prerequisites(parsed)}
+
+    concepts: dict[str, Concept] = {}
+    mentions: dict[str, float] = {}
+    for term in sorted(analysis.concepts, key=lambda term: (-term.score, term.text))[:MAX_TOPICS]:
+        if key := concept_id(term.text):
+            concepts.setdefault(key, Concept(id=key, name=term.text))
+            mentions[key] = max(term.score, mentions.get(key, 0.0))
+    edges = []
+    if name and subject:
+        topics = sorted((key for key in mentions if key != subject), key=lambda key: (-mentions[key], key))
+        edges = [_related(subject, key, mentions[key]) for key in topics if key not in required][:MAX_RELATED]
+        concepts[subject] = Concept(
+            id=subject,
+            name=name,
+            kind="subject",
+            description=_description(analysis.summary),
+            difficulty=analysis.difficulty_level,
+        )
+        mentions[subject] = 1.0
+    for key, (wanted, weight) in required.items():
+        if key and key != subject:
+            concepts[key] = Concept(id=key, name=wanted, kind="subject")
+            if subject:
+                edges.append(Edge(source=subject, target=key, type=EdgeType.REQUIRES, weight=weight))
+    return Extraction(
+        document_id=document.id,
+        sha256=document.sha256,
+        title=document.title or source.title or parsed.title,
+        concepts=tuple(concepts[key] for key in sorted(concepts)),
+        mentions=dict(sorted(mentions.items())),
+        edges=tuple(sorted(edges, key=lambda edge: (edge.source, edge.target, edge.type))),
+    )
+
+
+def _related(subject: str, topic: str, weight: float) -> Edge:
+    """An edge without direction, written the same way whichever of the two documents it comes from."""
+    source, target = sorted((subject, topic))
+    return Edge(source=source, target=target, type=EdgeType.RELATED_TO, weight=max(weight, _MIN_WEIGHT))
+
+
+def _description(summary: str) -> str | None:
+    text = " ".join(summary.split())
+    if len(text) <= _DESCRIPTION_CHARS:
+        return text or None
+    return text[:_DESCRIPTION_CHARS].rsplit(" ", 1)[0] + "…"
+
+
+def _subject_from_title(document: Document, parsed: ParsedDocument) -> str | None:
+    headings = [section.title for section in parsed.sections if section.level == 1][:1]
+    for title in (document.source.title, parsed.title, *headings):
+        if title and (name := _name_of_something(title)):
+            return name
+    return None
+
+
+def _name_of_something(title: str) -> str | None:
+    """The title without its subtitle, if it is short, no sentence and not one that any document could have."""
+    name = _SUBTITLE.sub("", _MARKUP.sub("", _NUMBERING.sub("", title.strip()))).strip()
+    sensible = (
+        name
+        and len(name) <= _TITLE_CHARS
+        and len(name.split()) <= _TITLE_WORDS
+        and any(character.isalpha() for character in name)
+        and not _SENTENCE.search(name)
+        and concept_id(name) not in _GENERIC_TITLES
+    )
+    return name if sensible else None
+
+
+def _listed_prerequisites(parsed: ParsedDocument) -> list[str]:
+    """The terms that a section called Prerequisites (or so) lists as bullets or links, as they are written."""
+    links = sorted({_plain(link.text) for link in parsed.links if link.text.strip()}, key=len, reverse=True)
+    terms: dict[str, str] = {}
+    for section in parsed.sections:
+        title = section.title.strip()
+        if _PREREQUISITES.fullmatch(_NUMBERING.sub("", title)):
+            for line in parsed.text[section.start : section.end].splitlines():
+                if line.strip(" #") != title and (term := _listed_term(line, links)):
+                    terms.setdefault(concept_id(term), term)
+    return list(terms.values())[:MAX_CUES]
+
+
+def _listed_term(line: str, links: list[str]) -> str | None:
+    """The term that a line lists: a bullet that begins with a link or a plain name, or a line that is a link."""
+    plain = _plain(line)
+    if bullet := _BULLET.match(line):
+        item = _plain(bullet["item"])
+        linked = next((text for text in links if item.casefold().startswith(text.casefold())), None)
+        return _term(linked or item)
+    return _term(plain) if plain.casefold() in {text.casefold() for text in links} else None
+
+
+def _plain(text: str) -> str:
+    return " ".join(_MARKUP.sub("", _MARKDOWN_LINK.sub(r"\1", text)).split())
+
+
+def _term(item: str) -> str | None:
+    """The name at the beginning of a list's item, without versions and explanations; None if there is no plain name."""
+    term = _VERSION.sub("", _EXPLANATION.sub("", item)).strip(" .:")
+    sensible = (
+        concept_id(term)
+        and len(term) <= _TERM_CHARS
+        and len(term.split()) <= _TERM_WORDS
+        and any(character.isalpha() for character in term)
+        and concept_id(term).split("-")[0] not in _NO_TERM
+    )
+    return term if sensible else None

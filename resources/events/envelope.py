@@ -9,6 +9,7 @@ store added.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -250,6 +251,8 @@ def _prepare_event(event: NewEvent, catalog: Catalog) -> tuple[PreparedEvent | N
         data_json = canonical(data)
     except TypeError as error:
         return None, (Problem("data", str(error)),)
+    if b"null" in data_json and not _is_finite(data):  # orjson writes NaN and infinities as null
+        return None, (Problem("data", "contains a number that is not finite"),)
     if len(data_json) > MAX_DATA_BYTES:
         return None, (Problem("data", f"is {len(data_json)} bytes long", f"at most {MAX_DATA_BYTES}"),)
     occurred_at = _in_utc(event.occurred_at)
@@ -260,6 +263,16 @@ def _prepare_event(event: NewEvent, catalog: Catalog) -> tuple[PreparedEvent | N
         event.event_id, event.type, schema_version, data, metadata, occurred_at, data_json, metadata_json, checksum
     )
     return ready, ()
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return True
 
 
 def _prepare_metadata(metadata: EventMetadata) -> tuple[EventMetadata, bytes, tuple[Problem, ...]]:

@@ -15,7 +15,7 @@ from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, 
 from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._serdes import ConfigurableClass
 
-from definitions.runtime.postgres import PostgresRunQueue
+from definitions.runtime.postgres import RunQueue
 from resources.database.postgres import Database
 from resources.errors import UnavailableError
 
@@ -48,7 +48,7 @@ class WarmPoolRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         self._inst_data = inst_data
         self._retry_seconds = retry_seconds
         self._database = Database(database_url, pool_size=4, application_name="aiw-launcher")
-        self._queue = PostgresRunQueue(self._database)
+        self._queue = RunQueue(self._database)
         super().__init__()  # type: ignore[no-untyped-call]  # Dagster's mixin has no annotations
 
     @property

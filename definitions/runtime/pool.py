@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from definitions.runtime.crew import Crew, Ending, Pause
 from definitions.runtime.generation import Generation, Worker
-from definitions.runtime.postgres import Listener, PostgresRunQueue
+from definitions.runtime.postgres import Listener, RunQueue
 from definitions.runtime.processes import host_id, is_dead
 from definitions.runtime.queue import LEASE_SECONDS, MAX_CLAIMS, RENEW_SECONDS
 from definitions.runtime.zygote import ZygoteOptions
@@ -43,7 +43,6 @@ from resources.telemetry.logging import configure_logging, get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from definitions.runtime.queue import RunQueue
     from definitions.runtime.settlement import Settlement
 
 log = get_logger(__name__)
@@ -70,7 +69,7 @@ class Pool:
     ) -> None:
         self.host = host_id()
         self._database = database
-        self._queue: RunQueue = PostgresRunQueue(database)
+        self._queue = RunQueue(database)
         self._selector = selectors.DefaultSelector()
         self._crew = Crew(zygote, size=workers, selector=self._selector, watch=watch)
         self._drain = drain

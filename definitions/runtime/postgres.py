@@ -73,63 +73,67 @@ SELECT q.host, greatest(0, extract(epoch FROM now() - q.lease_until))::float8,
      WHERE w.host IS NULL AND (w.priority > q.priority OR (w.priority = q.priority AND w.place < q.place)))
 FROM aiw.run_queue q WHERE q.run_id = %s
 """
-WAITING = "SELECT count(*) FROM aiw.run_queue WHERE host IS NULL"
 
 
-class PostgresRunQueue:
-    """`RunQueue` on the table `aiw.run_queue`."""
+class RunQueue:
+    """The table `aiw.run_queue`. Every verb raises UnavailableError when the database is out of reach."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def enqueue(self, run_id: str, *, job: str, priority: int = 0) -> bool:
+        """Add a run and wake the pools. False, and no change, if the run is in the queue already."""
         with self._database.transaction() as connection:
             return connection.execute(ENQUEUE, (run_id, job, priority)).rowcount == 1
 
     def claim(self, host: str, *, limit: int, lease: float = LEASE_SECONDS) -> list[Claim]:
+        """Take up to `limit` waiting runs, by priority, then in order. No run is ever given to two hosts at a time."""
         with self._database.transaction() as connection:
             rows = connection.execute(CLAIM, {"host": host, "limit": limit, "lease": lease}).fetchall()
         rows.sort(key=lambda row: (-row[5], row[6]))
         return [Claim(*row[:5]) for row in rows]
 
     def renew(self, host: str, *, lease: float = LEASE_SECONDS) -> list[Claim]:
+        """Extend all leases of `host`. Returns its claims, each with whether somebody asked to cancel the run."""
         with self._database.transaction() as connection:
             return [Claim(*row) for row in connection.execute(RENEW, {"host": host, "lease": lease})]
 
     def finish(self, run_id: str, *, host: str) -> bool:
+        """Drop a run that has ended. False if the claim is no longer this host's."""
         with self._database.transaction() as connection:
             return connection.execute(FINISH, (run_id, host)).rowcount == 1
 
     def release(self, run_id: str, *, host: str) -> bool:
+        """Put a claimed run back to its old place. False if the claim is no longer this host's."""
         with self._database.transaction() as connection:
             return connection.execute(RELEASE, (run_id, host)).rowcount == 1
 
     def withdraw(self, run_id: str) -> bool:
+        """Drop a run that still waits. False if it does not: it is claimed, or not in the queue."""
         with self._database.transaction() as connection:
             return connection.execute(WITHDRAW, (run_id,)).rowcount == 1
 
     def request_cancel(self, run_id: str) -> bool:
+        """Tell the pool that executes the run to interrupt it. False if none does."""
         with self._database.transaction() as connection:
             return connection.execute(REQUEST_CANCEL, (run_id,)).rowcount == 1
 
     def lost(self, host: str, *, dead: Sequence[str] = ()) -> list[Claim]:
+        """Take over, as `host`, the claims whose lease has ended and all claims of the hosts in `dead`."""
         with self._database.transaction() as connection:
             rows = connection.execute(LOST, {"host": host, "dead": list(dead), "lease": LEASE_SECONDS}).fetchall()
         return [Claim(*row) for row in rows]
 
     def hosts(self) -> list[str]:
+        """The pools that hold claims."""
         with self._database.transaction() as connection:
             return [row[0] for row in connection.execute(HOSTS)]
 
     def find(self, run_id: str) -> Place | None:
+        """Where the run is, or None if it is not in the queue."""
         with self._database.transaction() as connection:
             row = connection.execute(FIND, (run_id,)).fetchone()
         return None if row is None else Place(host=row[0], overdue=row[1] or 0.0, ahead=row[2])
-
-    def waiting(self) -> int:
-        with self._database.transaction() as connection:
-            row = connection.execute(WAITING).fetchone()
-        return 0 if row is None else int(row[0])
 
 
 class Listener:

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.events import JobFailureData, RunFailureReason
-from dagster_postgres.utils import DagsterPostgresException
-from sqlalchemy.exc import DBAPIError
 
-from resources.errors import UnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from definitions.runtime.storage import in_our_words
 
 _NOT_BEGUN = frozenset({DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.QUEUED})
 
@@ -22,7 +14,7 @@ class Settlement:
     """Writes the ends of such runs. Opening it creates Dagster's tables if there are none. Raises UnavailableError."""
 
     def __init__(self) -> None:
-        with _in_our_words():
+        with in_our_words():
             self._instance = DagsterInstance.get()
 
     def settle(self, run_id: str, *, reason: str, may_begin_again: bool) -> bool:
@@ -32,7 +24,7 @@ class Settlement:
         is, and the answer False says to put it back into the queue. Automatic retries (`run_retries`) see a failure as that
         of a lost worker.
         """
-        with _in_our_words():
+        with in_our_words():
             return self._settle(run_id, reason=reason, may_begin_again=may_begin_again)
 
     def close(self) -> None:
@@ -54,11 +46,3 @@ class Settlement:
         if instance.event_log_storage.supports_global_concurrency_limits:
             instance.event_log_storage.free_concurrency_slots_for_run(run_id)
         return True
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    try:
-        yield
-    except (DBAPIError, DagsterPostgresException) as error:
-        raise UnavailableError("Dagster's storage cannot be reached.", dependency="database") from error

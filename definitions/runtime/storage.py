@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,15 @@ import sqlalchemy
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
-from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
-from sqlalchemy.exc import DisconnectionError
+from dagster_postgres.utils import (
+    DagsterPostgresException,
+    create_pg_engine,
+    get_token_provider_from_config,
+    pg_url_from_config,
+)
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+
+from resources.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,8 +44,9 @@ if TYPE_CHECKING:
 POOL_SIZE = 4
 MAX_OVERFLOW = 16
 POOL_RECYCLE_SECONDS = 1800
+PARTITION_SECONDS = 1.0
 
-_CREATION_LOCK_KEY = 7301402612
+_CREATION_LOCK_KEY = 7301402613
 
 
 class _Engines:
@@ -95,6 +104,15 @@ def _refuse_dead(connection: Any, _record: object, _proxy: object) -> None:
     poller.register(connection.fileno(), select.POLLIN)
     if poller.poll(0):
         raise DisconnectionError  # the pool answers by opening a new connection
+
+
+@contextmanager
+def in_our_words() -> Iterator[None]:
+    """Turns what Dagster's storage raises when it is out of reach into an UnavailableError."""
+    try:
+        yield
+    except (DBAPIError, DagsterPostgresException) as error:
+        raise UnavailableError("Dagster's storage cannot be reached.", dependency="database") from error
 
 
 @contextmanager
@@ -159,9 +177,23 @@ class PooledRunStorage(_Pooled, PostgresRunStorage):
 class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
     """Events, asset index, dynamic partitions and concurrency slots."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._partition_seen: dict[tuple[str, str], float] = {}
+        super().__init__(*args, **kwargs)
+
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
         ask = super()._has_asset_key_col_on_connection
         return self._once_true(f"asset_keys.{column_name}", lambda: ask(conn, column_name))
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        """Asked four times an asset for the run's own partition, which then is there: a yes is believed for a moment."""
+        key = (partitions_def_name, partition_key)
+        now = time.monotonic()
+        if self._partition_seen.get(key, 0.0) < now - PARTITION_SECONDS:
+            if not super().has_dynamic_partition(partitions_def_name, partition_key):
+                return False
+            self._partition_seen = {key: now}
+        return True
 
     def has_table(self, table_name: str) -> bool:
         ask = super().has_table

@@ -102,3 +102,4 @@ def test_a_server_left_over_on_the_data_is_ended_first(server: EmbeddedArcadeDB)
         assert not leftover.is_running() or leftover.status() == psutil.STATUS_ZOMBIE
         with driver_of(successor) as driver:
             driver.verify_connectivity()
+    server.wait()

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 from resources.knowledge.model import Concept, Edge, EdgeType, Extraction, concept_id
 
 if TYPE_CHECKING:
-    from resources.content.model import Analysis, Document, ParsedDocument
+    from collections.abc import Iterator
+
+    from resources.content.model import Analysis, Document, ParsedDocument, Section
 
 MAX_TOPICS: Final = 15
 MAX_RELATED: Final = 10
@@ -51,7 +53,43 @@ _MARKDOWN_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MARKUP = re.compile(r"[`*_]{1,3}|<[^>]*>")
 _EXPLANATION = re.compile(r"\s*(?::\s|\s[-\N{EN DASH}\N{EM DASH}]\s|\s*[(\[,;]).*", re.DOTALL)
 _VERSION = re.compile(r"\s*(?:[<>=!~]=?|\^|\b[vV]?\d+(?:\.\d+|\.x)*\+?(?=\s|$)).*", re.DOTALL)
-_NO_TERM = frozenset({"none", "nothing", "optional", "required", "see", "note"})
+# First words of what is an instruction or a remark, not a name.
+_NO_TERM = frozenset(
+    {
+        "a",
+        "an",
+        "and",
+        "any",
+        "clone",
+        "for",
+        "if",
+        "install",
+        "none",
+        "note",
+        "nothing",
+        "optional",
+        "optionally",
+        "or",
+    }
+    | {
+        "please",
+        "required",
+        "requires",
+        "run",
+        "see",
+        "some",
+        "the",
+        "then",
+        "this",
+        "to",
+        "use",
+        "with",
+        "you",
+        "your",
+    }
+)
+# By value, because the content slice is a neighbour: only its types may be known here.
+_MARKED_UP: Final = frozenset({"text/markdown", "text/x-rst", "text/html"})
 
 
 def extract(document: Document, parsed: ParsedDocument, analysis: Analysis) -> Extraction:
@@ -134,26 +172,37 @@ def _name_of_something(title: str) -> str | None:
 
 
 def _listed_prerequisites(parsed: ParsedDocument) -> list[str]:
-    """The terms that a section called Prerequisites (or so) lists as bullets or links, as they are written."""
+    """The terms that sections called Prerequisites (or so) list, as they are written."""
     links = sorted({_plain(link.text) for link in parsed.links if link.text.strip()}, key=len, reverse=True)
     terms: dict[str, str] = {}
     for section in parsed.sections:
-        title = section.title.strip()
-        if _PREREQUISITES.fullmatch(_NUMBERING.sub("", title)):
-            for line in parsed.text[section.start : section.end].splitlines():
-                if line.strip(" #") != title and (term := _listed_term(line, links)):
+        if _PREREQUISITES.fullmatch(_NUMBERING.sub("", section.title.strip())):
+            for item in _items(parsed, section, links):
+                linked = next((link for link in links if item.casefold().startswith(link.casefold())), None)
+                if term := _term(linked or item):
                     terms.setdefault(concept_id(term), term)
     return list(terms.values())[:MAX_CUES]
 
 
-def _listed_term(line: str, links: list[str]) -> str | None:
-    """The term that a line lists: a bullet that begins with a link or a plain name, or a line that is a link."""
-    plain = _plain(line)
-    if bullet := _BULLET.match(line):
-        item = _plain(bullet["item"])
-        linked = next((text for text in links if item.casefold().startswith(text.casefold())), None)
-        return _term(linked or item)
-    return _term(plain) if plain.casefold() in {text.casefold() for text in links} else None
+def _items(parsed: ParsedDocument, section: Section, links: list[str]) -> Iterator[str]:
+    """The lines of a section that are items of a list, and those that are nothing but a link.
+
+    Parsers of marked-up formats drop the bullets: an item is a line without a blank line before it there, as paragraphs never
+    are. Lines of a table or of a block of code are left out.
+    """
+    marked_up = parsed.media_type in _MARKED_UP
+    position = section.start
+    for line in parsed.text[section.start : section.end].splitlines(keepends=True):
+        start, position = position, position + len(line)
+        plain = _plain(line)
+        in_code = any(first < start <= last for first, last in parsed.code)
+        if start == section.start or not plain or in_code or " | " in line:
+            continue
+        tight = parsed.text[start - 2] != "\n"
+        if bullet := _BULLET.match(line):
+            yield _plain(bullet["item"])
+        elif (marked_up and tight) or plain in links:
+            yield plain
 
 
 def _plain(text: str) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -18,9 +18,14 @@ from resources.content.model import (
     ScoredTerm,
     Section,
 )
+from resources.content.parsers import html, markdown
+from resources.content.parsers.base import ParseLimits
 from resources.knowledge.contribution import contribution_of
 from resources.knowledge.extraction import MAX_TOPICS, extract
 from resources.knowledge.model import Edge, EdgeType, Extraction
+
+if TYPE_CHECKING:
+    from resources.content.parsers.base import Parser
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -177,29 +182,71 @@ def test_without_a_title_the_first_heading_names_the_subject() -> None:
     assert subjects(extract(document(), parsed(("Vectors", ""), ("Matrices", "")), analysis())) == ["Vectors"]
 
 
-def test_a_prerequisites_section_lists_what_comes_first() -> None:
-    listed = (
-        "- Python 3.8+\n* [NumPy](https://numpy.org) for arrays: fast\n- `pandas>=2.0`\n- Linear algebra (basics)\n"
-        "1. Matrix multiplication\nSome prose about Rust that is no list.\n- \n"
-        "- You should be able to read long sentences like this one\n"
-    )
-    page = parsed(("Tensors", ""), ("2. Prerequisites", listed), links=("NumPy",))
-    result = extract(document(), page, analysis())
-    assert {target for _, target in requirements(result)} == {
-        "python",
-        "numpy",
-        "pandas",
-        "linear-algebra",
-        "matrix-multiplication",
-    }
-    assert {edge.weight for edge in of_type(result, EdgeType.REQUIRES)} == {0.6}
+def prerequisites_in(content: str, parse: Parser) -> set[str]:
+    page = parse(content.encode(), limits=ParseLimits())
+    return {target for _, target in requirements(extract(document(), page, analysis()))}
+
+
+LISTED = {"python", "numpy", "pandas", "linear-algebra", "matrix-multiplication"}
+
+
+def test_a_prerequisites_section_of_markdown_lists_what_comes_first() -> None:
+    content = """
+# Tensors
+
+- Not this
+
+## 2. Prerequisites
+
+You need these, and some prose about Rust.
+
+- Python 3.8+
+* [NumPy](https://numpy.org) for arrays: fast
+- `pandas>=2.0`
+- Linear algebra (basics)
+- You should be able to read long sentences like this one
+
+1. Matrix multiplication
+
+```
+cd tensors
+python setup.py
+```
+
+| Package | Version |
+|---|---|
+| SciPy | 1.2 |
+
+## Usage
+
+- Nor this
+"""
+    assert prerequisites_in(content, markdown.parse) == LISTED
+
+
+def test_a_prerequisites_section_of_html_lists_what_comes_first() -> None:
+    content = """
+<h1>Tensors</h1><ul><li>Not this</li></ul><h2>Requirements</h2><p>Prose.</p>
+<ul><li>Python 3.8+</li><li><a href="https://numpy.org">NumPy</a> for arrays</li><li><code>pandas&gt;=2.0</code></li>
+<li>Linear algebra (basics)</li><li>Matrix multiplication</li></ul><pre>cd tensors
+python setup.py</pre><h2>Usage</h2><ul><li>Nor this</li></ul>
+"""
+    assert prerequisites_in(content, html.parse) == LISTED
+
+
+def test_a_prerequisites_section_of_plain_text_needs_bullets() -> None:
+    page = parsed(("Tensors", ""), ("Dependencies:", "prose that\nwraps here\n- Vectors\n * Matrices >= 2\n"))
+    plain = page.model_copy(update={"media_type": MediaType.TEXT})
+    result = extract(document(), plain, analysis())
+    assert [target for _, target in requirements(result)] == ["matrices", "vectors"]
+    assert {edge.weight for edge in result.edges} == {0.6}
 
 
 def test_a_line_that_is_a_link_is_a_prerequisite() -> None:
-    result = extract(
-        document(), parsed(("Tensors", ""), ("Requirements:", "Vectors\nnot this"), links=("Vectors",)), analysis()
+    content = (
+        "# Tensors\n\n## Before you begin\n\n[Vectors](https://example.org)\n\nNot [this](https://example.org/2).\n"
     )
-    assert requirements(result) == [("tensors", "vectors")]
+    assert prerequisites_in(content, markdown.parse) == {"vectors"}
 
 
 def test_lists_elsewhere_are_no_prerequisites() -> None:

@@ -1,0 +1,14 @@
+"""What runs: the table of all assets and checks. A forgotten one is found by `tests/assets/test_table.py`."""
+
+from assets import checks, concepts, documents
+
+DOCUMENT_ASSETS = [
+    documents.parsed,
+    documents.analysis,
+    documents.embeddings,
+    documents.concepts,
+    documents.published,
+]
+KNOWLEDGE_ASSETS = [concepts.ranking]
+ASSETS = [documents.RECEIVED, *DOCUMENT_ASSETS, *KNOWLEDGE_ASSETS]
+CHECKS = [checks.check_parsed, checks.check_analysis, checks.check_embeddings, checks.check_graph]

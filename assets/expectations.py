@@ -21,29 +21,42 @@ _SHOWN_VALUES = 5
 
 def validate(
     rows: Sequence[Mapping[str, Any]],
-    suite: "Mapping[str, Expectation]",
+    suite: "Mapping[str, Sequence[Expectation]]",
     *,
     asset_key: dg.AssetKey,
+    columns: Sequence[str] | None = None,
     warnings: frozenset[str] = frozenset(),
 ) -> Iterator[dg.AssetCheckResult]:
-    """One result a name of `suite`, in its order; those named in `warnings` do not block what comes after."""
+    """One result a name of `suite`, in its order: passed when all its expectations are met.
+
+    `columns` names them for the case that there are no rows. Results named in `warnings` do not block what comes after.
+    """
     import great_expectations as gx
     import pandas as pd
 
-    for name, expectation in suite.items():
-        expectation.meta = {"check": name}
-    frame = pd.DataFrame(list(rows))
-    batch = _batch_definition().get_batch({"dataframe": frame})
-    outcome = batch.validate(gx.ExpectationSuite(name="suite", expectations=list(suite.values())))
-    by_name = {result.expectation_config.meta["check"]: result for result in outcome.results}
+    for name, expectations in suite.items():
+        for expectation in expectations:
+            expectation.meta = {"check": name}
+    batch = _batch_definition().get_batch({"dataframe": pd.DataFrame(list(rows), columns=columns)})
+    flat = [expectation for expectations in suite.values() for expectation in expectations]
+    outcome = batch.validate(gx.ExpectationSuite(name="suite", expectations=flat))
     for name in suite:
-        result = by_name[name]
+        results = [result for result in outcome.results if result.expectation_config.meta["check"] == name]
         yield dg.AssetCheckResult(
             asset_key=asset_key,
             check_name=name,
-            passed=bool(result.success),
+            passed=all(result.success for result in results),
             severity=dg.AssetCheckSeverity.WARN if name in warnings else dg.AssetCheckSeverity.ERROR,
-            metadata=_metadata(result.expectation_config.type, result.result, result.exception_info),
+            metadata={
+                key: value
+                for result in results
+                for key, value in _metadata(
+                    result.expectation_config.kwargs.get("column"),
+                    result.expectation_config.type,
+                    result.result,
+                    result.exception_info,
+                )
+            },
         )
 
 
@@ -63,17 +76,17 @@ def preload() -> None:
     _batch_definition()
 
 
-def _metadata(expectation: str, result: Mapping[str, Any], exception: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
-    shown: dict[str, dg.MetadataValue] = {"expectation": dg.MetadataValue.text(expectation)}
-    if "element_count" in result:
-        shown["rows"] = dg.MetadataValue.int(int(result["element_count"]))
+def _metadata(
+    column: str | None, expectation: str, result: Mapping[str, Any], exception: Mapping[str, Any]
+) -> Iterator[tuple[str, dg.MetadataValue]]:
+    """What was expected and what was found, under names that tell several expectations of one check apart."""
+    subject = f"{column}: {expectation}" if column else expectation
     if "unexpected_count" in result:
-        shown["unexpected"] = dg.MetadataValue.int(int(result["unexpected_count"]))
+        yield f"{subject}, unexpected", dg.MetadataValue.int(int(result["unexpected_count"]))
         values = [str(value) for value in result.get("partial_unexpected_list") or ()][:_SHOWN_VALUES]
         if values:
-            shown["unexpected_values"] = dg.MetadataValue.json(values)
+            yield f"{subject}, for example", dg.MetadataValue.json(values)
     if "observed_value" in result:
-        shown["observed"] = dg.MetadataValue.text(str(result["observed_value"]))
+        yield f"{subject}, observed", dg.MetadataValue.text(str(result["observed_value"]))
     if exception.get("raised_exception"):
-        shown["exception"] = dg.MetadataValue.text(str(exception.get("exception_message")))
-    return shown
+        yield f"{subject}, exception", dg.MetadataValue.text(str(exception.get("exception_message")))

@@ -25,6 +25,6 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
             user=settings.graph.user,
             password=dg.EnvVar("AIW_GRAPH__PASSWORD"),
             database=settings.graph.database,
-            http_url=settings.graph.http_url,
         ),
+        "content": settings.content,
     }

@@ -85,7 +85,7 @@ def test_future_annotations_stay_out_of_files_where_dagster_reads_annotations() 
     wrong = [
         path.relative_to(ROOT)
         for path in watched
-        if "from __future__ import annotations" in path.read_text().splitlines()
+        if "runtime" not in path.parts and "from __future__ import annotations" in path.read_text().splitlines()
     ]
     assert wrong == []
 

@@ -1,7 +1,8 @@
 """The steps from bytes to something that can be found: parse, analyse, embed. Each is one call for an asset to make.
 
-Each step is idempotent: for bytes and a version that it has seen it does nothing, and says so (`changed`). A document that cannot be
-read is marked as rejected, with a `document.rejected` event, and the error goes on to the caller; other documents are not touched.
+Each step is idempotent: for bytes and a version that it has seen it does nothing, and says so (`changed`). A document that
+cannot be read is marked as rejected, with a `document.rejected` event, and the error goes on to the caller; other documents
+are not touched.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from resources.ai.embedder import Embedder
     from resources.content.model import Chunk
     from resources.content.store import ChunkIndex, DocumentStore
+    from resources.errors import PlatformError
     from resources.events.store import EventStore
 
 _EMBEDDING_BATCH = 64
@@ -80,20 +82,34 @@ def parse_step(
     try:
         parsed = parse_document(content, name=document.source.name, declared=document.media_type, limits=limits)
     except (InvalidInputError, LimitExceededError) as error:
-        documents.set_status(
-            document_id,
-            DocumentStatus.REJECTED,
-            tenant=tenant,
-            now=now,
-            rejection_code=error.code,
-            rejection_reason=error.message,
-        )
-        record_rejection(events, document_id, error, uri=document.source.uri, sha256=document.sha256, tenant=tenant)
+        reject(document_id, error, documents=documents, events=events, tenant=tenant, now=now)
         raise
     documents.save_parsed(document_id, document.sha256, parsed, tenant=tenant)
     title = document.source.title or parsed.title or document.source.name
     documents.set_status(document_id, DocumentStatus.PARSED, tenant=tenant, now=now, title=title)
     return ParseOutcome(documents.get(document_id, tenant=tenant), parsed, changed=True)
+
+
+def reject(
+    document_id: str,
+    error: PlatformError,
+    *,
+    documents: DocumentStore,
+    events: EventStore,
+    tenant: str,
+    now: datetime,
+) -> None:
+    """Mark the document as rejected for the reason that `error` gives, and say so with `document.rejected`."""
+    document = documents.get(document_id, tenant=tenant)
+    documents.set_status(
+        document_id,
+        DocumentStatus.REJECTED,
+        tenant=tenant,
+        now=now,
+        rejection_code=error.code,
+        rejection_reason=error.message,
+    )
+    record_rejection(events, document_id, error, uri=document.source.uri, sha256=document.sha256, tenant=tenant)
 
 
 def analyse_step(document_id: str, *, documents: DocumentStore, tenant: str, now: datetime) -> AnalyseOutcome:

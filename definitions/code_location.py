@@ -1,0 +1,21 @@
+"""What Dagster loads. Everything is put together here, and nothing is decided here."""
+
+import dagster as dg
+
+from assets import ASSETS, CHECKS
+from definitions.jobs import INGEST_DOCUMENT, JOBS
+from definitions.resources import build_resources
+from definitions.schedules import SCHEDULES
+from resources.settings import Settings
+from sensors.events import build_document_events_sensor
+from sensors.runs import build_run_end_sensors
+
+defs = dg.Definitions(
+    assets=ASSETS,
+    asset_checks=CHECKS,
+    jobs=JOBS,
+    schedules=SCHEDULES,
+    sensors=[build_document_events_sensor(INGEST_DOCUMENT), *build_run_end_sensors()],
+    resources=build_resources(Settings()),
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,24 @@
+"""The jobs: what can be launched by name, from the UI, the API or a sensor."""
+
+import dagster as dg
+
+from assets import DOCUMENT_ASSETS, KNOWLEDGE_ASSETS
+from assets.partitions import DOCUMENTS
+from assets.study import STUDY_GUIDE
+
+INGEST_DOCUMENT = dg.define_asset_job(
+    "ingest_document",
+    selection=dg.AssetSelection.assets(*DOCUMENT_ASSETS),
+    partitions_def=DOCUMENTS,
+    executor_def=dg.in_process_executor,
+    description="One document, from its bytes to a searchable and connected part of what is known.",
+)
+
+RANK_CONCEPTS = dg.define_asset_job(
+    "rank_concepts",
+    selection=dg.AssetSelection.assets(*KNOWLEDGE_ASSETS),
+    executor_def=dg.in_process_executor,
+    description="What matters most in the graph of knowledge, and whether the graph is sound.",
+)
+
+JOBS = [INGEST_DOCUMENT, RANK_CONCEPTS, STUDY_GUIDE]

@@ -176,7 +176,7 @@ class BoltGraphStore:
                     connection_timeout=self._connect_timeout,
                     connection_acquisition_timeout=self._connect_timeout,
                     max_connection_pool_size=self._pool_size,
-                    liveness_check_timeout=30.0,
+                    liveness_check_timeout=0,  # of a server that hangs we hear after connect_timeout, not never
                     notifications_min_severity="OFF",
                     telemetry_disabled=True,
                     user_agent="aiw",

@@ -134,6 +134,15 @@ def test_a_server_that_hangs_up_is_unavailable() -> None:
         thread.join(5)
 
 
+def test_a_server_that_says_nothing_is_unavailable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        store = BoltGraphStore(f"bolt://127.0.0.1:{port}", user="u", password="p", database="g", connect_timeout=0.2)
+        with pytest.raises(UnavailableError):
+            store.ping()
+        store.close()
+
+
 def test_a_wrong_password_is_unavailable_and_not_printed(graph_settings: GraphSettings) -> None:
     store = connect(graph_settings, password="not-the-password")
     with pytest.raises(UnavailableError, match="password may be wrong") as caught:

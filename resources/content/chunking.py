@@ -60,7 +60,7 @@ def chunk(parsed: ParsedDocument, *, target: int = 1000, overlap: int = 100) -> 
 
 
 def _segments(parsed: ParsedDocument, target: int) -> Iterator[tuple[int, int, str | None]]:
-    """Ranges between headings. A small one takes in those that follow, as long as all fit into one chunk."""
+    """Ranges between headings. One smaller than a quarter of the target takes in what follows, if all fits into one chunk."""
     length = len(parsed.text)
     titles: dict[int, str | None] = {0: None}
     for section in parsed.sections:

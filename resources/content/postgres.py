@@ -81,8 +81,13 @@ ON CONFLICT (tenant, model_id) DO UPDATE SET dimensions = embedding_model.dimens
 _MODEL = "SELECT dimensions FROM aiw.embedding_model WHERE tenant = %s AND model_id = %s"
 _LOCK_DOCUMENT = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _REMOVE = "DELETE FROM aiw.chunk WHERE tenant = %s AND document_id = %s"
-_COPY = """COPY aiw.chunk (tenant, document_id, ordinal, model_id, dimensions, start_offset, end_offset, sha256, section,
-    document_title, content, embedding) FROM STDIN"""
+_INSERT = """INSERT INTO aiw.chunk (tenant, document_id, model_id, dimensions, document_title, ordinal, start_offset, end_offset,
+    sha256, section, content, embedding)
+SELECT %(tenant)s, %(id)s, %(model)s, %(dimensions)s, %(title)s, c.ordinal, c.starts, c.ends, c.sha256, c.section, c.content,
+    c.embedding::vector
+FROM unnest(%(ordinals)s::int[], %(starts)s::int[], %(ends)s::int[], %(hashes)s::bytea[], %(sections)s::text[],
+    %(contents)s::text[], %(embeddings)s::text[])
+    AS c (ordinal, starts, ends, sha256, section, content, embedding)"""
 _CHUNKS = """SELECT ordinal, content, start_offset, end_offset, section, encode(sha256, 'hex') FROM aiw.chunk
 WHERE tenant = %(tenant)s AND document_id = %(id)s AND (%(model)s::text IS NULL OR model_id = %(model)s) ORDER BY ordinal"""
 _COUNT = "SELECT count(*) FROM aiw.chunk WHERE tenant = %s"
@@ -253,24 +258,23 @@ class PostgresChunkIndex(_Tenants):
                 row = connection.execute(_NOTE_MODEL, (tenant, model_id, dimensions)).fetchone()
                 check_same_dimensions(model_id, known=row[0] if row else dimensions, given=dimensions)
             connection.execute(_REMOVE, (tenant, document_id))
-            with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-                for chunk, vector in zip(chunks, vectors, strict=True):
-                    copy.write_row(
-                        (
-                            tenant,
-                            document_id,
-                            chunk.ordinal,
-                            model_id,
-                            dimensions,
-                            chunk.start,
-                            chunk.end,
-                            bytes.fromhex(chunk.sha256),
-                            chunk.section,
-                            title,
-                            chunk.text,
-                            _vector_to(vector),
-                        )
-                    )
+            connection.execute(
+                _INSERT,
+                {
+                    "tenant": tenant,
+                    "id": document_id,
+                    "model": model_id,
+                    "dimensions": dimensions,
+                    "title": title,
+                    "ordinals": [chunk.ordinal for chunk in chunks],
+                    "starts": [chunk.start for chunk in chunks],
+                    "ends": [chunk.end for chunk in chunks],
+                    "hashes": [bytes.fromhex(chunk.sha256) for chunk in chunks],
+                    "sections": [chunk.section for chunk in chunks],
+                    "contents": [chunk.text for chunk in chunks],
+                    "embeddings": [_vector_to(vector) for vector in vectors],
+                },
+            )
 
     def remove(self, document_id: str, *, tenant: str) -> int:
         with self._transaction(tenant) as connection:

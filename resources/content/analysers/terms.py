@@ -30,7 +30,60 @@ _MAX_NAME = 60
 _ADVERB = ("ly",)
 _GERUND = ("ing",)
 _NOUNS_IN_ING = frozenset(
-    ["programming", "testing", "logging", "parsing", "caching", "routing", "scheduling", "training", "learning", "processing", "streaming", "computing", "networking", "debugging", "profiling", "encoding", "hashing", "batching", "sampling", "embedding", "reasoning", "planning", "rendering", "monitoring", "tracing", "building", "string", "ring", "king", "spring", "engineering", "mapping", "binding", "typing", "threading", "multiprocessing", "packaging", "indexing", "sharding", "clustering", "tokenizing", "partitioning", "versioning", "linting", "formatting", "templating", "messaging", "polling", "pooling", "throttling", "timing", "tuning"]
+    [
+        "programming",
+        "testing",
+        "logging",
+        "parsing",
+        "caching",
+        "routing",
+        "scheduling",
+        "training",
+        "learning",
+        "processing",
+        "streaming",
+        "computing",
+        "networking",
+        "debugging",
+        "profiling",
+        "encoding",
+        "hashing",
+        "batching",
+        "sampling",
+        "embedding",
+        "reasoning",
+        "planning",
+        "rendering",
+        "monitoring",
+        "tracing",
+        "building",
+        "string",
+        "ring",
+        "king",
+        "spring",
+        "engineering",
+        "mapping",
+        "binding",
+        "typing",
+        "threading",
+        "multiprocessing",
+        "packaging",
+        "indexing",
+        "sharding",
+        "clustering",
+        "tokenizing",
+        "partitioning",
+        "versioning",
+        "linting",
+        "formatting",
+        "templating",
+        "messaging",
+        "polling",
+        "pooling",
+        "throttling",
+        "timing",
+        "tuning",
+    ]
 )
 
 
@@ -187,8 +240,8 @@ def _shown(candidate: _Candidate) -> str:
 
 def _has_inner_capital(word: str) -> bool:
     """`PostgreSQL`, `API`: a name by its spelling alone."""
-    return (
-        (any(character.isupper() for character in word[1:]) and not word.isupper()) or (word.isupper() and len(word) <= 6)
+    return (any(character.isupper() for character in word[1:]) and not word.isupper()) or (
+        word.isupper() and len(word) <= 6
     )
 
 

@@ -28,6 +28,7 @@ _DECLARED = re.compile(
 _CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27})
 _SAMPLE = 64 * 1024
 _BAD_SHARE = 0.005
+_LEAST_VARIETY = 6
 _GOOD_LETTER = re.compile("[À-ÖØ-öø-ÿŒœŠšŸŽžƒ‘’“”‚„…–—•€£¥§©®°±²³µ·¼½¾¿¡«»ºª´™\xa0]")
 
 
@@ -125,6 +126,8 @@ def _windows_1252(content: bytes) -> Decoded | None:
 def _recognised(content: bytes) -> Decoded:
     from charset_normalizer import from_bytes
 
+    if len(set(content[:_SAMPLE])) < _LEAST_VARIETY:
+        raise _not_text("bytes of no known encoding")
     match = from_bytes(content[:_SAMPLE], threshold=0.15).best()
     if match is None or match.encoding.startswith(("utf_16", "utf_32", "utf_7")):
         raise _not_text("bytes of no known encoding")

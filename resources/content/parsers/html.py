@@ -176,7 +176,7 @@ def add_tree(builder: TextBuilder, root: LexborNode | None, *, dropped: frozense
                 builder.block(_text_of(node).strip("\n").rstrip(), code=True)
             elif tag in _HEADINGS:
                 flush()
-                builder.heading(_text_of(node), _HEADINGS[tag])
+                builder.heading(_text_of(node).rstrip().rstrip("¶"), _HEADINGS[tag])
                 _links_below(builder, node)
             elif tag == "table" and _is_tabular(node):
                 flush()

@@ -33,7 +33,7 @@ _SETTINGS: dict[str, Any] = {
     "sectsubtitle_xform": False,
     "math_output": "LaTeX",
     "warning_stream": False,
-    "line_length_limit": 1_000_000,
+    "line_length_limit": 100_000_000,
     "record_dependencies": None,
     "input_encoding": "unicode",
 }

@@ -6,6 +6,7 @@ once a turn, and takes from `endings` which runs are over and why.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import time
 from dataclasses import dataclass
@@ -118,10 +119,12 @@ class Crew:
             worker.claim = None
             worker.kill()
 
-    def kill(self) -> None:
-        """Kill every worker that executes something."""
-        for run_id in self.claims:
-            for worker in self._executing(run_id):
+    def kill(self, problem: str) -> None:
+        """End every run that is being executed, for the reason `problem`, with its worker."""
+        for worker in self._workers():
+            if worker.claim is not None:
+                self._endings.append(Ending(worker.claim, problem))
+                worker.claim = None
                 worker.kill()
 
     def endings(self) -> list[Ending]:
@@ -136,7 +139,7 @@ class Crew:
         if isinstance(source, Generation):
             source.advance()
             if source.control.closed:
-                self._selector.unregister(source.control)
+                self._unwatch(source.control)
             return
         for message in source.channel.receive():
             self._pause.worked()
@@ -148,7 +151,7 @@ class Crew:
                 source.claim = None
         if source.channel.closed:
             source.idle = False
-            self._selector.unregister(source.channel)
+            self._unwatch(source.channel)
 
     def mind(self) -> None:
         """Take over new code, bury the dead, fill the ranks, lose patience with steps that ignore an interrupt."""
@@ -266,9 +269,12 @@ class Crew:
             generation.close()
 
     def _forget(self, channel: Channel) -> None:
-        if not channel.closed:
-            self._selector.unregister(channel)
+        self._unwatch(channel)
         channel.close()
+
+    def _unwatch(self, channel: Channel) -> None:
+        with contextlib.suppress(KeyError, ValueError):  # not watched any more
+            self._selector.unregister(channel)
 
     def _generations(self) -> list[Generation]:
         return [generation for generation in (self._current, *self._retiring) if generation is not None]

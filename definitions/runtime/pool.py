@@ -87,7 +87,7 @@ class Pool:
             log.info("pool.started", host=self.host)
             while not self._finished():
                 self._turn()
-                for key, _ in self._selector.select(TICK_SECONDS):
+                for key, _ in self._selector.select(self._patience()):
                     self._hear(key.data)
                 self._obey(received())
             self._close()
@@ -97,6 +97,8 @@ class Pool:
 
     def _turn(self) -> None:
         self._crew.mind()
+        if self._stop_at is not None and time.monotonic() > self._stop_at:
+            self._crew.kill("The worker pool was stopped, and the run took longer than it could wait.")
         for ending in self._crew.endings():
             self._closing[ending.claim.run_id] = ending
         if self._pause.left:
@@ -134,13 +136,16 @@ class Pool:
             self._crew.drain()
             log.info("pool.draining", host=self.host, executing=len(self._crew.claims), seconds=seconds)
 
+    def _patience(self) -> float:
+        if self._stop_at is None:
+            return TICK_SECONDS
+        return min(TICK_SECONDS, max(0.1, self._stop_at - time.monotonic()))
+
     def _finished(self) -> bool:
         if self._stop_at is None:
             return False
         if not self._crew.claims and not self._closing:
             return True
-        if time.monotonic() > self._stop_at:
-            self._crew.kill()
         return time.monotonic() > self._stop_at + LAST_SECONDS
 
     def _close(self) -> None:

@@ -6,6 +6,7 @@ also look at every renewal.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -142,9 +143,11 @@ class Listener:
     def __init__(self, database: Database) -> None:
         self._connection: Connection = database.connect()
         self._connection.execute(f"LISTEN {CHANNEL}")
+        # A copy: the driver closes its own when the connection is lost, and a selector still has to let go of it then.
+        self._descriptor = os.dup(self._connection.fileno())
 
     def fileno(self) -> int:
-        return self._connection.fileno()
+        return self._descriptor
 
     def cancelled(self) -> list[str]:
         """Read all that has arrived without waiting; return the ids of runs to cancel. Raises UnavailableError."""
@@ -156,3 +159,4 @@ class Listener:
 
     def close(self) -> None:
         self._connection.close()
+        os.close(self._descriptor)

@@ -13,7 +13,7 @@ import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import pytest
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from dagster import DagsterRun
+    from dagster._core.workspace.context import BaseWorkspaceRequestContext
 
     from tests.fixtures.servers import PostgresAddress
 
@@ -131,7 +132,7 @@ class Runtime:
         return self.launch_run(self.create(job, config=config, tags=tags))
 
     def launch_run(self, run: DagsterRun) -> str:
-        self.instance.launch_run(run.run_id, workspace=None)
+        self.instance.launch_run(run.run_id, workspace=cast("BaseWorkspaceRequestContext", None))  # not used by ours
         return run.run_id
 
     def launch_assets(self, *keys: str, partition: str) -> str:

@@ -32,11 +32,11 @@ def crash() -> None:
 
 @dg.op
 def linger(config: Where) -> None:
-    """Say that the run is under way, then wait for longer than any test does."""
+    """Say that the run is under way, then wait until the file is taken away, for longer than any test does."""
     Path(config.path).write_text(str(os.getpid()))
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        time.sleep(0.05)
+    while time.monotonic() < deadline and Path(config.path).exists():
+        time.sleep(0.02)
 
 
 @dg.op

@@ -18,7 +18,7 @@ from tests.definitions.runtime.conftest import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.definitions.runtime.conftest import PoolProcess, Runtime
+    from tests.definitions.runtime.conftest import Runtime
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -260,19 +260,27 @@ def test_two_pools_share_the_queue_and_execute_each_run_once(runtime: Runtime, t
 # ---------------------------------------------------------------------- stopping, ageing, reloading
 
 
-def _pool_is_gone(pool: PoolProcess, pids: list[int]) -> bool:
-    return pool.process.poll() is not None and not any(psutil.pid_exists(pid) for pid in pids)
-
-
-def test_a_pool_that_is_told_to_stop_finishes_its_run_and_claims_no_other(runtime: Runtime, tmp_path: Path) -> None:
-    pool = runtime.start_pool("--workers", "1", "--drain", "0.5")
+def test_a_pool_that_is_told_to_stop_waits_for_its_run_and_claims_no_other(runtime: Runtime, tmp_path: Path) -> None:
+    pool = runtime.start_pool("--workers", "1")
     pids = [worker.pid for worker in pool.workers]
     begun, _ = _lingering(runtime, tmp_path / "pid")
+    pool.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: pool.said("pool.draining"))
     waiting = runtime.launch("noting", config=_note(tmp_path / "notes"))
-    assert pool.stop() == 0
-    wait_until(lambda: _pool_is_gone(pool, pids))
-    assert runtime.status(begun) == DagsterRunStatus.FAILURE
+    (tmp_path / "pid").unlink()
+    assert pool.process.wait(60) == 0
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+    assert runtime.status(begun) == DagsterRunStatus.SUCCESS
     assert runtime.status(waiting) == DagsterRunStatus.STARTING
+    assert runtime.queue.find(begun) is None
+
+
+def test_a_run_that_outlasts_the_drain_is_failed_with_the_reason(runtime: Runtime, tmp_path: Path) -> None:
+    pool = runtime.start_pool("--workers", "1", "--drain", "0.2")
+    begun, _ = _lingering(runtime, tmp_path / "pid")
+    assert pool.stop() == 0
+    assert runtime.status(begun) == DagsterRunStatus.FAILURE
+    assert "was stopped" in runtime.messages(begun)
     assert runtime.queue.find(begun) is None
 
 

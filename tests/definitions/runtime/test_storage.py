@@ -40,7 +40,7 @@ def test_the_instance_file_makes_the_pooled_storages(runtime: Runtime) -> None:
 def test_all_tables_of_dagster_are_in_its_own_schema(runtime: Runtime) -> None:
     assert runtime.instance.schedule_storage is not None
     with psycopg.connect(runtime.url) as connection:
-        tables = dict(connection.execute(_TABLES).fetchall())
+        tables: dict[str, list[str]] = dict(connection.execute(_TABLES).fetchall())
     assert {"runs", "event_logs", "jobs", "job_ticks", "asset_keys", "alembic_version"} <= set(tables["dagster"])
     assert not tables.get("public")
     assert not {"runs", "event_logs", "alembic_version"} & set(tables["aiw"])

@@ -1,0 +1,68 @@
+"""What the platform tells about a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from dagster import DagsterRunStatus
+
+from definitions.runtime.runs import RunReader
+from resources.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from tests.definitions.runtime.conftest import Runtime
+
+
+def test_a_run_of_assets_shows_what_it_made(warm: Runtime) -> None:
+    warm.instance.add_dynamic_partitions("documents", ["shown"])
+    tags = {"dagster/partition": "shown", "aiw/tenant": "acme", "aiw/correlation-id": "request-1"}
+    run_id = warm.launch("everything", tags=tags)
+    assert warm.end_of(run_id) == DagsterRunStatus.SUCCESS
+
+    view = RunReader(warm.instance).get(run_id, tenant="acme")
+    assert (view.id, view.job, view.status, view.finished) == (run_id, "everything", "success", True)
+    assert (view.tenant, view.correlation_id, view.partition) == ("acme", "request-1", "shown")
+    assert view.asset_keys == ("chunks", "concepts", "document", "language", "vectors")
+    assert view.error is None
+    assert view.started_at is not None
+    assert view.ended_at is not None
+    assert view.created_at <= view.started_at <= view.ended_at
+    assert view.steps[0].key == "document"
+    assert view.steps[-1].key == "concepts"
+    for step in view.steps:
+        assert step.status == "success"
+        assert step.seconds is not None
+        assert 0 <= step.seconds < 10
+
+
+def test_a_failed_run_names_the_first_error_in_the_words_of_its_op(warm: Runtime) -> None:
+    run_id = warm.launch("failing")
+    warm.end_of(run_id)
+    view = RunReader(warm.instance).get(run_id)
+    assert view.status == "failure"
+    assert view.error == "ValueError: this op always fails"
+    assert [(step.key, step.status, step.error) for step in view.steps] == [("fail", "failure", view.error)]
+
+
+def test_a_waiting_run_has_not_begun(runtime: Runtime) -> None:
+    run_id = runtime.launch("failing")
+    view = RunReader(runtime.instance).get(run_id)
+    assert (view.status, view.finished, view.started_at, view.steps) == ("starting", False, None, ())
+
+
+def test_a_crashed_run_says_that_its_worker_died(warm: Runtime) -> None:
+    run_id = warm.launch("crashing")
+    warm.end_of(run_id)
+    view = RunReader(warm.instance).get(run_id)
+    assert view.error is not None
+    assert "exited with code 7" in view.error
+
+
+def test_an_unknown_run_and_one_of_another_tenant_are_not_found(runtime: Runtime) -> None:
+    reader = RunReader(runtime.instance)
+    run = runtime.create("failing", tags={"aiw/tenant": "acme"})
+    assert reader.get(run.run_id, tenant="acme").status == "not_started"
+    for run_id in (run.run_id, "no-such-run"):
+        with pytest.raises(NotFoundError, match=run_id):
+            reader.get(run_id, tenant="globex")

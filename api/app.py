@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.resources import files
@@ -14,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.staticfiles import StaticFiles
 
 from api import problems
+from api.composition import build_services
 from api.middleware.correlation import CorrelationMiddleware
 from api.middleware.limits import BodyLimitMiddleware
 from api.middleware.outcome import OutcomeMiddleware
@@ -44,11 +46,12 @@ _TAGS = [
 
 
 def create_app(services: Services | None = None, settings: Settings | None = None) -> FastAPI:
-    """The application. Without `services` it builds the real ones from `settings` when it starts, and closes them at its end.
+    """The application. Without `services` it builds the real ones from `settings`, and closes them when it shuts down.
 
-    Given services belong to the caller and are left open.
+    Given services belong to the caller and are left open. Raises InvalidInputError when the settings are incomplete.
     """
     settings = settings or Settings()
+    owned = build_services(settings) if services is None else None
     app = FastAPI(
         title="AI Workflow Engine",
         version=VERSION,
@@ -56,11 +59,12 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
         openapi_tags=_TAGS,
         docs_url=None,
         redoc_url=None,
-        lifespan=partial(_lifespan, services=services, settings=settings),
+        # A request that waits for a server holds one thread, and most of them one connection.
+        lifespan=partial(_lifespan, owned=owned, threads=max(16, 2 * settings.database.pool_size)),
         # Nothing reads it yet, and it costs about a tenth of a small request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.services = services
+    app.state.services = services or owned
     app.state.tenant = settings.tenant
     problems.install(app)
     _add_middleware(app, settings)
@@ -72,19 +76,15 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI, *, services: Services | None, settings: Settings) -> AsyncIterator[None]:
-    # Each request of a route that waits for a server holds one thread, and most of them one connection.
-    to_thread.current_default_thread_limiter().total_tokens = max(16, 2 * settings.database.pool_size)
-    if services is not None:
-        yield
-        return
-    from api.composition import build_services
-
-    app.state.services = owned = await to_thread.run_sync(build_services, settings)
+async def _lifespan(_app: FastAPI, *, owned: Services | None, threads: int) -> AsyncIterator[None]:
+    to_thread.current_default_thread_limiter().total_tokens = threads
+    if owned is not None:
+        threading.Thread(target=owned.warm, name="warm", daemon=True).start()
     try:
         yield
     finally:
-        await to_thread.run_sync(owned.close)
+        if owned is not None:
+            await to_thread.run_sync(owned.close)
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:

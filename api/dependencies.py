@@ -11,9 +11,9 @@ from fastapi import Depends, Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from definitions.runtime.runs import RunReader
-    from resources.content.intake import Intake
-    from resources.content.search import SemanticSearch
+    from api.launcher import Runs
+    from resources.content.intake import DocumentIntake
+    from resources.content.search import SearchService
     from resources.content.store import DocumentStore
     from resources.events.store import EventStore
     from resources.knowledge.learning_path import LearningPaths
@@ -28,23 +28,27 @@ class Probe:
     needed: bool = True
 
 
-def _nothing_to_close() -> None:
-    """For services that own nothing."""
+def _nothing() -> None:
+    """For services that own nothing and need no preparation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """All that the HTTP face can do, safe to share between threads. `close` gives back what they hold."""
+    """All that the HTTP face can do, safe to share between threads.
+
+    `warm` loads what is slow to load, so that no first request waits for it; `close` gives back what is held.
+    """
 
     events: EventStore
     documents: DocumentStore
-    intake: Intake
-    search: SemanticSearch
+    intake: DocumentIntake
+    search: SearchService
     graph: GraphStore
     learning_paths: LearningPaths
-    runs: RunReader
+    runs: Runs
     probes: Mapping[str, Probe]
-    close: Callable[[], None] = _nothing_to_close
+    warm: Callable[[], None] = _nothing
+    close: Callable[[], None] = _nothing
 
 
 async def services_of(request: Request) -> Services:

@@ -54,8 +54,9 @@ _STATUS: tuple[tuple[type[PlatformError], HTTPStatus], ...] = (
 )
 # ... but for these codes.
 _STATUS_OF_CODE = {
-    "content_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    "timeout": HTTPStatus.REQUEST_TIMEOUT,
+    "CONTENT_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "TIMEOUT": HTTPStatus.REQUEST_TIMEOUT,
+    "query_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "validation_failed": HTTPStatus.UNPROCESSABLE_ENTITY,
     "event_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "content_unknown": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -65,7 +66,7 @@ _CODE_OF_STATUS = {
     HTTPStatus.BAD_REQUEST: "malformed_request",
     HTTPStatus.NOT_FOUND: "route_not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "content_too_large",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "CONTENT_TOO_LARGE",
 }
 _RESERVED = frozenset({"type", "title", "status", "detail", "instance", "code", "correlation_id", "errors"})
 _RETRY_AFTER_UNAVAILABLE = 2
@@ -117,7 +118,7 @@ def document(
 ) -> dict[str, Any]:
     """A problem as a plain mapping."""
     return {
-        "type": TYPE_PREFIX + code.replace("_", "-"),
+        "type": TYPE_PREFIX + code.replace("_", "-").lower(),
         "title": HTTPStatus(status).phrase,
         "status": int(status),
         "detail": detail,

@@ -135,10 +135,11 @@ class DocumentPage(BaseModel):
 
 
 class DocumentAccepted(BaseModel):
-    """The answer to an upload: the document as the catalogue has it, and whether these bytes were new to it."""
+    """The answer to an upload: the document as the catalogue has it, and whether there is anything new about it."""
 
     document: Document
-    outcome: Literal["received", "unchanged", "duplicate"]
+    position: int | None = Field(description="Position of its `document.received`; None when nothing is new")
+    outcome: Literal["received", "unchanged"]
 
 
 class SearchOut(BaseModel):
@@ -173,3 +174,36 @@ class HealthDetailOut(BaseModel):
     timestamp: datetime
     uptime_seconds: float
     checks: dict[str, CheckOut]
+
+
+class StepOut(BaseModel):
+    """One step of a run. `seconds` is None while it runs."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    key: str
+    status: str = Field(examples=["in_progress", "success", "failure", "skipped"])
+    started_at: datetime | None
+    seconds: float | None
+    attempts: int
+    error: str | None
+
+
+class RunOut(BaseModel):
+    """A run of Dagster. `error` is the first thing that went wrong."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    job: str
+    status: str = Field(examples=["queued", "starting", "started", "success", "failure", "canceling", "canceled"])
+    finished: bool
+    correlation_id: str | None
+    partition: str | None = Field(description="The document that the run is about, if it is about one")
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: str | None
+    tags: dict[str, str]
+    asset_keys: list[str]
+    steps: list[StepOut]

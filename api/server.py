@@ -105,7 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     configure_logging(level=settings.log.level, format=settings.log.format, service="api")
     try:
-        server = Server(create_app(settings=settings), bind(options.host, options.port), port_file=options.port_file)
+        listener = bind(options.host, options.port)
+        server = Server(create_app(settings=settings), listener, port_file=options.port_file)
     except PlatformError as error:
         print(f"api: {error.message}", file=sys.stderr)  # noqa: T201 - for the person who started it
         return 2 if isinstance(error, InvalidInputError) else 1

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import documents, events, ingest, knowledge, system
+from api.cli import doctor, documents, events, ingest, knowledge, system, up
 from api.cli.output import Commands
 from api.cli.session import Session
 from api.version import VERSION
@@ -44,6 +44,10 @@ def build() -> typer.Typer:
     )
     app.callback()(_callback)
     panel = "Platform"
+    app.command("up", rich_help_panel=panel)(up.up)
+    app.command("status", rich_help_panel=panel)(up.status)
+    app.command("stop", rich_help_panel=panel)(up.stop)
+    app.command("doctor", rich_help_panel=panel)(doctor.doctor)
     app.command("migrate", rich_help_panel=panel)(system.migrate)
     app.command("health", rich_help_panel=panel)(system.health)
     panel = "Documents and knowledge"
@@ -62,4 +66,7 @@ app = build()
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 called wrongly."""
+    from resources.telemetry.logging import configure_logging
+
+    configure_logging(level="warning", service="cli")
     app()

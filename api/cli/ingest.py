@@ -17,7 +17,7 @@ import typer
 from api.cli.output import FAILED, USAGE, AsJson, print_json, progress_console, remark, show, table
 from api.cli.session import session_of
 from resources.content.model import DocumentStatus
-from resources.errors import InvalidInputError, LimitExceededError, NotFoundError, UpstreamError
+from resources.errors import ConflictError, InvalidInputError, LimitExceededError, NotFoundError, UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +34,7 @@ _UPLOADS_AT_ONCE = 4
 _LOOK_EVERY = 0.25
 _LOOKS_AT_ONCE = 16
 _FETCH_TIMEOUT = 30.0
+pause = time.sleep
 _FINAL = frozenset({DocumentStatus.READY, DocumentStatus.REJECTED})
 
 
@@ -73,7 +74,7 @@ def ingest(
         raise typer.Exit(USAGE)
     session = session_of(context)
     largest = session.settings.content.max_bytes
-    with session.client() as client, _progress() as progress:
+    with session.client() as client, document_progress() as progress:
         client.health()
 
         def hand_in(item: str) -> Outcome:
@@ -142,6 +143,9 @@ def _hand_in(client: ApiClient, item: str, *, largest: int, tags: Sequence[str],
         accepted = client.upload(content, name=name, uri=uri, media_type=media_type, tags=tags, subject=subject)
     except (InvalidInputError, LimitExceededError) as error:
         return Outcome(item, "rejected", code=error.code, reason=error.message)
+    except ConflictError as error:
+        twin = error.details.get("document_id")
+        return Outcome(item, "duplicate", document_id=twin, code=error.code, reason=error.message)
     except (UpstreamError, NotFoundError) as error:
         return Outcome(item, "failed", code=error.code, reason=error.message)
     return Outcome(item, accepted.outcome, document_id=accepted.document.id, status=accepted.document.status)
@@ -179,12 +183,12 @@ def _fetch(address: str, largest: int) -> tuple[bytes, str, str, str | None]:
 
 
 def _too_large(item: str, largest: int) -> LimitExceededError:
-    return LimitExceededError(f"{item!r} has more than {largest} bytes.", code="content_too_large")
+    return LimitExceededError(f"{item!r} has more than {largest} bytes.", code="CONTENT_TOO_LARGE")
 
 
 def _follow(client: ApiClient, outcomes: Sequence[Outcome], progress: Progress, *, timeout: float) -> list[Outcome]:
     """The outcomes once each document stands where it stays, or nothing has moved for `timeout` seconds."""
-    latest = {outcome.document_id: outcome for outcome in outcomes if outcome.document_id is not None}
+    latest = {outcome.document_id: outcome for outcome in outcomes if outcome.document_id and outcome.status}
     pending = [key for key, outcome in latest.items() if outcome.status not in _FINAL]
     task = progress.add_task("understanding", total=len(pending))
     moved_at = time.monotonic()
@@ -209,18 +213,19 @@ def _follow(client: ApiClient, outcomes: Sequence[Outcome], progress: Progress, 
         looked_at = [key for key in pending[:_LOOKS_AT_ONCE] if key in still]
         pending = [key for key in still if key not in looked_at] + looked_at
         if pending:
-            time.sleep(_LOOK_EVERY)
+            pause(_LOOK_EVERY)
     for document_id in pending:
         latest[document_id] = replace(
             latest[document_id],
             outcome="failed",
-            code="timeout",
+            code="TIMEOUT",
             reason=f"not ready, and nothing moved for {timeout:g} s; its run in the Dagster UI says why",
         )
-    return [latest.get(outcome.document_id or "", outcome) for outcome in outcomes]
+    return [latest[outcome.document_id or ""] if outcome.status else outcome for outcome in outcomes]
 
 
-def _progress() -> Progress:
+def document_progress() -> Progress:
+    """A progress bar on standard error; silent where that is no terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = progress_console()

@@ -21,9 +21,20 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
+        """The settings. Raises InvalidInputError, with the names of the variables that are wrong."""
+        from pydantic import ValidationError
+
+        from resources.errors import InvalidInputError, Problem
         from resources.settings import Settings
 
-        return Settings()
+        try:
+            return Settings()
+        except ValidationError as error:
+            problems = tuple(
+                Problem("AIW_" + "__".join(map(str, found["loc"])).upper(), found["msg"]) for found in error.errors()
+            )
+            message = "The settings are not valid. Correct the environment or the file .env:"
+            raise InvalidInputError(message, code="settings_invalid", problems=problems) from error
 
     def client(self) -> ApiClient:
         """A client of the running API. Raises UnavailableError when no platform runs here."""

@@ -36,7 +36,7 @@ class BodyLimitMiddleware:
         if declared.isdigit() and int(declared) > limit:
             problem = problems.document(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                "content_too_large",
+                "CONTENT_TOO_LARGE",
                 _message(limit),
                 instance=scope["path"],
                 details={"limit_bytes": limit, "size_bytes": int(declared)},

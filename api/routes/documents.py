@@ -48,7 +48,7 @@ class _Declared(BaseModel):
     "",
     status_code=HTTPStatus.ACCEPTED,
     summary="Hand a document in",
-    responses=problems.responses(400, 408, 413, 422, 503),
+    responses=problems.responses(400, 408, 409, 413, 422, 503),
     openapi_extra={
         "parameters": [
             {"name": name, "in": "query", "required": False, "schema": schema, "description": "For a raw body"}
@@ -71,9 +71,9 @@ async def hand_in(request: Request, response: Response, services: ServicesDep, t
     nothing. The work itself happens in a run; follow the document at `Location`.
     """
     content, source = await _read_upload(request)
-    accepted = await run_in_threadpool(services.intake.receive, content, source, tenant=tenant)
-    response.headers["Location"] = f"{request.url.path}/{accepted.document.id}"
-    return DocumentAccepted(document=accepted.document, outcome=accepted.outcome)
+    receipt = await run_in_threadpool(services.intake.receive, source, content, tenant=tenant)
+    response.headers["Location"] = f"{request.url.path}/{receipt.document.id}"
+    return DocumentAccepted(document=receipt.document, position=receipt.position, outcome=receipt.outcome)
 
 
 @router.get("", summary="List documents in order of id", responses=problems.responses(422, 503))

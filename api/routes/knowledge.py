@@ -14,14 +14,12 @@ from resources.knowledge.model import ConceptView, LearningPath, concept_id
 
 router = APIRouter(tags=["knowledge"])
 
-ConceptName = Annotated[str, Query(min_length=1, max_length=200)]
-
 
 @router.get("/search", summary="Search passages by meaning", responses=problems.responses(422, 503))
 def search(
     services: ServicesDep,
     tenant: TenantDep,
-    q: Annotated[str, Query(min_length=1, max_length=2000, description="What to look for, in your own words")],
+    q: Annotated[str, Query(min_length=1, max_length=1000, description="What to look for, in your own words")],
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> SearchOut:
     """The passages whose meaning is closest to the query, best first."""
@@ -40,8 +38,7 @@ def learning_path(
     ] = None,
 ) -> LearningPath:
     """Steps to `to`, every prerequisite before what needs it; without what knowing `from` makes unnecessary."""
-    source = None if known is None else concept_id(known)
-    return services.learning_paths.find(concept_id(to), source=source, tenant=tenant)
+    return services.learning_paths.plan(to, source=known, tenant=tenant)
 
 
 @router.get("/concepts/{concept}", summary="Show a concept", responses=problems.responses(404, 422, 503))

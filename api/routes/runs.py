@@ -18,4 +18,4 @@ def show_run(
     run_id: Annotated[str, Path(min_length=1, max_length=100)], services: ServicesDep, tenant: TenantDep
 ) -> RunOut:
     """Where a run of Dagster stands, for which document, and why it failed if it did."""
-    return RunOut.of(services.runs.get(run_id, tenant=tenant))
+    return RunOut.model_validate(services.runs.get(run_id, tenant=tenant))

@@ -1,0 +1,111 @@
+"""The real services, built from settings. Building opens no connection: a server that is down is found out when it is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from api.dependencies import Probe, Services
+from api.launcher import Runs
+from resources.errors import InvalidInputError, PlatformError
+from resources.telemetry.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resources.settings import Settings
+
+log = get_logger(__name__)
+
+
+def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
+    """All services of the web process. Raises InvalidInputError when the settings name no database or no graph.
+
+    `runs` are those of the instance that DAGSTER_HOME names unless others are given.
+
+    Drivers are imported here rather than above: a command line that only prints its help must not wait for them.
+    """
+    from resources.ai.minilm import MiniLmEmbedder
+    from resources.content.intake import DocumentIntake
+    from resources.content.parsers.base import ParseLimits
+    from resources.content.postgres import PostgresChunkIndex, PostgresDocumentStore
+    from resources.content.search import SearchService
+    from resources.database.postgres import Database
+    from resources.events.postgres import PostgresEventStore
+    from resources.knowledge.learning_path import LearningPaths
+    from resources.knowledge.neo4j import BoltGraphStore
+
+    if settings.database.url is None or settings.graph.url is None:
+        raise InvalidInputError(
+            "The API needs a database and a graph: start it through `aiw up`, or set AIW_DATABASE__URL and AIW_GRAPH__URL.",
+            code="settings_incomplete",
+        )
+    database = Database(
+        settings.database.url.get_secret_value(),
+        pool_size=settings.database.pool_size,
+        connect_timeout=settings.database.connect_timeout,
+        statement_timeout=settings.database.statement_timeout,
+        application_name="aiw-api",
+    )
+    graph = BoltGraphStore(
+        settings.graph.url.get_secret_value(),
+        user=settings.graph.user,
+        password=settings.graph.password.get_secret_value(),
+        database=settings.graph.database,
+    )
+    content = settings.content
+    limits = ParseLimits(
+        max_bytes=content.max_bytes,
+        max_depth=content.max_depth,
+        max_pages=content.max_pages,
+        timeout=content.parse_timeout,
+    )
+    events = PostgresEventStore(database)
+    documents = PostgresDocumentStore(database)
+    embedder = MiniLmEmbedder()
+    runs = runs or Runs()
+
+    def check_embedder() -> str:
+        embedder.embed(["ready?"])
+        return embedder.model_id
+
+    def close() -> None:
+        runs.close()
+        events.close()
+        graph.close()
+        database.close()
+
+    return Services(
+        events=events,
+        documents=documents,
+        intake=DocumentIntake(documents, events, limits=limits),
+        search=SearchService(embedder, PostgresChunkIndex(database)),
+        graph=graph,
+        learning_paths=LearningPaths(graph),
+        runs=runs,
+        probes={
+            "database": Probe(_silent(database.ping)),
+            "graph": Probe(_silent(graph.ping)),
+            "embedder": Probe(check_embedder),
+            # Documents are taken, searched and read without it; it works off what has waited when it is back.
+            "dagster": Probe(runs.check, needed=False),
+        },
+        warm=lambda: _try_each(check_embedder, runs.check, graph.ping, database.ping),
+        close=close,
+    )
+
+
+def _silent(ping: Callable[[], float]) -> Callable[[], None]:
+    """The latency that `ping` tells is that of one round trip; the health page measures the whole check."""
+
+    def check() -> None:
+        ping()
+
+    return check
+
+
+def _try_each(*checks: Callable[[], object]) -> None:
+    for check in checks:
+        try:
+            check()
+        except PlatformError as error:
+            log.info("api.not_warm", code=error.code, reason=error.message)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from api.app import create_app
+from api.dependencies import Probe
+from api.routes import health
+from api.version import VERSION
+from resources.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pytest
+
+    from api.dependencies import Services
+    from resources.settings import Settings
+
+
+def test_the_api_says_that_it_lives(http: httpx.Client) -> None:
+    assert http.get("/health").json() == {"status": "healthy", "version": VERSION}
+
+
+def test_every_dependency_is_asked(http: httpx.Client) -> None:
+    answer = http.get("/health/detailed")
+    checks = answer.json()["checks"]
+    assert {"database", "graph", "embedder", "dagster"} <= set(checks)
+    assert {name: check["status"] for name, check in checks.items()} == dict.fromkeys(checks, "healthy")
+    assert all(check["latency_ms"] > 0 for check in checks.values())
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "healthy"
+
+
+async def detailed(services: Services, settings: Settings, probes: Mapping[str, Probe]) -> tuple[int, dict[str, Any]]:
+    app = create_app(replace(services, probes=probes), settings)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        answer = await client.get("/health/detailed")
+    return answer.status_code, answer.json()
+
+
+def well() -> str:
+    return "fine"
+
+
+def down() -> None:
+    raise UnavailableError("The graph cannot be reached.", dependency="graph")
+
+
+async def test_something_needed_that_is_down_makes_it_unhealthy(services: Services, api_settings: Settings) -> None:
+    status, body = await detailed(services, api_settings, {"database": Probe(well), "graph": Probe(down)})
+    assert status == 503
+    assert body["status"] == "unhealthy"
+    assert body["checks"]["database"]["message"] == "fine"
+    assert body["checks"]["graph"]["status"] == "unhealthy"
+    assert body["checks"]["graph"]["message"] == "The graph cannot be reached."
+
+
+async def test_something_that_can_be_missed_only_degrades_it(services: Services, api_settings: Settings) -> None:
+    status, body = await detailed(services, api_settings, {"database": Probe(well), "ui": Probe(down, needed=False)})
+    assert (status, body["status"]) == (200, "degraded")
+
+
+async def test_a_check_that_hangs_is_down_and_holds_nobody_up(
+    services: Services, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "TIMEOUT", 0.05)
+    release = threading.Event()
+
+    def hang() -> None:
+        release.wait(30)
+
+    try:
+        status, body = await detailed(services, api_settings, {"database": Probe(well), "graph": Probe(hang)})
+    finally:
+        release.set()
+    assert status == 503
+    assert body["checks"]["database"]["status"] == "healthy"
+    assert "No answer" in body["checks"]["graph"]["message"]
+
+
+async def test_a_check_that_breaks_counts_as_down_without_telling_secrets(
+    services: Services, api_settings: Settings
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("password=hunter2")
+
+    status, body = await detailed(services, api_settings, {"graph": Probe(broken)})
+    assert status == 503
+    assert "hunter2" not in str(body)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from api.server import bind, main
+from resources.errors import InvalidInputError, UnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resources.settings import Settings
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", "", "127.0.0.1.evil.example"])
+def test_an_address_that_others_could_reach_is_refused(host: str) -> None:
+    with pytest.raises(InvalidInputError, match="no authentication yet") as caught:
+        bind(host, 0)
+    assert caught.value.code == "host_not_loopback"
+
+
+def test_the_program_says_why_it_refuses(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIW_API__HOST", "0.0.0.0")
+    assert main([]) == 2
+    assert "Refusing to listen on '0.0.0.0'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.8.8.8"])
+def test_loopback_addresses_are_accepted(host: str) -> None:
+    with closing(bind(host, 0)) as listener:
+        assert listener.getsockname()[0].startswith("127.")
+        assert listener.getsockname()[1] > 0
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UnavailableError, match=str(port)):
+            bind("127.0.0.1", port)
+
+
+def environment(settings: Settings, **extra: str) -> dict[str, str]:
+    assert settings.database.url is not None
+    assert settings.graph.url is not None
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIW_")}
+    return {
+        **kept,
+        "AIW_DATABASE__URL": settings.database.url.get_secret_value(),
+        "AIW_GRAPH__URL": settings.graph.url.get_secret_value(),
+        "AIW_GRAPH__USER": settings.graph.user,
+        "AIW_GRAPH__PASSWORD": settings.graph.password.get_secret_value(),
+        "AIW_GRAPH__DATABASE": settings.graph.database,
+        **extra,
+    }
+
+
+def test_the_program_serves_on_a_port_of_the_kernels_choice_and_ends_cleanly(
+    api_settings: Settings, tmp_path: Path
+) -> None:
+    port_file = tmp_path / "port"
+    command = [sys.executable, "-m", "api.server", "--port", "0", "--port-file", str(port_file)]
+    process = subprocess.Popen(
+        command, env=environment(api_settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        announced = json.loads(process.stdout.readline())
+        assert announced["event"] == "api.listening"
+        assert announced["pid"] == process.pid
+        assert port_file.read_text() == str(announced["port"])
+        assert httpx.get(f"{announced['url']}/health", trust_env=False).status_code == 200
+        assert httpx.get(f"{announced['url']}/health/detailed", trust_env=False).json()["checks"]["database"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+    assert process.returncode in {0, -signal.SIGTERM}
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert any(line["event"] == "request.finished" and line["path"] == "/health/detailed" for line in lines)
+
+
+def test_the_program_names_what_is_not_configured(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIW_")}
+    command = [sys.executable, "-m", "api.server"]
+    done = subprocess.run(command, env=kept, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "AIW_DATABASE__URL" in done.stderr

@@ -36,9 +36,12 @@ _GENERIC_TITLES = frozenset(
     re.findall(
         r"\S+",
         """
-        about api changelog changes contents contributing description documentation examples faq features getting-started
-        guide help history home index installation introduction license licence notes overview project-description
-        quick-start quickstart readme reference release-notes table-of-contents tutorial untitled usage welcome
+        about abstract acknowledgements api appendix background badges changelog changes citation community conclusion
+        configuration contents contributing contributors credits dependencies description development documentation
+        examples faq features getting-started guide help history home index installation introduction license licence links
+        notes overview prerequisites project-description quick-start quickstart readme reference references release-notes
+        requirements resources roadmap security setup sponsors status summary support table-of-contents testing tests
+        tutorial untitled usage welcome
         """,
     )
 )

@@ -6,8 +6,6 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from resources.content.model import DocumentStatus, SearchHit, sha256_of
 from resources.content.shapes import check_rows, check_same_dimensions, check_vector
 from resources.errors import NotFoundError
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from resources.content.model import Analysis, Chunk, Document, ParsedDocument

@@ -75,7 +75,7 @@ class ChunkIndexContract:
     def test_the_nearest_chunk_comes_first_with_its_cosine(self, index: ChunkIndex, tenant: str) -> None:
         self.fill(index, tenant, "doc", 1, 2, 3)
         hits = index.search(unit(2)[0], model_id=MODEL, tenant=tenant, limit=3)
-        assert [hit.ordinal for hit in hits][0] == 1
+        assert hits[0].ordinal == 1
         assert hits[0].score == pytest.approx(1.0, abs=1e-5)
         assert hits[1].score == pytest.approx(max(float(unit(2)[0] @ unit(n)[0]) for n in (1, 3)), abs=1e-5)
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)

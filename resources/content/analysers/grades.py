@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from resources.content.analysers.reading import is_content, syllables
+from resources.content.analysers.reading import syllables
 from resources.content.analysers.words import (
     ABSTRACT_ENDINGS,
     DOMAIN_WORDS,
@@ -23,6 +24,7 @@ Level = Literal["beginner", "intermediate", "advanced", "expert"]
 
 WORDS_PER_MINUTE = 225
 _LONG_WORD = 3
+_STRUCTURED = 3
 _LEVELS: tuple[tuple[float, Level], ...] = ((0.3, "beginner"), (0.6, "intermediate"), (0.8, "advanced"))
 _LENGTH_STEPS = ((500, 1.0), (300, 0.8), (150, 0.6), (50, 0.4), (0, 0.2))
 
@@ -54,7 +56,7 @@ def count(reading: Reading) -> Counts:
     return Counts(
         words=len(lower),
         sentences=len(prose),
-        content_words=sum(map(is_content, reading.words)),
+        content_words=sum(word.telling for word in reading.words),
         distinct=len(set(lower)),
         long_words=sum(1 for amount in spoken if amount >= _LONG_WORD),
         abstract=sum(1 for word in lower if len(word) > 6 and word.endswith(ABSTRACT_ENDINGS)),  # noqa: PLR2004
@@ -116,7 +118,10 @@ def _completeness(reading: Reading, counts: Counts) -> float:
     document = reading.document
     steps = next(score for least, score in _LENGTH_STEPS if counts.words >= least)
     return _clamp(
-        steps + 0.05 * bool(document.code) + 0.05 * bool(document.tables) + 0.05 * (len(document.sections) > 2)
+        steps
+        + 0.05 * bool(document.code)
+        + 0.05 * bool(document.tables)
+        + 0.05 * (len(document.sections) >= _STRUCTURED)
     )
 
 
@@ -136,7 +141,7 @@ def _grammar_issues(reading: Reading) -> int:
     )
     doubled = sum(
         1
-        for before, word in zip(words, words[1:], strict=False)
+        for before, word in pairwise(words)
         if word.joined and before.lower == word.lower and word.lower not in {"that", "had"}
     )
     return openings + doubled

@@ -9,7 +9,7 @@ from typing import Any
 UNKNOWN = "und"
 """BCP 47's code for a language that cannot be told."""
 
-_SAMPLE = 2000
+_SAMPLE = 1200
 _LETTERS = 20
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from resources.content.analysers.words import STOP_WORDS
 from resources.content.model import MediaType
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from resources.content.model import ParsedDocument
 
 MAX_CHARS = 200_000
@@ -39,20 +42,35 @@ _SENTENCE_END = re.compile(_ENDING)
 _SENTENCE_OR_LINE_END = re.compile(_ENDING + r"|\n")
 _ENDS = tuple(".!?…。！？\"')”")
 _SHORTEST_SENTENCE = 3
-_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|approx|incl|resp)|\b[A-Z])\.$")
-_CJK = re.compile("[぀-ヿ㐀-鿿가-힯]")
+_SHORTEST_TELLING = 2
+_SHORTEST_PLURAL = 4
+_ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|cf|Mr|Mrs|Ms|Dr|Prof|St|Fig|approx|incl|resp|[A-Z])\.\Z")
+_MARGINAL = re.compile(
+    r"(?:change ?-?log|changes|release ?notes|release (?:information|history)|releases?$|history"
+    r"|what['’]?s (?:new|changed)|licen[cs]|contribut"
+    r"|sponsor|credits|acknowledge|authors?$|thanks|support(?:ing)? (?:us|the)|code of conduct|table of contents|contents?$"
+    r"|contact|citation|citing|copyright|maintainers|security (?:policy|contact|report)|reporting|disclaimer|badges|donat|backers"
+    r"|new contributors|bug ?fix|fixe?[ds]|deprecat|security contact|packaging$|links$)",
+    re.IGNORECASE,
+)
+_RELEASE = re.compile(r"\s*(?:version|release)?\s*v?\d+\.\d+", re.IGNORECASE)
+_MOSTLY = 0.9
 _SYLLABLES = re.compile(r"[aeiouyà-öø-ÿ]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word of prose. `opens` = first of its sentence; `joined` = only a space stands between it and the word before."""
+class Word(NamedTuple):
+    """A word of prose (a tuple: there are many, and frozen dataclasses are slow to make).
+
+    `opens` = first of its sentence; `joined` = only a space stands between it and the word before; `telling` = it carries
+    meaning: not grammar, and longer than two letters.
+    """
 
     text: str
     lower: str
     start: int
     opens: bool
     joined: bool
+    telling: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +93,8 @@ class Reading:
     words: tuple[Word, ...]
     headings: frozenset[int]
     """Indexes of the words that stand in a heading."""
+    margins: frozenset[int]
+    """Indexes of the words in sections that are not about the subject: change logs, licences, credits."""
 
 
 def read(document: ParsedDocument) -> Reading:
@@ -90,13 +110,15 @@ def read(document: ParsedDocument) -> Reading:
     words: list[Word] = []
     sentences: list[Sentence] = []
     headings: set[int] = set()
-    for start, end in _spans(prose, _SENTENCE_END if wrapped else _SENTENCE_OR_LINE_END, titles):
+    for start, end in _spans(prose, document.text, _SENTENCE_END if wrapped else _SENTENCE_OR_LINE_END, titles):
         first = len(words)
         previous = -1
         for match in _WORD.finditer(prose, start, end):
             joined = previous >= 0 and match.start() - previous == 1 and prose[previous] in " \n-"
             text = match[0].replace("’", "'")
-            words.append(Word(text, text.lower(), match.start(), previous < 0, joined))
+            lower = text.lower()
+            telling = len(lower) > _SHORTEST_TELLING and lower not in STOP_WORDS
+            words.append(Word(text, lower, match.start(), previous < 0, joined, telling))
             previous = match.end()
         if len(words) == first:
             continue
@@ -106,7 +128,21 @@ def read(document: ParsedDocument) -> Reading:
         text = document.text[start:end].strip()
         is_prose = not is_heading and len(words) - first >= _SHORTEST_SENTENCE and text[-1:] in _ENDS
         sentences.append(Sentence(text, start, first, len(words), is_prose))
-    return Reading(document, tuple(sentences), tuple(words), frozenset(headings))
+    return Reading(document, tuple(sentences), tuple(words), frozenset(headings), _margins(document, words))
+
+
+def _margins(document: ParsedDocument, words: Sequence[Word]) -> frozenset[int]:
+    """Words of marginal sections; none when the whole document is marginal, such as a change log in its own file."""
+    ranges = [
+        (section.start, section.end)
+        for section in document.sections
+        if _MARGINAL.match(section.title.strip(" #*:-0123456789.")) or _RELEASE.match(section.title)
+    ]
+    starts = [word.start for word in words]
+    found: set[int] = set()
+    for start, end in ranges:
+        found.update(range(bisect_left(starts, start), bisect_left(starts, end)))
+    return frozenset(found) if len(found) < _MOSTLY * len(words) else frozenset()
 
 
 def _zeros(match: re.Match[str]) -> str:
@@ -129,14 +165,14 @@ def _blank(text: str, code: tuple[tuple[int, int], ...]) -> str:
     return "".join(parts)
 
 
-def _spans(prose: str, end_pattern: re.Pattern[str], titles: dict[int, int]) -> list[tuple[int, int]]:
+def _spans(prose: str, text: str, end_pattern: re.Pattern[str], titles: dict[int, int]) -> list[tuple[int, int]]:
     """Ranges of sentences, without outer space. Each heading is one of its own."""
     cuts = {0, len(prose)}
     for start, end in titles.items():
         if end <= len(prose):
             cuts.update((start, end))
     for match in end_pattern.finditer(prose):
-        if match[0][0] != "." or not _ABBREVIATION.search(prose, max(0, match.start() - 8), match.start() + 1):
+        if match[0][0] != "." or not _ABBREVIATION.search(text[max(0, match.start() - 8) : match.start() + 1]):
             cuts.add(match.end())
     spans: list[tuple[int, int]] = []
     edges = sorted(cuts)
@@ -165,9 +201,9 @@ def syllables(word: str) -> int:
 @functools.lru_cache(maxsize=20_000)
 def singular(word: str) -> str:
     """The singular of an English noun in lower case, by its ending; other words are left as they are."""
-    if len(word) < 4 or word.endswith(("ss", "us", "is", "ous", "ics", "ness")) or word in _NO_PLURAL:
+    if len(word) < _SHORTEST_PLURAL or word.endswith(("ss", "us", "is", "ous", "ics", "ness")) or word in _NO_PLURAL:
         return word
-    if word.endswith("ies") and len(word) > 4:
+    if word.endswith("ies") and len(word) > _SHORTEST_PLURAL:
         return word[:-3] + "y"
     if word.endswith(("sses", "ches", "shes", "xes")):
         return word[:-2]
@@ -227,13 +263,3 @@ _NO_PLURAL = frozenset(
         "press",
     ]
 )
-
-
-def is_content(word: Word) -> bool:
-    """Whether the word carries meaning."""
-    return len(word.lower) > 2 and word.lower not in STOP_WORDS  # noqa: PLR2004 - "is", "of"; acronyms are judged apart
-
-
-def has_cjk(text: str) -> bool:
-    """Whether there is text that is written without spaces between words."""
-    return _CJK.search(text, 0, 5000) is not None

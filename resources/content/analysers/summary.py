@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from resources.content.analysers.reading import is_content, singular
+from resources.content.analysers.reading import singular
 from resources.content.analysers.words import CUES
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _LONGEST_SENTENCE = 400
 
 def summary(reading: Reading) -> str:
     """At most 500 characters. Points of a sentence: 2 position + mean weight of its words + length fit + .5 cue + .3 names."""
-    frequencies = Counter(singular(word.lower) for word in reading.words if is_content(word))
+    frequencies = Counter(singular(word.lower) for word in reading.words if word.telling)
     candidates = [
         sentence for sentence in reading.sentences if sentence.prose and len(sentence.text) <= _LONGEST_SENTENCE
     ]
@@ -41,7 +41,7 @@ def summary(reading: Reading) -> str:
 
 def _points(sentence: Sentence, reading: Reading, frequencies: Counter[str], top: int, total: int) -> float:
     words = reading.words[sentence.first : sentence.last]
-    content = [word for word in words if is_content(word)]
+    content = [word for word in words if word.telling]
     weight = sum(frequencies[singular(word.lower)] for word in content) / (top * max(len(content), 1))
     fit = max(0.0, 1 - abs(len(words) - _BEST_LENGTH) / _BEST_LENGTH)
     cue = 0.5 if any(word.lower in CUES for word in words) else 0.0

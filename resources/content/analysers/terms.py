@@ -8,12 +8,14 @@ shown in the form that the document uses most.
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from resources.content.analysers.reading import is_content, singular
-from resources.content.analysers.words import GENERIC, STOP_WORDS, TECHNICAL_ENDINGS, VERBS
+from resources.content.analysers.reading import singular
+from resources.content.analysers.words import GENERIC, NOUNS_AND_VERBS, STOP_WORDS, TECHNICAL_ENDINGS, VAGUE, VERBS
 from resources.content.model import ScoredTerm
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ _LONGEST_PHRASE = 3
 _SINGLE_MENTIONS = 3
 _PHRASE_MENTIONS = 2
 _MAX_NAME = 60
+_FEW = 8
+_MOST_MENTIONS = 10
+_LONGEST_ACRONYM = 6
+_VERSION = re.compile(r"[a-z]{0,2}\d[\w.]*")
 _ADVERB = ("ly",)
 _GERUND = ("ing",)
 _NOUNS_IN_ING = frozenset(
@@ -97,37 +103,47 @@ class _Candidate:
     in_heading: bool = False
     capitalised: int = 0
     inner: int = 0
-    forms: Counter[str] = field(default_factory=Counter)
+    forms: dict[str, int] = field(default_factory=dict)
 
 
 def concepts(reading: Reading) -> tuple[ScoredTerm, ...]:
-    """At most 20, best first; `score` is min(1, max(.1, points / 10)) with points as in the module's docstring."""
+    """At most 20, best first; `score` is min(1, max(.1, points / 10)).
+
+    A document too short to repeat itself is given its phrases of two or three words, though they stand there once.
+    """
     found = _candidates(reading)
     total = max(len(reading.words), 1)
-    _discount_parts(found)
-    scored = [
-        (_points(candidate, total), candidate)
-        for candidate in found.values()
-        if candidate.count >= 1 and _is_telling(candidate)
-    ]
-    scored.sort(key=lambda pair: (-pair[0], pair[1].first, pair[1].key))
-    terms: list[ScoredTerm] = []
-    for points, candidate in scored[:MAX_CONCEPTS]:
-        terms.append(
-            ScoredTerm(text=_shown(candidate), score=round(min(1.0, max(0.1, points / 10)), 4), count=candidate.count)
+    telling = [candidate for candidate in found.values() if _is_telling(candidate)]
+    chosen = sorted(telling, key=lambda item: (-_points(item, total), item.first, item.key))[:MAX_CONCEPTS]
+    if len(chosen) < _FEW:
+        known = {candidate.key for candidate in chosen}
+        single = [
+            item
+            for item in found.values()
+            if len(item.key) > 1 and _is_phrase(item) and not any(_contains(item.key, key) for key in known)
+        ]
+        single.sort(key=lambda item: (-_points(item, total), item.first, item.key))
+        chosen += single[: _FEW - len(chosen)]
+    return tuple(
+        ScoredTerm(
+            text=_shown(candidate),
+            score=round(min(1.0, max(0.1, _points(candidate, total) / 10)), 4),
+            count=candidate.count,
         )
-    return tuple(terms)
+        for candidate in chosen
+    )
 
 
 def _candidates(reading: Reading) -> dict[tuple[str, ...], _Candidate]:
     found: dict[tuple[str, ...], _Candidate] = {}
     run: list[int] = []
-    words = reading.words
-    for index, word in enumerate(words):
+    for index, word in enumerate(reading.words):
+        if index in reading.margins:
+            continue
         if run and (not word.joined or word.opens):
             _take(run, reading, found)
             run = []
-        if _belongs(word):
+        if _belongs(word, first=not run):
             run.append(index)
         elif run:
             _take(run, reading, found)
@@ -137,16 +153,18 @@ def _candidates(reading: Reading) -> dict[tuple[str, ...], _Candidate]:
     return found
 
 
-def _belongs(word: Word) -> bool:
-    """Whether the word can stand within a noun phrase."""
+def _belongs(word: Word, *, first: bool) -> bool:
+    """Whether the word can stand within a noun phrase; `pooling` only after another (`connection pooling`)."""
     lower = word.lower
     if len(lower) == 1 and lower not in {"c", "r"}:
         return False
-    if lower in STOP_WORDS or lower in VERBS or "'" in lower:
+    if lower in STOP_WORDS or lower in VERBS or singular(lower) in VERBS or "'" in lower:
         return False
     if lower.endswith(_ADVERB) and len(lower) > 4 and lower not in {"family", "assembly", "anomaly", "supply", "reply"}:  # noqa: PLR2004
         return False
-    return not (lower.endswith(_GERUND) and lower not in _NOUNS_IN_ING)
+    if first and lower in NOUNS_AND_VERBS:
+        return False
+    return not (first and lower.endswith(_GERUND) and lower not in _NOUNS_IN_ING)
 
 
 def _take(run: list[int], reading: Reading, found: dict[tuple[str, ...], _Candidate]) -> None:
@@ -179,18 +197,8 @@ def _count(words: Sequence[Word], index: int, reading: Reading, found: dict[tupl
         candidate.inner += 1
         candidate.capitalised += words[0].text[0].isupper()
     form = " ".join(word.text for word in words)
-    candidate.forms[form] += 1 if in_heading or words[0].opens else 3
-
-
-def _discount_parts(found: dict[tuple[str, ...], _Candidate]) -> None:
-    """A word that is mentioned mostly within one phrase adds to that phrase's count, not as a concept of its own."""
-    for key, candidate in found.items():
-        if len(key) > 1:
-            for part in (key[:1], key[-1:], key[:-1], key[1:]):
-                whole = found.get(part)
-                if whole is not None and len(part) < len(key) and part != key:
-                    candidate.count += 0 if candidate.count < _PHRASE_MENTIONS else 0
-                    whole.inner += 0
+    weight = 1 if in_heading or words[0].opens else 3
+    candidate.forms[form] = candidate.forms.get(form, 0) + weight
 
 
 def _is_telling(candidate: _Candidate) -> bool:
@@ -200,13 +208,28 @@ def _is_telling(candidate: _Candidate) -> bool:
         return False
     if len(key) == 1:
         word = key[0]
+        spelled = any(map(_has_inner_capital, candidate.forms))
         acronym = any(len(form) >= 2 and form.isupper() for form in candidate.forms)  # noqa: PLR2004
-        if word in GENERIC or (len(word) < 4 and not acronym and not _is_name(candidate)):  # noqa: PLR2004
+        if word in GENERIC or word in VAGUE or (len(word) < 4 and not acronym and not _is_name(candidate)):  # noqa: PLR2004
             return False
-        return candidate.count >= (_PHRASE_MENTIONS if candidate.in_heading or acronym else _SINGLE_MENTIONS)
-    if all(word in GENERIC for word in key):
-        return False
-    return candidate.count >= (1 if candidate.in_heading else _PHRASE_MENTIONS)
+        return candidate.count >= (_PHRASE_MENTIONS if candidate.in_heading or spelled else _SINGLE_MENTIONS)
+    return _is_phrase(candidate) and candidate.count >= (1 if candidate.in_heading else _PHRASE_MENTIONS)
+
+
+def _contains(key: tuple[str, ...], part: tuple[str, ...]) -> bool:
+    """Whether a phrase is another one, or that one with a word more."""
+    return key == part or (len(part) > 1 and part in {key[:-1], key[1:]})
+
+
+def _is_phrase(candidate: _Candidate) -> bool:
+    """Two or three different words, each long enough to be one, that are not mostly numbers of a version."""
+    key = candidate.key
+    return (
+        len(set(key)) == len(key)
+        and sum(map(len, key)) + len(key) - 1 <= _MAX_NAME
+        and all(len(word) > 1 for word in key)
+        and not any(_VERSION.fullmatch(word) for word in key)
+    )
 
 
 def _is_name(candidate: _Candidate) -> bool:
@@ -215,13 +238,17 @@ def _is_name(candidate: _Candidate) -> bool:
 
 
 def _points(candidate: _Candidate, total: int) -> float:
+    """2 root(frequency) + 1.5 a word of a phrase + 2 earliness + 1 for a name + 1 in a heading.
+
+    The root and the smaller weights keep a long document's concepts from all having the highest score.
+    """
     words = len(candidate.key)
     return (
-        2.0 * min(candidate.count, 10) ** 0.5
+        2.0 * math.sqrt(min(candidate.count, _MOST_MENTIONS))
         + (1.5 * words if words > 1 else 0.0)
         + 2.0 * (1 - candidate.first / total)
-        + (1.0 if _is_name(candidate) else 0.0)
-        + (1.0 if candidate.in_heading else 0.0)
+        + _is_name(candidate)
+        + candidate.in_heading
     )
 
 
@@ -239,10 +266,10 @@ def _shown(candidate: _Candidate) -> str:
 
 
 def _has_inner_capital(word: str) -> bool:
-    """`PostgreSQL`, `API`: a name by its spelling alone."""
-    return (any(character.isupper() for character in word[1:]) and not word.isupper()) or (
-        word.isupper() and len(word) <= 6
-    )
+    """`PostgreSQL`, `API`: a name by its spelling alone. A long word in capitals is more likely a shout."""
+    if word.isupper():
+        return len(word) <= _LONGEST_ACRONYM
+    return any(character.isupper() for character in word[1:])
 
 
 def keywords(reading: Reading) -> tuple[ScoredTerm, ...]:
@@ -254,7 +281,7 @@ def keywords(reading: Reading) -> tuple[ScoredTerm, ...]:
     first: dict[tuple[str, ...], int] = {}
     previous: list[str] = []
     for index, word in enumerate(reading.words):
-        if not is_content(word) or word.lower in VERBS or word.lower in GENERIC:
+        if not word.telling or word.lower in VERBS or word.lower in GENERIC:
             previous = []
             continue
         if word.opens or not word.joined:

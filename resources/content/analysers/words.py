@@ -33,46 +33,53 @@ STOP_WORDS = frozenset(
 
 VERBS = frozenset(
     """
-    accept accepts accepted achieve act adapt add added adding adds adjust affect aim allow allowed allowing allows
-    appear appears append apply applied applies applying arise ask assign assume attach attempt avoid avoids aware
-    based began begin begins behave believe bring brings build builds building built bundle bundled call called
-    calling calls carry cause caused causes change changed changes changing check checked checking checks choose
-    chosen click close closed combine compare compares complete comprises consider considered consist consists contact
-    contain contained containing contains continue contribute contributes contributed control controls convert
-    converted converts copy cover covers create created creates creating deal decide declare declared declares define
-    defined defines defining deliver depend depended depending depends deprecate deprecated describe described
-    describes designed determine develop developed differ disable disabled discover discuss display displayed
-    distributed documented download drop dropped emit emits enable enabled enables enabling encounter encourage end
-    ends ensure ensures ensuring enter evaluate exist existing exists expand expect expected explain explained explore
-    expose exposed exposes extend extended extends fail failed fails feel figure fill find finds finish fit fix fixed
-    fixes fixing focus follow followed following follows force found generate generated generates generating goes grab
-    grow handle handled handles handling happen hear help helped helping helps hide hold holds hope identify ignore
-    ignored implement implemented implementing implements imply import imported importing imports improve improved
-    improves improving include included includes including increase indicate inherit initialize insert inspect install
-    installed installing installs intend intended interact introduce introduced introduces invoke invoked involve
-    involved issue join keep know known lack launch lead leads learn learned leave leaves leaving left let lets
-    leverage leverages list listed lives load loaded loading loads look lose maintain maintained manage managed
-    manages managing mark marked match matches matter meant measure meet mention merge merged mix modify modified move
-    moved moving named needed note noted notice obtain occur occurs offer offered offers omit open opened operate opt
-    override overrides pass passed passes passing perform performed performs performing pick place placed plan play
-    point points populate prefer prepare present presented prevent prevents print prints proceed produce produced
-    produces propose prove provide provided provides providing publish published pull push puts raise raised raises
-    raising range reach read reads realize receive received receives recommend recommended reduce reduced refer
-    referenced refers regard register registered reject relate related release released rely relies remain remains
-    remember remove removed removes removing rename renamed render rendered replace replaced replaces report represent
-    represented represents require required requires requiring resolve resolved respect respond restore result
-    resulting results retrieve return returned returning returns reuse review rewrite run running runs save saved
-    saves search select selected send sends sent serve serves set sets setting share shared ship shipped ships show
-    shown shows simplify skip skipped solve solved sort specified specifies specify speed spend split start started
-    starting starts stay stick stop stopped stops store stored stores submit suggest suit suited supply support
-    supported supporting supports suppose switch take talk tell tells tend tested think throw thrown treat treated
-    trigger triggered turn turned turns understand understood update updated updates updating upgrade used validate
-    verify view visit wait walk want wanted wants warn watch welcome wish wishes work worked working works worry wrap
-    wrapped wraps write writes writing written wrote came inspired powered tuned aims makes stands comes sits speaks
-    keeps behaves consumes clone cloned
+    notify answer win rebuild adopt welcome deploy migrate delete accept accepts accepted achieve act adapt add added
+    adding adds adjust affect aim allow allowed allowing allows appear appears append apply applied applies applying
+    arise ask assign assume attach attempt avoid avoids aware based began begin begins behave believe bring brings
+    builds building built bundle bundled called calling calls carry cause caused causes changed changes changing
+    checked checking checks choose chosen click close closed combine compare compares complete comprises consider
+    considered consist consists contact contain contained containing contains continue contribute contributes
+    contributed controls convert converted converts cover covers create created creates creating deal decide declare
+    declared declares define defined defines defining deliver depend depended depending depends deprecate deprecated
+    describe described describes designed determine develop developed differ disable disabled discover discuss display
+    displayed distributed documented download drop dropped emit emits enable enabled enables enabling encounter
+    encourage end ends ensure ensures ensuring enter evaluate exist existing exists expand expect expected explain
+    explained explore expose exposed exposes extend extended extends fail failed fails feel figure fill find finds
+    finish fit fix fixed fixes fixing focus follow followed following follows force found generate generated generates
+    generating goes grab grow handle handled handles handling happen hear help helped helping helps hide hold holds
+    hope identify ignore ignored implement implemented implementing implements imply imported importing imports
+    improve improved improves improving include included includes including increase indicate inherit initialize
+    insert inspect install installed installing installs intend intended interact introduce introduced introduces
+    invoke invoked involve involved issue join keep know known lack launch lead leads learn learned leave leaves
+    leaving left let lets leverage leverages listed lives loaded loading loads look lose maintain maintained manage
+    managed manages managing mark marked matches matter meant measure meet mention merge merged mix modify modified
+    move moved moving named needed note noted notice obtain occur occurs offer offered offers omit open opened operate
+    opt override overrides pass passed passes passing perform performed performs performing pick place placed play
+    points populate prefer prepare present presented prevent prevents print prints proceed produce produced produces
+    propose prove provide provided provides providing publish published pull push puts raise raised raises raising
+    reach read reads realize receive received receives recommend recommended reduce reduced refer referenced refers
+    regard register registered reject relate related released rely relies remain remains remember remove removed
+    removes removing rename renamed render rendered replace replaced replaces represent represented represents require
+    required requires requiring resolve resolved respect respond restore resulting results retrieve return returned
+    returning returns reuse review rewrite run running runs save saved saves select selected send sends sent serve
+    serves sets setting share shared ship shipped ships show shown shows simplify skip skipped solve solved sort
+    specified specifies specify speed spend split start started starting starts stay stick stop stopped stops stored
+    stores submit suggest suit suited supply support supported supporting supports suppose switch take talk tell tells
+    tend tested think throw thrown treat treated trigger triggered turn turned turns understand understood updated
+    updates updating upgrade used validate verify visit wait walk want wanted wants warn watch wish wishes work worked
+    working works worry wrap wrapped wraps write writes writing written wrote deploys deployed came inspired powered
+    tuned aims makes stands comes sits speaks keeps behaves consumes clone cloned
     """.split()
 )
 """Forms of verbs that documentation is full of: they end a noun phrase."""
+
+NOUNS_AND_VERBS = frozenset(
+    """
+    build call change check control copy import list load match plan point range release report result search set
+    store update view
+    """.split()
+)
+"""Nouns at the end of a phrase (`event store`, `function call`), verbs at its beginning (`store the event`)."""
 
 GENERIC = frozenset(
     """
@@ -115,6 +122,26 @@ GENERIC = frozenset(
     """.split()
 )
 """Words that say little alone, and nothing about a subject at the edge of a phrase."""
+
+VAGUE = frozenset(
+    """
+    action addition argument article attribute base behavior behaviour block body box building button callback center
+    character choice client color column command comment community company component configuration connection
+    construct contribution conversion count data date dependency description design developer development device
+    directory discussion distribution domain edge effect effort element environment error event execution experience
+    expression extension extra field file filter flag folder form frame framework friend function functionality group
+    guideline handler head header helper identifier implementation improvement input instance integration interface
+    label language layer layout length level library limit limitation literal location log logic loop machine manager
+    map marker message method mode monitor object operation output owner package parameter parent participation path
+    pattern permission platform plugin policy position prefix process product production programming property provider
+    question record recommendation region release request resource response result return role root route row rule
+    runtime sample scenario scheme scope score screen script selection sequence server service session set setting
+    setup shape shell signature site source space spec specification stage statement storage string structure
+    subscription suffix suite support surface symbol system tag target team template test testing theme thread tool
+    toolkit track transition tree unit variable wheel website widget window wrapper writer builder
+    """.split()
+)
+"""Nouns that name no concept alone, but do within a phrase (`file system`, `event loop`)."""
 
 CUES = frozenset(
     """

@@ -92,7 +92,7 @@ class _Walker:
             if isinstance(node, nodes.table):
                 self._table(node)
                 continue
-            if isinstance(node, nodes.TextElement) or isinstance(node, nodes.Text):
+            if isinstance(node, (nodes.TextElement, nodes.Text)):
                 text, code = self._inline(node)
                 self._builder.block(text, tight=tight, spans=code)
                 continue

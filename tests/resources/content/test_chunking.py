@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +67,7 @@ def test_cuts_fall_between_sentences_where_they_can() -> None:
 def test_neighbours_share_the_overlap() -> None:
     text = " ".join(f"word{number}" for number in range(300))
     chunks = chunk(parse_document(text.encode(), name="a.txt"), target=200, overlap=50)
-    for before, after in zip(chunks, chunks[1:], strict=False):
+    for before, after in pairwise(chunks):
         assert 0 < before.end - after.start <= 50
 
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from resources.content.ingestion import EmbedOutcome, analyse_step, embed_step, parse_step
 from resources.content.model import Document, DocumentStatus
-from resources.content.parsers import ParseLimits
 from resources.errors import InvalidInputError, NotFoundError, PlatformError
 from tests.resources.content.doubles import TENANT, CountingEmbedder, World, source
+
+if TYPE_CHECKING:
+    from resources.content.parsers import ParseLimits
 
 CONTENT = (
     "# Guide\n\n" + "An event loop runs tasks. A task waits for events. " * 40 + "\n\n# End\n\nLast words."

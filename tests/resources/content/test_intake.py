@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,7 +9,6 @@ from resources.content.intake import DocumentIntake
 from resources.content.model import DocumentStatus, MediaType, document_id, sha256_of
 from resources.content.parsers import ParseLimits
 from resources.content.postgres import PostgresDocumentStore
-from resources.database.postgres import Database
 from resources.errors import (
     ConflictError,
     InvalidInputError,
@@ -20,6 +20,9 @@ from resources.events.postgres import PostgresEventStore
 from resources.telemetry.correlation import correlated
 from tests.fixtures.pdf import make_pdf
 from tests.resources.content.doubles import TENANT, World, source
+
+if TYPE_CHECKING:
+    from resources.database.postgres import Database
 
 CONTENT = b"# Guide\n\nSome words."
 

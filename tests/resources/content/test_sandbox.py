@@ -6,6 +6,7 @@ import os
 import signal
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,12 +17,15 @@ from resources.content.sandbox import ParserProcesses
 from resources.errors import InvalidInputError, LimitExceededError
 from tests.fixtures.pdf import make_pdf
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 LIMITS = ParseLimits()
 PAGE = b"# Title\n\nSome words."
 
 
 @pytest.fixture
-def processes() -> object:
+def processes() -> Iterator[ParserProcesses]:
     started = ParserProcesses()
     yield started
     started.close()
@@ -80,7 +84,7 @@ def test_large_documents_pass_through_the_pipes(processes: ParserProcesses) -> N
     assert len(processes.parse(MediaType.TEXT, content, limits=LIMITS).text) == len(content) - 1
 
 
-def test_a_forked_process_starts_its_own_child(processes: ParserProcesses) -> None:
+def test_a_forked_process_starts_its_own_child() -> None:
     mine = sandbox.parse_isolated(MediaType.MARKDOWN, PAGE, limits=LIMITS)
     parents = children(sandbox._processes)
     reading, writing = os.pipe()

@@ -20,15 +20,10 @@ _TRANSIENT: Final = "Neo.TransientError."
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`schema` creates what is missing; `conflicts` are codes of errors that vanish when the transaction is repeated."""
+    """`schema` are the statements that create the constraints and indexes that are missing."""
 
     name: str
     schema: tuple[str, ...]
-    conflicts: frozenset[str] = frozenset({_MERGED_TWICE, _DELETED_MEANWHILE})
-
-    def is_conflict(self, code: str | None) -> bool:
-        """Whether the error means that another transaction came first."""
-        return code is not None and (code.startswith(_TRANSIENT) or code in self.conflicts)
 
 
 ARCADEDB: Final = Dialect("arcadedb", schema=SCHEMA)
@@ -38,3 +33,8 @@ NEO4J: Final = Dialect("neo4j", schema=(*SCHEMA, TEXT_INDEX))
 def dialect_of(agent: str) -> Dialect:
     """The dialect of a server that introduces itself as `agent`."""
     return ARCADEDB if "arcadedb" in agent.casefold() else NEO4J
+
+
+def is_conflict(code: str | None) -> bool:
+    """Whether an error of either server means that another transaction came first, so that a repetition may succeed."""
+    return code is not None and (code.startswith(_TRANSIENT) or code in {_MERGED_TWICE, _DELETED_MEANWHILE})

@@ -29,7 +29,7 @@ from neo4j.exceptions import (
 from resources.errors import ConflictError, NotFoundError, UnavailableError, UpstreamError
 from resources.knowledge import queries
 from resources.knowledge.contribution import NOTHING, Support, contribution_of, delta
-from resources.knowledge.dialects import ARCADEDB, Dialect, dialect_of
+from resources.knowledge.dialects import dialect_of, is_conflict
 from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, Extraction, GraphCounts, concept_id
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class BoltGraphStore:
         """Create constraints and indexes where they are missing."""
         dialect = self._run(lambda: dialect_of(self._open().get_server_info().agent))
         for statement in dialect.schema:
-            self._read(statement, access=neo4j.WRITE_ACCESS, dialect=dialect)
+            self._read(statement, access=neo4j.WRITE_ACCESS)
 
     def weave(self, extraction: Extraction, *, tenant: str) -> None:
         """Make `extraction` the document's whole contribution, at once. An unchanged one costs two round trips.
@@ -183,14 +183,12 @@ class BoltGraphStore:
                 )
             return self._driver
 
-    def _read(
-        self, query: str, *, access: str = neo4j.READ_ACCESS, dialect: Dialect = ARCADEDB, **parameters: Any
-    ) -> list[Row]:
+    def _read(self, query: str, *, access: str = neo4j.READ_ACCESS, **parameters: Any) -> list[Row]:
         def read() -> list[Row]:
             with self._open().session(database=self._database, default_access_mode=access) as session:
                 return session.run(query, parameters).data()
 
-        return self._run(read, dialect=dialect)
+        return self._run(read)
 
     def _write(self, change: Callable[[neo4j.Transaction], None]) -> None:
         """One transaction, committed unless `change` rolled it back."""
@@ -206,7 +204,7 @@ class BoltGraphStore:
 
         self._run(write)
 
-    def _run(self, work: Callable[[], T], *, dialect: Dialect = ARCADEDB) -> T:
+    def _run(self, work: Callable[[], T]) -> T:
         """The result of `work`, repeated as long as others come first, and once for a connection that went stale.
 
         Safe because every change may be made twice: what it changes is decided anew from what is there.
@@ -224,7 +222,7 @@ class BoltGraphStore:
                 if connections >= _CONNECTION_TRIES:
                     raise _unavailable("cannot be reached") from error
             except Neo4jError as error:
-                if not dialect.is_conflict(error.code):
+                if not is_conflict(error.code):
                     raise UpstreamError(
                         f"The graph store refused a statement: {error.message}", dependency="graph", reason=error.code
                     ) from error

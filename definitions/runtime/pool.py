@@ -85,8 +85,10 @@ class Pool:
         with _signals() as (descriptor, received):
             self._selector.register(descriptor, selectors.EVENT_READ)
             log.info("pool.started", host=self.host)
-            while not self._finished():
+            while True:
                 self._turn()
+                if self._finished():
+                    break
                 for key, _ in self._selector.select(self._patience()):
                     self._hear(key.data)
                 self._obey(received())

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 _SENSOR = "dagster._daemon.sensor"
 _SHOW = """
-import json, runpy, sys
-import dagster._daemon.cli
-dagster._daemon.cli.cli = lambda arguments, prog_name: print(json.dumps(arguments))
+import json, runpy, sys, types
+stand_in = types.ModuleType("dagster._daemon.cli")
+stand_in.cli = lambda arguments, prog_name: print(json.dumps(arguments))
+sys.modules["dagster._daemon.cli"] = stand_in
 sys.argv = ["daemon", "-w", "workspace.yaml"]
 runpy.run_module("definitions.runtime.daemon", run_name="__main__")
 from dagster._daemon import asset_daemon, backfill, controller, sensor

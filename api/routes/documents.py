@@ -12,13 +12,13 @@ from starlette.datastructures import UploadFile
 
 from api import problems
 from api.dependencies import ServicesDep, TenantDep
-from api.schemas import DocumentAccepted, DocumentPage
+from api.schemas import DocumentAccepted, DocumentPage, Storable
 from resources.content.model import Document, DocumentSource, DocumentStatus, MediaType
 from resources.errors import InvalidInputError, Problem
 
 router = APIRouter(prefix="/documents", tags=["documents"])
 
-DocumentId = Annotated[str, Path(min_length=1, max_length=200)]
+DocumentId = Annotated[Storable, Path(min_length=1, max_length=200)]
 
 _MANY = ("requires", "tags")
 _FORM_FIELDS = {
@@ -36,12 +36,12 @@ class _Declared(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    name: str = Field(min_length=1, max_length=255)
-    uri: str | None = Field(default=None, min_length=1, max_length=2048)
-    title: str | None = Field(default=None, max_length=500)
-    subject: str | None = Field(default=None, max_length=200)
-    requires: tuple[str, ...] = Field(default=(), max_length=500)
-    tags: tuple[str, ...] = Field(default=(), max_length=50)
+    name: Storable = Field(min_length=1, max_length=255)
+    uri: Storable | None = Field(default=None, min_length=1, max_length=2048)
+    title: Storable | None = Field(default=None, max_length=500)
+    subject: Storable | None = Field(default=None, max_length=200)
+    requires: tuple[Storable, ...] = Field(default=(), max_length=500)
+    tags: tuple[Storable, ...] = Field(default=(), max_length=50)
 
 
 @router.post(
@@ -80,7 +80,7 @@ async def hand_in(request: Request, response: Response, services: ServicesDep, t
 def list_documents(
     services: ServicesDep,
     tenant: TenantDep,
-    after: Annotated[str | None, Query(max_length=200, description="Only ids after this one")] = None,
+    after: Annotated[Storable | None, Query(max_length=200, description="Only ids after this one")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     status: Annotated[DocumentStatus | None, Query(description="Only documents that stand there")] = None,
 ) -> DocumentPage:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from api import problems
 from api.dependencies import Services, ServicesDep, TenantDep
-from api.schemas import BatchItem, BatchOut, EventIn, EventOut, EventPage
+from api.schemas import BatchItem, BatchOut, EventIn, EventOut, EventPage, Storable
 from resources.errors import InvalidInputError, NotFoundError, PlatformError, Problem, UnavailableError
 from resources.events.catalog import DocumentReceived
 from resources.events.model import Expected
@@ -76,7 +76,7 @@ def read_events(
     services: ServicesDep,
     tenant: TenantDep,
     after: Annotated[int, Query(ge=0, description="Only events with a position above this one")] = 0,
-    types: Annotated[list[str] | None, Query(description="Only events of these types; may be repeated")] = None,
+    types: Annotated[list[Storable] | None, Query(description="Only events of these types; may be repeated")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> EventPage:
     """Events of all streams. A reader that keeps `next_after` and asks again misses nothing and sees nothing twice."""

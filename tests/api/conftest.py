@@ -89,6 +89,12 @@ def http(api_url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
+def patient_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is not an unhealthy one."""
+    monkeypatch.setattr("api.routes.health.TIMEOUT", 60.0)
+
+
+@pytest.fixture
 def taught(services: Services, database: Database, tenant: str) -> None:
     """The tenant knows a few passages and concepts."""
     from resources.ai.minilm import MiniLmEmbedder

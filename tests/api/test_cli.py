@@ -162,6 +162,7 @@ def test_path_shows_the_steps_in_order(aiw: Aiw) -> None:
     ] == ["tea"]
 
 
+@pytest.mark.usefixtures("patient_checks")
 def test_health_shows_every_part(aiw: Aiw) -> None:
     result = aiw("health")
     assert result.exit_code == 0

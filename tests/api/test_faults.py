@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import uuid
 from contextlib import closing
@@ -13,14 +15,16 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.composition import build_services
+from resources.database.migrations import migrate
+from resources.database.postgres import Database
+from resources.servers.postgres import EmbeddedPostgres
 from tests.api.harness import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from resources.settings import Settings
-
-    Serve = Callable[..., httpx.Client]
 
 EVENT = {"type": "run.started", "data": {"run_id": "r1", "job": "documents"}}
 
@@ -83,6 +87,7 @@ def test_without_the_database_the_caller_is_told_so(
     assert_unavailable(without_database.request(method, path, **request_), "database")
 
 
+@pytest.mark.usefixtures("patient_checks")
 def test_without_the_database_the_api_lives_and_says_what_is_down(without_database: httpx.Client) -> None:
     assert without_database.get("/health").status_code == 200
     answer = without_database.get("/health/detailed")
@@ -104,3 +109,42 @@ def test_without_the_graph_events_and_documents_are_still_taken(without_graph: h
     assert answer.status_code == 202
     announced = without_graph.get("/api/v1/events", params={"types": "document.received"}).json()["events"]
     assert [found["data"]["document_id"] for found in announced] == [answer.json()["document"]["id"]]
+
+
+def test_what_was_acknowledged_survives_a_killed_database_and_the_api_recovers(
+    api_settings: Settings, tmp_path: Path, tenant: str
+) -> None:
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    server.start()
+    try:
+        with closing(Database(server.url)) as database:
+            migrate(database)
+        settings = api_settings.model_copy(
+            update={
+                "tenant": tenant,
+                "database": api_settings.database.model_copy(
+                    update={"url": SecretStr(server.url), "connect_timeout": 1.0}
+                ),
+            }
+        )
+        for http in serve(settings):
+            acknowledged: set[str] = set()
+            outcomes: list[int] = []
+            while 503 not in outcomes:
+                event_id = str(uuid.uuid4())
+                answer = http.post("/api/v1/events", json={**EVENT, "event_id": event_id})
+                outcomes.append(answer.status_code)
+                if answer.status_code == 201:
+                    acknowledged.add(event_id)
+                if len(acknowledged) == 30:
+                    assert server.pid is not None
+                    os.kill(server.pid, signal.SIGKILL)
+            assert set(outcomes) == {201, 503}
+            server.stop()
+            server.start()
+            answer = http.get("/api/v1/events", params={"limit": 1000})
+            assert answer.status_code == 200
+            assert acknowledged <= {event["event_id"] for event in answer.json()["events"]}
+            assert http.post("/api/v1/events", json=EVENT).status_code == 201
+    finally:
+        server.stop()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 from api.app import create_app
 from api.dependencies import Probe
@@ -15,8 +16,6 @@ from resources.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pytest
-
     from api.dependencies import Services
     from resources.settings import Settings
 
@@ -25,6 +24,7 @@ def test_the_api_says_that_it_lives(http: httpx.Client) -> None:
     assert http.get("/health").json() == {"status": "healthy", "version": VERSION}
 
 
+@pytest.mark.usefixtures("patient_checks")
 def test_every_dependency_is_asked(http: httpx.Client) -> None:
     answer = http.get("/health/detailed")
     checks = answer.json()["checks"]

@@ -35,6 +35,8 @@ _LONGEST_ACRONYM = 6
 _VERSION = re.compile(r"[a-z]{0,2}\d[\w.]*")
 _ADVERB = ("ly",)
 _GERUND = ("ing",)
+_ADJECTIVES = ("ful", "ous", "ible", "less", "tial", "ical")
+_NOUNS_IN_ED = frozenset({"feed", "seed", "speed", "embed", "newsfeed"})
 _NOUNS_IN_ING = frozenset(
     [
         "programming",
@@ -120,7 +122,10 @@ def concepts(reading: Reading) -> tuple[ScoredTerm, ...]:
         single = [
             item
             for item in found.values()
-            if len(item.key) > 1 and _is_phrase(item) and not any(_contains(item.key, key) for key in known)
+            if len(item.key) > 1
+            and _is_phrase(item)
+            and not item.key[-1].endswith(_ADJECTIVES)
+            and not any(_contains(item.key, key) for key in known)
         ]
         single.sort(key=lambda item: (-_points(item, total), item.first, item.key))
         chosen += single[: _FEW - len(chosen)]
@@ -163,6 +168,8 @@ def _belongs(word: Word, *, first: bool) -> bool:
     if lower.endswith(_ADVERB) and len(lower) > 4 and lower not in {"family", "assembly", "anomaly", "supply", "reply"}:  # noqa: PLR2004
         return False
     if first and lower in NOUNS_AND_VERBS:
+        return False
+    if not first and lower.endswith("ed") and lower not in _NOUNS_IN_ED:
         return False
     return not (first and lower.endswith(_GERUND) and lower not in _NOUNS_IN_ING)
 

@@ -75,7 +75,7 @@ VERBS = frozenset(
 
 NOUNS_AND_VERBS = frozenset(
     """
-    build call change check control copy import list load match plan point range release report result search set
+    build call change check control copy design import list load match plan point range release report result search set
     store update view
     """.split()
 )

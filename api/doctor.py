@@ -255,20 +255,23 @@ def _graph(settings: Settings) -> Finding:
             "ok",
             f"embedded ArcadeDB {metadata.version('arcadedb-embedded')}, {_first_line([str(java), '-version'])}",
         )
-    host = _host_of(settings.graph.url.get_secret_value())
-    import socket
+    from resources.knowledge.neo4j import BoltGraphStore
 
-    name, _, port = host.rpartition(":")
+    url = settings.graph.url.get_secret_value()
+    graph = BoltGraphStore(
+        url,
+        user=settings.graph.user,
+        password=settings.graph.password.get_secret_value(),
+        database=settings.graph.database,
+    )
     try:
-        socket.create_connection((name, int(port)), timeout=5).close()
-    except OSError as error:
-        return Finding(
-            "graph",
-            "failed",
-            f"{host} cannot be reached: {error}",
-            "Check that it runs and that AIW_GRAPH__URL points to it.",
-        )
-    return Finding("graph", "ok", f"{host} accepts connections")
+        seconds = graph.ping()
+    except PlatformError as error:
+        advice = "Check that it runs, and AIW_GRAPH__URL, AIW_GRAPH__USER, AIW_GRAPH__PASSWORD and AIW_GRAPH__DATABASE."
+        return Finding("graph", "failed", f"{_host_of(url)}: {error.message}", advice)
+    finally:
+        graph.close()
+    return Finding("graph", "ok", f"{_host_of(url)} answers in {seconds * 1000:.0f} ms")
 
 
 def _model(_: Settings) -> Finding:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,8 +17,12 @@ from api.cli.session import session_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from api.cli.session import Session
+    from api.client import ApiClient
+    from api.platform import Platform
     from api.running import State
     from resources.servers.process import Change
+    from resources.settings import Settings
 
 _STOP_TIMEOUT = 150.0
 
@@ -34,27 +37,62 @@ def up(context: typer.Context, servers_only: ServersOnly = False) -> None:
     PostgreSQL and ArcadeDB are started here unless AIW_DATABASE__URL and AIW_GRAPH__URL name others. A process that dies is
     restarted; one that keeps dying stops the platform and is named.
     """
+    failure = None
+    with suppress(KeyboardInterrupt), _platform(session_of(context).settings, servers_only=servers_only) as platform:
+        failure = platform.wait_failed()
+    if failure is not None:
+        remark(failure.detail)
+        raise typer.Exit(1)
+
+
+@contextmanager
+def foreground(session: Session, *, keep: bool = False) -> Iterator[ApiClient]:
+    """A client of the platform that runs here, else of one that runs for the length of the block.
+
+    `keep` leaves the latter running after the block, until Ctrl-C. Raises UnavailableError when it broke down meanwhile.
+    """
+    from api.client import ApiClient
+    from api.running import read_state
+    from resources.errors import UnavailableError
+
+    state = read_state(session.settings.data_dir.absolute())
+    if session.api_url is not None or (state is not None and state.running and state.api_url is not None):
+        yield session.client()
+        return
+    failure = None
+    with _platform(session.settings) as platform:
+        assert platform.state.api_url is not None
+        yield ApiClient(platform.state.api_url)
+        if keep:
+            remark("the platform stays up. Ctrl-C stops it.")
+        with suppress(KeyboardInterrupt):
+            failure = platform.wait_failed(timeout=None if keep else 0)
+    if failure is not None:
+        raise UnavailableError(failure.detail, dependency=failure.service)
+
+
+@contextmanager
+def _platform(settings: Settings, *, servers_only: bool = False) -> Iterator[Platform]:
+    """A platform for the length of the block, told about on the terminal. SIGTERM and a closed terminal end it as Ctrl-C does."""
     from api.platform import Platform
 
-    settings = session_of(context).settings
     _log_to(settings.log.level, settings.log.format)
     platform = Platform(settings, servers_only=servers_only, on_change=_Progress())
     began = time.monotonic()
     with _stoppable():
         try:
             state = platform.start()
+        except KeyboardInterrupt:
+            remark("stopped before it was up.")
+            raise
+        try:
             show(_addresses(state))
             remark(f"up after {time.monotonic() - began:.1f} s. Ctrl-C stops it.")
-            failure = platform.wait_failed()
-        except KeyboardInterrupt:
-            failure = None
-        _ignore_signals()
-        remark("stopping...")
-        platform.stop()
-    if failure is not None:
-        remark(failure.detail)
-        raise typer.Exit(1)
-    remark("stopped; all data is kept.")
+            yield platform
+        finally:
+            _ignore_signals()
+            platform.stop()
+            remark("stopped; all data is kept.")
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
@@ -142,7 +180,7 @@ def _log_to(level: str, format: Any) -> None:
 
     # Progress is told in lines of its own; the log adds what is unusual.
     configure_logging(
-        level="warning" if sys.stderr.isatty() and level == "info" else level, format=format, service="up"
+        level="warning" if level == "info" else level, format=format, service="up"
     )
 
 

@@ -386,8 +386,8 @@ def _copy_programs(system_folder: Path) -> Path:
 
 def _initialise(cluster: Path, runtime: _Runtime, *, password: str) -> None:
     draft, secret = cluster.with_name("pgdata.tmp"), cluster.with_name("initdb.password")
+    _end_leftovers(draft)
     if draft.exists():
-        _end_leftovers(draft)
         log.warning("postgres.unfinished_initdb_removed", folder=str(draft))
         shutil.rmtree(draft)
     write_private(secret, password)
@@ -447,11 +447,14 @@ def _end_leftovers(cluster: Path) -> None:
 
 
 def _processes_of(cluster: Path) -> list[psutil.Process]:
+    """The servers that work in `cluster`, and an initdb that makes it."""
     found = []
-    for process in psutil.process_iter(["name", "cwd"]):
-        name, folder = process.info["name"] or "", process.info["cwd"] or ""
-        if name.startswith("postgres") and folder and Path(folder) == cluster.resolve():
-            found.append(process)
+    for process in psutil.process_iter(["name", "cwd", "cmdline"]):
+        match process.info["name"]:
+            case "postgres" if process.info["cwd"] and Path(process.info["cwd"]) == cluster.resolve():
+                found.append(process)
+            case "initdb" if str(cluster) in (process.info["cmdline"] or []):
+                found.append(process)
     return found
 
 

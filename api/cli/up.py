@@ -179,9 +179,7 @@ def _log_to(level: str, format: Any) -> None:
     from resources.telemetry.logging import configure_logging
 
     # Progress is told in lines of its own; the log adds what is unusual.
-    configure_logging(
-        level="warning" if level == "info" else level, format=format, service="up"
-    )
+    configure_logging(level="warning" if level == "info" else level, format=format, service="up")
 
 
 def _addresses(state: State) -> Any:

@@ -20,7 +20,7 @@ from api.middleware.correlation import CorrelationMiddleware
 from api.middleware.limits import BodyLimitMiddleware
 from api.middleware.outcome import OutcomeMiddleware
 from api.middleware.security import LoopbackOnlyMiddleware, SecurityHeadersMiddleware
-from api.routes import documents, events, health, knowledge, runs
+from api.routes import documents, events, health, knowledge, runs, statistics
 from api.schemas import EventIn
 from api.version import VERSION
 from resources.settings import Settings
@@ -68,7 +68,7 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     app.state.tenant = settings.tenant
     problems.install(app)
     _add_middleware(app, settings)
-    for router in (events.router, documents.router, knowledge.router, runs.router):
+    for router in (events.router, documents.router, knowledge.router, statistics.router, runs.router):
         app.include_router(router, prefix=V1)
     app.include_router(health.router)
     _add_docs(app)

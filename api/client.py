@@ -21,6 +21,7 @@ from api.schemas import (
     HealthOut,
     RunOut,
     SearchOut,
+    StatisticsOut,
 )
 from resources.content.model import Document
 from resources.errors import (
@@ -128,6 +129,9 @@ class ApiClient:
 
     def concept(self, concept: str) -> ConceptView:
         return self._get(f"{_V1}/concepts/{concept}", ConceptView)
+
+    def statistics(self) -> StatisticsOut:
+        return self._get(f"{_V1}/statistics", StatisticsOut)
 
     def run(self, run_id: str) -> RunOut:
         return self._get(f"{_V1}/runs/{run_id}", RunOut)

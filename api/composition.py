@@ -61,6 +61,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
     )
     events = PostgresEventStore(database)
     documents = PostgresDocumentStore(database)
+    chunks = PostgresChunkIndex(database)
     embedder = MiniLmEmbedder()
     runs = runs or Runs()
 
@@ -77,8 +78,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
     return Services(
         events=events,
         documents=documents,
+        chunks=chunks,
         intake=DocumentIntake(documents, events, limits=limits),
-        search=SearchService(embedder, PostgresChunkIndex(database)),
+        search=SearchService(embedder, chunks),
         graph=graph,
         learning_paths=LearningPaths(graph),
         runs=runs,

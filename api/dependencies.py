@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from api.launcher import Runs
     from resources.content.intake import DocumentIntake
     from resources.content.search import SearchService
-    from resources.content.store import DocumentStore
+    from resources.content.store import ChunkIndex, DocumentStore
     from resources.events.store import EventStore
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.store import GraphStore
@@ -41,6 +41,7 @@ class Services:
 
     events: EventStore
     documents: DocumentStore
+    chunks: ChunkIndex
     intake: DocumentIntake
     search: SearchService
     graph: GraphStore

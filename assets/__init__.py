@@ -1,5 +1,9 @@
 """What runs: the table of all assets and checks. A forgotten one is found by `tests/assets/test_table.py`."""
 
+from typing import Final
+
+import dagster as dg
+
 from assets import checks, concepts, documents
 
 DOCUMENT_ASSETS = [
@@ -10,5 +14,5 @@ DOCUMENT_ASSETS = [
     documents.published,
 ]
 KNOWLEDGE_ASSETS = [concepts.ranking]
-ASSETS = [documents.RECEIVED, *DOCUMENT_ASSETS, *KNOWLEDGE_ASSETS]
+ASSETS: Final[list[dg.AssetsDefinition | dg.AssetSpec]] = [documents.RECEIVED, *DOCUMENT_ASSETS, *KNOWLEDGE_ASSETS]
 CHECKS = [checks.check_parsed, checks.check_analysis, checks.check_embeddings, checks.check_graph]

@@ -15,7 +15,7 @@ defs = dg.Definitions(
     asset_checks=CHECKS,
     jobs=JOBS,
     schedules=SCHEDULES,
-    sensors=[build_document_events_sensor(INGEST_DOCUMENT), *build_run_end_sensors()],
+    sensors=[build_document_events_sensor(job_name=INGEST_DOCUMENT.name), *build_run_end_sensors()],
     resources=build_resources(Settings()),
     executor=dg.in_process_executor,
 )

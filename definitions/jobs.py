@@ -1,5 +1,7 @@
 """The jobs: what can be launched by name, from the UI, the API or a sensor."""
 
+from typing import Final
+
 import dagster as dg
 
 from assets import DOCUMENT_ASSETS, KNOWLEDGE_ASSETS
@@ -21,4 +23,4 @@ RANK_CONCEPTS = dg.define_asset_job(
     description="What matters most in the graph of knowledge, and whether the graph is sound.",
 )
 
-JOBS = [INGEST_DOCUMENT, RANK_CONCEPTS, STUDY_GUIDE]
+JOBS: Final = (INGEST_DOCUMENT, RANK_CONCEPTS, STUDY_GUIDE)

@@ -27,12 +27,12 @@ def document_events(events: EventStore, cursor: str | None) -> dg.SensorResult |
     )
 
 
-def build_document_events_sensor(job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """The sensor, running from the start."""
+def build_document_events_sensor(*, job_name: str) -> dg.SensorDefinition:
+    """The sensor that launches the job `job_name`, running from the start."""
 
     @dg.sensor(
         name="document_events",
-        job=job,
+        job_name=job_name,
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=1,
         description="Starts one run for each document that was received, in the order of the event store.",

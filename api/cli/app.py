@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import doctor, documents, events, ingest, knowledge, system, up
+from api.cli import demo, doctor, documents, events, ingest, knowledge, system, up
 from api.cli.output import Commands
 from api.cli.session import Session
 from api.version import VERSION
@@ -51,6 +51,7 @@ def build() -> typer.Typer:
     app.command("migrate", rich_help_panel=panel)(system.migrate)
     app.command("health", rich_help_panel=panel)(system.health)
     panel = "Documents and knowledge"
+    app.command("demo", rich_help_panel=panel)(demo.demo)
     app.command("ingest", rich_help_panel=panel)(ingest.ingest)
     app.command("search", rich_help_panel=panel)(knowledge.search)
     app.command("path", rich_help_panel=panel)(knowledge.path)

@@ -1,15 +1,20 @@
 """The demonstration corpus: the documentation of the Python packages that are installed here. Nobody made it for us.
 
 Each distribution's long description (Markdown or reStructuredText, PEP 566) is a document whose subject is the package and
-whose prerequisites are the distribution's declared dependencies (PEP 508) that hold in this environment. Every HTML, PDF, XML
-or JSON document that a package ships comes too: of JSON and XML only files that describe themselves (a title or a
-description at the top, such as JSON Schemas), not tables of data.
+whose prerequisites are the distribution's declared dependencies (PEP 508) that hold in this environment.
+
+The HTML, PDF, XML and JSON documents that packages ship come too. What counts as a document is what a person could read: a
+page with text in it, not an application's empty shell; JSON that describes itself with a title or a description (such as a
+JSON Schema), not a table of data. Generators ship hundreds of schemas that hardly differ, so of one package's documents the
+first few are taken, unless the caller wants all.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +25,7 @@ from packaging.utils import canonicalize_name
 from resources.content.model import DocumentSource, MediaType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 _DESCRIPTION_TYPES = {
     "text/markdown": (MediaType.MARKDOWN, ".md"),
@@ -34,7 +39,7 @@ _SHIPPED_TYPES = {
     ".xml": MediaType.XML,
     ".json": MediaType.JSON,
 }
-_LEAST_DESCRIPTION_CHARS = 200
+_LEAST_CHARS = 200
 _LARGEST_SHIPPED_BYTES = 256 * 1024
 
 
@@ -46,20 +51,27 @@ class CorpusDocument:
     content: bytes
 
 
-def installed_documents() -> Iterator[CorpusDocument]:
-    """All documents of all installed distributions, in order of name; each distribution once."""
+def installed_documents(*, shipped: int | None = 5) -> Iterator[CorpusDocument]:
+    """The documents of all installed distributions, in order of name, each content once.
+
+    `shipped` is how many documents besides its description one package may bring; None = all of them.
+    """
+    seen: set[bytes] = set()
     distributions = {canonicalize_name(found.name): found for found in importlib.metadata.distributions()}
     for name in sorted(distributions):
-        yield from _description_of(name, distributions[name])
-        yield from _shipped_by(name, distributions[name])
+        described = _description_of(name, distributions[name])
+        for document in (*described, *islice(_shipped_by(name, distributions[name]), shipped)):
+            if document.content not in seen:
+                seen.add(document.content)
+                yield document
 
 
 def _description_of(name: str, distribution: importlib.metadata.Distribution) -> Iterator[CorpusDocument]:
     metadata = distribution.metadata
-    text = metadata.get("Description") or str(metadata.get_payload() or "")  # type: ignore[attr-defined]
-    if len(text.strip()) < _LEAST_DESCRIPTION_CHARS:
+    text = str(metadata["Description"] or metadata.get_payload() or "")  # type: ignore[attr-defined]  # it is a Message
+    if len(text.strip()) < _LEAST_CHARS:
         return
-    declared = (metadata.get("Description-Content-Type") or "text/x-rst").split(";")[0].strip().lower()
+    declared = (metadata["Description-Content-Type"] or "text/x-rst").split(";")[0].strip().lower()
     media_type, extension = _DESCRIPTION_TYPES.get(declared, (MediaType.TEXT, ".txt"))
     yield CorpusDocument(
         source=DocumentSource(
@@ -96,7 +108,7 @@ def _shipped_by(name: str, distribution: importlib.metadata.Distribution) -> Ite
         if not path.is_file() or path.stat().st_size > _LARGEST_SHIPPED_BYTES:
             continue
         content = path.read_bytes()
-        if media_type is MediaType.JSON and not _describes_itself(content):
+        if not _IS_DOCUMENT.get(media_type, bool)(content):
             continue
         yield CorpusDocument(
             source=DocumentSource(
@@ -117,3 +129,14 @@ def _describes_itself(content: bytes) -> bool:
     return isinstance(value, dict) and any(
         isinstance(value.get(key), str) and len(value[key]) > 1 for key in ("title", "description")
     )
+
+
+def _has_text(content: bytes) -> bool:
+    visible = re.sub(rb"<(script|style|head)\b.*?</\1\s*>|<[^>]*>|\s+", b" ", content, flags=re.DOTALL | re.IGNORECASE)
+    return len(visible.strip()) >= _LEAST_CHARS
+
+
+_IS_DOCUMENT: Mapping[MediaType, Callable[[bytes], bool]] = {
+    MediaType.JSON: _describes_itself,
+    MediaType.HTML: _has_text,
+}

@@ -302,7 +302,7 @@ class SubscriptionContract:
 
         for _ in range(6):
             dying = worker()
-            dying.release = lambda _lease: None  # type: ignore[method-assign]  # the dead do not tidy up
+            dying.release = lambda _lease: None  # type: ignore[method-assign,assignment]  # the dead do not tidy up
             consumer = Consumer(name, events=store, subscriptions=dying, deliver=deliver, now=clock)
             try:
                 consumer.run_once()

@@ -1,0 +1,430 @@
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from resources.errors import ConflictError, NotFoundError, UpstreamError
+from resources.events.memory import MemoryEventStore
+from resources.events.model import NewEvent, StreamId
+from resources.events.postgres import PostgresEventStore
+from resources.events.projections import PROJECTIONS, sketch
+from resources.events.projections.documents import DocumentCatalog
+from resources.events.projections.memory import MemoryProjections
+from resources.events.projections.model import Projection, Rows
+from resources.events.projections.postgres import PostgresProjections
+from resources.events.projections.projector import Projector
+from resources.events.projections.services import ServiceHealth
+from resources.events.projections.usage import AiUsage
+from resources.events.projections.workflows import WorkflowExecutionHistory, WorkflowStats
+from tests.contracts.event_store import A, received
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from resources.database.postgres import Database
+    from resources.events.model import RecordedEvent
+    from resources.events.projections.model import Progress
+    from resources.events.projections.store import ProjectionStore
+    from resources.events.store import EventStore
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def store(request: pytest.FixtureRequest) -> Iterator[EventStore]:
+    if request.param == "memory":
+        yield MemoryEventStore()
+        return
+    store = PostgresEventStore(request.getfixturevalue("database"))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def projections(store: EventStore, request: pytest.FixtureRequest) -> ProjectionStore:
+    if isinstance(store, MemoryEventStore):
+        return MemoryProjections()
+    return PostgresProjections(request.getfixturevalue("database"))
+
+
+@pytest.fixture
+def projector(store: EventStore, projections: ProjectionStore) -> Projector:
+    return Projector(store, projections, batch=7)
+
+
+class Counter(Projection):
+    """Counts events per stream; any number of these can exist, under names of their own."""
+
+    types = frozenset({"saga.step_failed", "saga.failed"})
+
+    def __init__(self, tenant: str, *, version: int = 1, broken: int | None = None) -> None:
+        self.name = f"counter-{tenant}"  # type: ignore[misc]  # one name a test
+        self.version = version  # type: ignore[misc]  # releases of the same projection
+        self.tenant, self.broken = tenant, broken
+
+    def keys(self, event: RecordedEvent) -> tuple[str, ...]:
+        return (event.stream.id,)
+
+    def apply(self, event: RecordedEvent, rows: Rows) -> None:
+        row = rows.row(event.tenant, event.stream.id)
+        row["count"] = row.get("count", 0) + self.version
+        row.setdefault("positions", []).append(event.position)
+        if self.broken is not None and event.tenant == self.tenant and event.data.get("attempt") == self.broken:
+            raise ZeroDivisionError("a bug")
+        if event.type == "saga.failed":
+            rows.remove(event.tenant, event.stream.id)
+
+
+def append(store: EventStore, tenant: str, *numbers: int, stream: StreamId = A) -> None:
+    data = {"saga_id": stream.id, "step": "s", "error_message": "no"}
+    events = [NewEvent("saga.step_failed", data | {"attempt": number + 1}) for number in numbers]
+    store.append(stream, events, tenant=tenant)
+
+
+def test_each_event_is_counted_once(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    counter = Counter(tenant)
+    append(store, tenant, *range(20))
+    projector.update(counter)
+    append(store, tenant, *range(3))
+    projector.update(counter)
+    projector.update(counter)
+    row = projections.get(counter.name, "a", tenant=tenant)
+    assert row is not None
+    assert row["count"] == 23
+    assert row["positions"] == sorted(set(row["positions"]))
+    status = projections.status(counter.name)
+    assert (status.state, status.position) == ("active", store.head(tenant=None))
+
+
+def test_rows_are_listed_by_key_and_belong_to_one_tenant(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    counter = Counter(tenant)
+    for name in ("x1", "x2", "x3", "y1"):
+        append(store, tenant, 1, stream=StreamId("document", name))
+    projector.update(counter)
+
+    def keys(**options: Any) -> list[str]:
+        return [key for key, _ in projections.rows(counter.name, **({"tenant": tenant} | options))]
+
+    assert keys() == ["x1", "x2", "x3", "y1"]
+    assert keys(prefix="x", after="x1") == ["x2", "x3"]
+    assert keys(limit=1) == ["x1"]
+    assert keys(tenant=f"{tenant}-other") == []
+    assert projections.get(counter.name, "x1", tenant=f"{tenant}-other") is None
+
+
+def test_a_removed_row_is_gone(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    counter = Counter(tenant)
+    append(store, tenant, 1)
+    projector.update(counter)
+    store.append(
+        A, [NewEvent("saga.failed", {"saga_id": "a", "error_message": "no", "compensated": True})], tenant=tenant
+    )
+    projector.update(counter)
+    assert projections.get(counter.name, "a", tenant=tenant) is None
+
+
+def test_a_bug_stops_the_projection_at_its_event_and_is_told(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    append(store, tenant, 0, 1, 2, 3)
+    for _ in range(2):
+        with pytest.raises(UpstreamError, match="a bug"):
+            projector.update(Counter(tenant, broken=3))
+    status = projections.status(Counter(tenant).name)
+    assert status.state == "failed"
+    assert "ZeroDivisionError" in str(status.error)
+    row = projections.get(status.name, "a", tenant=tenant)
+    assert row is not None
+    assert row["count"] == 2
+
+
+def test_a_fixed_projection_goes_on_without_loss(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    append(store, tenant, 0, 1, 2, 3)
+    with pytest.raises(UpstreamError):
+        projector.update(Counter(tenant, broken=3))
+    projector.update(Counter(tenant))
+    status = projections.status(Counter(tenant).name)
+    assert (status.state, status.error) == ("active", None)
+    row = projections.get(status.name, "a", tenant=tenant)
+    assert row is not None
+    assert row["count"] == 4
+
+
+def test_a_new_version_is_built_beside_the_old_and_swapped_in(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    append(store, tenant, *range(30))
+    projector.update(Counter(tenant))
+    seen: list[int] = []
+
+    def look(_: Progress) -> None:
+        row = projections.get(Counter(tenant).name, "a", tenant=tenant)
+        assert row is not None
+        seen.append(row["count"])
+
+    projector.update(Counter(tenant, version=2), progress=look)
+    assert set(seen) == {30}
+    row = projections.get(Counter(tenant).name, "a", tenant=tenant)
+    assert row is not None
+    assert row["count"] == 60
+    assert projections.status(Counter(tenant).name).version == 2
+    assert projections.status(Counter(tenant).name).rebuilding is None
+
+
+def test_an_older_release_leaves_newer_rows_alone(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    append(store, tenant, 1)
+    projector.update(Counter(tenant, version=2))
+    append(store, tenant, 2)
+    assert projector.update(Counter(tenant, version=1)) == 0
+    assert projections.status(Counter(tenant).name).version == 2
+
+
+def test_a_rebuild_can_be_cancelled(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    append(store, tenant, *range(30))
+    counter = Counter(tenant)
+    projector.update(counter)
+    with pytest.raises(ConflictError) as caught:
+        projector.rebuild(counter, progress=lambda _: projections.cancel_rebuild(counter.name))
+    assert caught.value.code == "rebuild_cancelled"
+    row = projections.get(counter.name, "a", tenant=tenant)
+    assert row is not None
+    assert row["count"] == 30
+    assert projections.status(counter.name).rebuilding is None
+
+
+class _Killed(BaseException):
+    pass
+
+
+def test_an_interrupted_rebuild_goes_on_where_it_stood(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    append(store, tenant, *range(30))
+    counter = Counter(tenant)
+    projector.update(counter)
+
+    def die(progress: Progress) -> None:
+        if progress.events >= 14:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        projector.rebuild(counter, progress=die)
+    half = projections.status(counter.name).rebuilding
+    assert half is not None
+    assert half.events >= 14
+    projector.rebuild(counter)
+    row = projections.get(counter.name, "a", tenant=tenant)
+    assert row is not None
+    assert row["count"] == 30
+
+
+def test_a_stopped_projection_rests(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    counter = Counter(tenant)
+    projector.update(counter)
+    projections.stop(counter.name)
+    append(store, tenant, 1)
+    assert projector.update(counter) == 0
+    projections.start(counter.name)
+    assert projector.update(counter) == 1
+
+
+def test_workers_that_race_count_nothing_twice(store: EventStore, projections: ProjectionStore, tenant: str) -> None:
+    counter = Counter(tenant)
+    append(store, tenant, *range(60))
+    projections.define(counter.name, version=1)
+    barrier = threading.Barrier(3)
+
+    def work() -> None:
+        projector = Projector(store, projections, batch=5)
+        barrier.wait(10)
+        while projections.status(counter.name).position < store.head(tenant=tenant):
+            projector.update(counter)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    row = projections.get(counter.name, "a", tenant=tenant)
+    assert row is not None
+    assert row["count"] == 60
+
+
+def test_a_running_projector_keeps_up_and_one_bug_does_not_hold_the_others_up(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    good, stop = Counter(tenant), threading.Event()
+    bad = Counter(tenant, broken=2)
+    bad.name = f"bad-{tenant}"  # type: ignore[misc]  # beside the good one
+    thread = threading.Thread(target=projector.run, args=([bad, good], stop), kwargs={"poll": 0.05})
+    thread.start()
+    append(store, tenant, 1)
+    waited = threading.Event()
+    for _ in range(100):
+        try:
+            if projections.get(good.name, "a", tenant=tenant):
+                break
+        except NotFoundError:
+            pass
+        waited.wait(0.05)
+    stop.set()
+    thread.join(20)
+    assert projections.get(good.name, "a", tenant=tenant)
+    assert projections.status(bad.name).state == "failed"
+
+
+def test_an_unknown_projection_is_not_found(projections: ProjectionStore) -> None:
+    with pytest.raises(NotFoundError):
+        projections.status("nothing")
+
+
+def test_rows_and_checkpoint_are_one_transaction(database: Database, tenant: str) -> None:
+    store, projections, counter = PostgresEventStore(database), PostgresProjections(database), Counter(tenant)
+    append(store, tenant, 1, 2)
+    Projector(store, projections).update(counter)
+    before = projections.status(counter.name).position
+    append(store, tenant, 3)
+
+    def save_and_die() -> None:
+        with projections.batch(counter.name) as batch:
+            assert batch is not None
+            rows = Rows(batch.load)
+            rows.row(tenant, "a")["count"] = 99
+            batch.save(rows, position=before + 1, events=1)
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        save_and_die()
+    assert projections.status(counter.name).position == before
+    Projector(store, projections).update(counter)
+    row = projections.get(counter.name, "a", tenant=tenant)
+    assert row is not None
+    assert row["count"] == 3
+
+
+# What each shipped projection says
+
+
+def project(projection: Projection, *events: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    store, projections = MemoryEventStore(), MemoryProjections()
+    for type_, data in events:
+        store.append(StreamId("s", "1"), [NewEvent(type_, data, occurred_at=NOON)])
+    Projector(store, projections).update(projection)
+    return dict(projections.rows(projection.name, tenant="default"))
+
+
+WORKFLOW = {"workflow_id": "w1"}
+
+
+def test_workflow_stats_count_ends_and_durations_per_type() -> None:
+    events: list[tuple[str, dict[str, Any]]] = []
+    for number in range(20):
+        own = {"workflow_id": f"w{number}"}
+        events.append(("workflow.started", own | {"workflow_type": "summary"}))
+        if number < 19:
+            done = {"duration_ms": 100 * (number + 1), "nodes_executed": 2}
+            events.append(("workflow.completed", own | done))
+        else:
+            events.append(("workflow.failed", own | {"error_message": "no"}))
+    rows = project(WorkflowStats(), *events)
+    assert list(rows) == ["type/summary"]
+    stats = rows["type/summary"]
+    assert (stats["started"], stats["completed"], stats["failed"]) == (20, 19, 1)
+    assert stats["success_rate"] == 0.95
+    assert stats["p95_ms"] == pytest.approx(1800, rel=0.06)
+
+
+def test_workflow_history_tells_the_story_of_one_execution() -> None:
+    rows = project(
+        WorkflowExecutionHistory(),
+        ("workflow.created", WORKFLOW | {"workflow_type": "summary", "user_id": "ada"}),
+        ("workflow.started", WORKFLOW | {"workflow_type": "summary", "user_id": "ada"}),
+        ("workflow.node_started", WORKFLOW | {"node_id": "n1"}),
+        ("workflow.node_failed", WORKFLOW | {"node_id": "n1", "error_message": "no"}),
+        ("workflow.failed", WORKFLOW | {"error_message": "no", "failed_node": "n1", "duration_ms": 12}),
+    )
+    row = rows["w1"]
+    assert (row["status"], row["user_id"], row["error"], row["failed_node"]) == ("failed", "ada", "no", "n1")
+    assert (row["nodes_started"], row["nodes_completed"], row["nodes_failed"]) == (1, 0, 1)
+    assert row["duration_ms"] == 12
+
+
+def test_ai_usage_adds_up_a_day_exactly() -> None:
+    call = {"request_id": "r", "provider": "scripted", "model": "small"}
+    answer = call | {"response": "Yes.", "prompt_tokens": 10, "completion_tokens": 5, "duration_ms": 20}
+    rows = project(
+        AiUsage(),
+        ("ai.prompt_sent", call | {"prompt": "?"}),
+        ("ai.response_received", answer | {"cost_usd": "0.1"}),
+        ("ai.response_received", answer | {"cost_usd": "0.2"}),
+        ("ai.response_received", answer),
+        ("ai.rate_limit_hit", call | {"limit_type": "requests"}),
+    )
+    row = rows["2026-05-04/scripted/small"]
+    assert row["cost_usd"] == "0.3"
+    assert (row["requests"], row["responses"], row["unpriced"], row["rate_limits"]) == (1, 3, 1, 1)
+    assert (row["prompt_tokens"], row["completion_tokens"]) == (30, 15)
+
+
+def test_service_health_knows_availability_and_the_latest_errors() -> None:
+    call = {"call_id": "c", "service": "files", "tool": "read"}
+    rows = project(
+        ServiceHealth(),
+        ("service.registered", {"service": "files", "endpoint": "stdio:files", "capabilities": ["read"]}),
+        *[("service.call_completed", call | {"duration_ms": 10})] * 3,
+        ("service.call_failed", call | {"error_message": "gone", "duration_ms": 30}),
+    )
+    row = rows["files"]
+    assert (row["availability"], row["consecutive_failures"], row["registered"]) == (0.75, 1, True)
+    assert [error["error"] for error in row["errors"]] == ["gone"]
+    assert (row["duration_ms"]["min"], row["duration_ms"]["max"]) == (10, 30)
+
+
+def test_document_catalog_follows_a_document() -> None:
+    first, second = received(1).data, dict(received(1).data) | {"sha256": "f" * 64}
+    own = {"document_id": "doc-1", "sha256": "f" * 64}
+    rows = project(
+        DocumentCatalog(),
+        ("document.received", dict(first)),
+        ("document.received", dict(first)),
+        ("document.received", second),
+        ("document.ready", own | {"chunks": 3, "concepts": 2, "edges": 1}),
+    )
+    row = rows["doc-1"]
+    assert (row["status"], row["revisions"], row["chunks"]) == ("ready", 2, 3)
+
+
+def test_every_projection_listens_to_known_types() -> None:
+    from resources.events.catalog import CATALOG
+
+    for projection in PROJECTIONS:
+        assert projection.types <= set(CATALOG.types)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.95, 0.99, 1.0])
+def test_quantiles_are_right_within_five_percent(share: float) -> None:
+    values = [0.0, *[1.017**number for number in range(700)]]
+    counts: dict[str, Any] = {}
+    for value in values:
+        sketch.add(counts, value)
+    exact = sorted(values)[round(share * (len(values) - 1))]
+    assert sketch.quantile(counts, share) == pytest.approx(exact, rel=0.05)
+    assert sketch.quantile({}, share) is None
+    assert sketch.mean(counts) == pytest.approx(sum(values) / len(values))

@@ -106,6 +106,39 @@ def prepare(appends: Sequence[StreamAppend], catalog: Catalog) -> tuple[Prepared
     return tuple(prepared)
 
 
+def restore(event: RecordedEvent) -> PreparedEvent:
+    """A stored event (not upcast), ready to be written elsewhere just as it is. Raises InvalidInputError when it was changed."""
+    if not is_intact(event):
+        raise InvalidInputError(
+            f"The event {str(event.event_id)!r} is not what was recorded: its checksum differs.", code="event_corrupt"
+        )
+    return PreparedEvent(
+        event.event_id,
+        event.type,
+        event.schema_version,
+        dict(event.data),
+        event.metadata,
+        _in_utc(event.occurred_at),
+        canonical(event.data),
+        _ENCODE(event.metadata) if event.metadata != _NO_METADATA else b"{}",
+        bytes.fromhex(event.checksum),
+    )
+
+
+def restore_all(events: Sequence[RecordedEvent]) -> tuple[PreparedAppend, ...]:
+    """The events by stream, each behind the version that it had. Raises InvalidInputError for gaps and changed events."""
+    streams: dict[StreamId, list[RecordedEvent]] = {}
+    for event in events:
+        earlier = streams.setdefault(event.stream, [])
+        if earlier and event.version != earlier[-1].version + 1:
+            message = f"{str(event.stream)!r} jumps from version {earlier[-1].version} to {event.version}."
+            raise InvalidInputError(message, code="event_missing")
+        earlier.append(event)
+    return tuple(
+        PreparedAppend(stream, tuple(map(restore, found)), found[0].version - 1) for stream, found in streams.items()
+    )
+
+
 def canonical(value: Any) -> bytes:
     """Canonical JSON. Raises TypeError (orjson's) for what JSON cannot say."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

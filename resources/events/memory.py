@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from uuid import UUID
 
-    from resources.events.envelope import PreparedAppend
+    from resources.events.envelope import PreparedAppend, PreparedEvent
     from resources.events.model import NewEvent
     from resources.events.schema import Catalog
 
@@ -62,9 +62,26 @@ class MemoryEventStore:
             stored = envelope.already_stored(prepared, self._known(prepared, tenant))
             if stored is None:
                 self._refuse_conflicts(prepared, tenant)
-                stored = tuple(self._record(append, tenant) for append in prepared)
+                stored = tuple(
+                    Appended(tuple(self._record(append.stream, event, tenant) for event in append.events))
+                    for append in prepared
+                )
         self._signal.fire()
         return stored
+
+    def restore(self, events: Sequence[RecordedEvent], *, tenant: str = DEFAULT_TENANT) -> int:
+        envelope.check_tenant(tenant)
+        prepared = envelope.restore_all(events)
+        if not prepared:
+            return 0
+        with self._lock:
+            if envelope.already_stored(prepared, self._known(prepared, tenant)) is not None:
+                return 0
+            self._refuse_conflicts(prepared, tenant)
+            for event in events:
+                self._record(event.stream, envelope.restore(event), tenant)
+        self._signal.fire()
+        return len(events)
 
     def read_stream(
         self,
@@ -99,6 +116,7 @@ class MemoryEventStore:
         tags: Mapping[str, str] | None = None,
         limit: int = 1000,
         tenant: str | None = DEFAULT_TENANT,
+        upcast: bool = True,
     ) -> Sequence[RecordedEvent]:
         with self._lock:
             start = bisect_right(self._events, after_position, key=lambda event: event.position)
@@ -112,7 +130,7 @@ class MemoryEventStore:
             and (stream_type is None or event.stream.type == stream_type)
             and (not tags or tags.items() <= event.metadata.tags.items())
         )
-        return self._read(found, limit)
+        return self._read(found, limit, upcast=upcast)
 
     def read_correlation(
         self, correlation_id: str, *, after_position: int = 0, limit: int = 1000, tenant: str = DEFAULT_TENANT
@@ -153,33 +171,27 @@ class MemoryEventStore:
             if not envelope.is_expected(append.expected_version, actual):
                 raise envelope.conflict(append.stream, append.expected_version, actual)
 
-    def _record(self, append: PreparedAppend, tenant: str) -> Appended:
-        stream = self._streams[tenant, append.stream]
-        latest = stream[-1].recorded_at if stream else None
+    def _record(self, stream_id: StreamId, event: PreparedEvent, tenant: str) -> RecordedEvent:
+        stream = self._streams[tenant, stream_id]
         now = self._now()
-        recorded_at = now if latest is None else max(now, latest)
-        added = []
-        for event in append.events:
+        record = envelope.recorded(
             # Parsed again, so that later changes of the caller's objects cannot reach the stored fact.
-            kept = event._replace(data=orjson.loads(event.data_json))
-            record = envelope.recorded(
-                kept,
-                append.stream,
-                tenant=tenant,
-                version=len(stream) + 1,
-                position=len(self._events) + 1,
-                recorded_at=recorded_at,
-            )
-            self._events.append(record)
-            self._by_id[tenant, record.event_id] = record
-            stream.append(record)
-            added.append(record)
-        return Appended(tuple(added))
+            event._replace(data=orjson.loads(event.data_json)),
+            stream_id,
+            tenant=tenant,
+            version=len(stream) + 1,
+            position=len(self._events) + 1,
+            recorded_at=max(now, stream[-1].recorded_at) if stream else now,
+        )
+        self._events.append(record)
+        self._by_id[tenant, record.event_id] = record
+        stream.append(record)
+        return record
 
-    def _read(self, events: Any, limit: int | None) -> Sequence[RecordedEvent]:
+    def _read(self, events: Any, limit: int | None, *, upcast: bool = True) -> Sequence[RecordedEvent]:
         taken: list[RecordedEvent] = []
         for event in events:
             if limit is not None and len(taken) >= limit:
                 break
-            taken.append(self._catalog.upcast(event))
+            taken.append(self._catalog.upcast(event) if upcast else event)
         return taken

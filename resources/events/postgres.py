@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from resources.database.postgres import Connection, Database
     from resources.events.batches import Accepted, Unit
-    from resources.events.envelope import PreparedAppend
+    from resources.events.envelope import PreparedAppend, PreparedEvent
     from resources.events.model import NewEvent
     from resources.events.schema import Catalog
     from resources.events.writer import Outcome
@@ -119,22 +119,43 @@ class PostgresEventStore:
     ) -> tuple[Appended, ...]:
         envelope.check_tenant(tenant)
         prepared = envelope.prepare(appends, self._catalog)
-        parameters = (tenant, durable, *append_parameters(prepared))
+        return self._append(prepared, in_turn(prepared), tenant=tenant, durable=durable)[1]
+
+    def restore(self, events: Sequence[RecordedEvent], *, tenant: str = DEFAULT_TENANT) -> int:
+        envelope.check_tenant(tenant)
+        prepared = envelope.restore_all(events)
+        if not prepared:
+            return 0
+        waiting = {append.stream: (number, iter(append.events)) for number, append in enumerate(prepared)}
+        order = [(number, next(rest)) for number, rest in (waiting[event.stream] for event in events)]
+        is_new, _ = self._append(prepared, order, tenant=tenant, durable=True)
+        return len(order) if is_new else 0
+
+    def _append(
+        self,
+        prepared: Sequence[PreparedAppend],
+        order: Sequence[tuple[int, PreparedEvent]],
+        *,
+        tenant: str,
+        durable: bool,
+    ) -> tuple[bool, tuple[Appended, ...]]:
+        """Store the events in this order; whether they are new, and what is stored."""
+        parameters = (tenant, durable, *append_parameters(prepared, order))
         with self._autocommit() as connection:
             cursor = connection.cursor(binary=True)
             outcome, failed, heads, first, recorded_at = (
                 cursor.execute(_APPEND, parameters, prepare=True).fetchone() or ()
             )
         if outcome == "appended":
-            return as_appended(prepared, heads, first, recorded_at, tenant=tenant)
+            return True, as_appended(prepared, heads, first, recorded_at, tenant=tenant)
         if outcome == "conflict":
             refused = prepared[failed - 1]
             raise envelope.conflict(refused.stream, refused.expected_version, heads[-1])
-        ids = [event.event_id for append in prepared for event in append.events]
+        ids = [event.event_id for _, event in order]
         known = {event.event_id: event for event in self._find(ids, tenant)}
         answer = envelope.already_stored(prepared, known)
         assert answer is not None  # the database has just found some of the ids, and rows never go away
-        return answer
+        return False, answer
 
     def read_stream(
         self,
@@ -171,6 +192,7 @@ class PostgresEventStore:
         tags: Mapping[str, str] | None = None,
         limit: int = 1000,
         tenant: str | None = DEFAULT_TENANT,
+        upcast: bool = True,
     ) -> Sequence[RecordedEvent]:
         query = _ALL
         parameters: dict[str, Any] = {"after": after_position, "limit": limit}
@@ -190,7 +212,8 @@ class PostgresEventStore:
             query += f" AND metadata -> 'tags' ->> %(tag{number})s = %(value{number})s"
             parameters |= {f"tag{number}": name, f"value{number}": value}
         query += " ORDER BY position LIMIT %(limit)s"
-        return self._upcast(self._read(query, parameters, tenant))
+        events = self._read(query, parameters, tenant)
+        return self._upcast(events) if upcast else events
 
     def read_correlation(
         self, correlation_id: str, *, after_position: int = 0, limit: int = 1000, tenant: str = DEFAULT_TENANT
@@ -364,15 +387,27 @@ def _first_line(error: psycopg.Error) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def append_parameters(prepared: Sequence[PreparedAppend]) -> tuple[Any, ...]:
+def in_turn(prepared: Sequence[PreparedAppend]) -> list[tuple[int, PreparedEvent]]:
+    """All events, one stream after the other, each with the index of its append."""
+    return [(number, event) for number, append in enumerate(prepared) for event in append.events]
+
+
+def append_parameters(
+    prepared: Sequence[PreparedAppend], order: Sequence[tuple[int, PreparedEvent]]
+) -> tuple[Any, ...]:
     """The parameters of `aiw.append_events` behind tenant and durability."""
-    events = [event for append in prepared for event in append.events]
+    events = [event for _, event in order]
+    counts = [0] * len(prepared)
+    ordinals = []
+    for number, _ in order:
+        counts[number] += 1
+        ordinals.append(counts[number])
     return (
         arrays.TextArray([append.stream.type for append in prepared]),
         arrays.TextArray([append.stream.id for append in prepared]),
         arrays.Int8Array([_expected(append.expected_version) for append in prepared]),
-        arrays.Int4Array([number for number, append in enumerate(prepared, start=1) for _ in append.events]),
-        arrays.Int4Array([ordinal for append in prepared for ordinal in range(1, len(append.events) + 1)]),
+        arrays.Int4Array([number + 1 for number, _ in order]),
+        arrays.Int4Array(ordinals),
         arrays.UuidArray([event.event_id for event in events]),
         arrays.TextArray([event.type for event in events]),
         arrays.Int4Array([event.schema_version for event in events]),

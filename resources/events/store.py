@@ -44,6 +44,13 @@ class EventStore(Protocol):
     ) -> tuple[Appended, ...]:
         """Append to several streams: all or nothing. Raises as `append` does."""
 
+    def restore(self, events: Sequence[RecordedEvent], *, tenant: str = DEFAULT_TENANT) -> int:
+        """Write events that another store recorded: ids, versions, times of occurrence and old schemas stay as they are.
+
+        All or nothing, in the order given; returns how many were new (all, or none when it was done before). Raises
+        InvalidInputError when a checksum differs or a version is missing, ConcurrencyError, ConflictError.
+        """
+
     def read_stream(
         self,
         stream: StreamId,
@@ -72,11 +79,12 @@ class EventStore(Protocol):
         tags: Mapping[str, str] | None = None,
         limit: int = 1000,
         tenant: str | None = DEFAULT_TENANT,
+        upcast: bool = True,
     ) -> Sequence[RecordedEvent]:
         """Events of all streams with a position above `after_position`, in order of position.
 
         Filters are joined by *and*; `tags` must all be there. `tenant=None` reads the events of every tenant and is for the
-        platform's own work alone.
+        platform's own work alone. `upcast=False` gives the data as it was written, which is what the checksum is of.
         """
 
     def read_correlation(

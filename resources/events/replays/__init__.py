@@ -1,0 +1,1 @@
+"""Replays: deliver stored events once more, to one target or to several."""

@@ -87,6 +87,7 @@ class _Engines:
 
 
 _engines = _Engines()
+_found_tables: set[tuple[type, str]] = set()
 
 
 def commit_without_waiting() -> None:
@@ -135,8 +136,14 @@ class _Pooled:
         token_provider: Any = None,
     ) -> None:
         self._known: set[str] = set()
-        with _creation_lock(postgres_url):
-            super().__init__(postgres_url, should_autocreate_tables, inst_data, token_provider)  # type: ignore[call-arg]
+        # Servers make an instance for each tick of each sensor: the tables are looked for once a process, not every time.
+        if (type(self), postgres_url) in _found_tables:
+            super().__init__(postgres_url, False, inst_data, token_provider)  # type: ignore[call-arg]
+        else:
+            with _creation_lock(postgres_url):
+                super().__init__(postgres_url, should_autocreate_tables, inst_data, token_provider)  # type: ignore[call-arg]
+            _found_tables.add((type(self), postgres_url))
+        self.should_autocreate_tables = should_autocreate_tables
         self._engine = _engines.get(postgres_url, token_provider)
 
     @classmethod

@@ -23,7 +23,7 @@ import sys
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -152,6 +152,9 @@ class Platform:
             "DAGSTER_HOME": str(self.data_dir / "dagster"),
             "DAGSTER_POSTGRES_URL": dagster_url(url.get_secret_value()) if url else "",
             "DAGSTER_DISABLE_TELEMETRY": "1",
+            # Sensors on the ends of runs look at five runs a tick otherwise, and fall behind.
+            "DAGSTER_RUN_STATUS_SENSOR_FETCH_LIMIT": "500",
+            "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": "500",
             "PYTHONUNBUFFERED": "1",
             MARKER: str(self.data_dir),
         }
@@ -207,6 +210,20 @@ class Platform:
             database.close()
         ensure_schema(url.get_secret_value(), DAGSTER_SCHEMA)
 
+    def _prepare_graph(self) -> None:
+        from resources.knowledge.neo4j import BoltGraphStore
+
+        graph = self.settings.graph
+        assert graph.url is not None
+        store = BoltGraphStore(
+            graph.url.get_secret_value(),
+            user=graph.user,
+            password=graph.password.get_secret_value(),
+            database=graph.database,
+        )
+        with closing(store):
+            store.prepare()
+
     def _start_processes(self) -> None:
         home = self.data_dir / "dagster"
         make_private(home)
@@ -225,6 +242,7 @@ class Platform:
             self.state.ui_url = f"http://{ports.LOOPBACK}:{ui}"
             self.state.api_url = f"http://{ports.LOOPBACK}:{api}"
         here = ("-h", ports.LOOPBACK, "-p")
+        self._prepare_graph()
         self._start_programs(
             self._program(
                 "code-server",

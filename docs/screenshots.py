@@ -18,7 +18,7 @@ SIZE = (1600, 1000)
 MILLISECONDS = 20_000
 
 PAGES = {
-    "lineage": "{ui}/locations/aiw/asset-groups/content/lineage?expanded=aiw%40__repository__%3Acontent%2Caiw%40__repository__%3Aknowledge",
+    "lineage": "{ui}/asset-groups?expanded=content%2Cknowledge",
     "partitions": "{ui}/assets/content/embeddings?view=partitions",
     "checks": "{ui}/assets/content/parsed?view=checks",
     "runs": "{ui}/runs",
@@ -74,7 +74,7 @@ def main() -> int:
     state = json.loads(arguments.state.read_text())
     PICTURES.mkdir(exist_ok=True)
     for name in arguments.names or PAGES:
-        url = PAGES[name].format(ui=state["urls"]["dagster"], api=state["urls"]["api"], run=arguments.run)
+        url = PAGES[name].format(ui=state["ui_url"], api=state["api_url"], run=arguments.run)
         print(take(name, url, chromium=chromium))
     return 0
 

@@ -1,6 +1,7 @@
 """Ends of runs become events: what Dagster did is part of the one story that the event store tells.
 
-The event's id is made from the run's, so that a repeated tick stores nothing twice.
+Warm workers tell the end of a run at once. The sensors here tell it again, a little later, for runs that ended elsewhere (in
+a process of their own, or with a worker that was killed). The event's id is made from the run's: it is stored once.
 """
 
 import uuid
@@ -63,7 +64,7 @@ def build_run_end_sensors() -> list[dg.SensorDefinition]:
             run_status=status,
             name=name,
             default_status=dg.DefaultSensorStatus.RUNNING,
-            minimum_interval_seconds=1,
+            minimum_interval_seconds=30,
             description=description,
         )
         def sensor(context: dg.RunStatusSensorContext, events: dg.ResourceParam[EventStore]) -> None:

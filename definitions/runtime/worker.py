@@ -2,6 +2,9 @@
 
 It says `idle` when it can take a run and `done` after each. A run that did not reach an end although the worker survived it
 (the database went away, the code location has no such job) is reported as `unfinished`; the pool settles it.
+
+The end of a run becomes an event in the event store at once. Where that fails, and for runs that end without a worker, the
+sensors of `sensors/runs.py` make up for it within half a minute; the event's id is the same, so it is stored once.
 """
 
 from __future__ import annotations
@@ -16,11 +19,19 @@ from dagster._utils.interrupts import capture_interrupts, pop_captured_interrupt
 
 from definitions.runtime.processes import resident_megabytes
 from definitions.runtime.storage import commit_without_waiting
+from resources.database.resource import shared_database
+from resources.errors import PlatformError
+from resources.events.postgres import PostgresEventStore
+from resources.settings import Settings
 from resources.telemetry.logging import get_logger
+from sensors.runs import record_end
 
 if TYPE_CHECKING:
+    from dagster import DagsterEvent, DagsterRun
+
     from definitions.runtime.channel import Channel, Message
     from definitions.runtime.code import CodeLocation
+    from resources.events.store import EventStore
 
 log = get_logger(__name__)
 
@@ -33,9 +44,10 @@ def serve(channel: Channel, code: CodeLocation, *, runs: int, memory_mb: int) ->
     with DagsterInstance.get() as instance, capture_interrupts():
         channel.send(kind="idle", pid=os.getpid())
         executed = 0
+        events = _event_store()
         while not channel.closed:
             for message in channel.receive():
-                problem = _execute(instance, code, message)
+                problem = _execute(instance, code, events, message)
                 executed += 1
                 old = executed >= runs or resident_megabytes() > memory_mb
                 channel.send(kind="done", run_id=message["run_id"], problem=problem, retires=old)
@@ -43,7 +55,13 @@ def serve(channel: Channel, code: CodeLocation, *, runs: int, memory_mb: int) ->
                     return
 
 
-def _execute(instance: DagsterInstance, code: CodeLocation, message: Message) -> str | None:
+def _event_store() -> EventStore:
+    url = Settings().database.url
+    assert url is not None  # the pool has refused to start without
+    return PostgresEventStore(shared_database(url.get_secret_value(), 4))
+
+
+def _execute(instance: DagsterInstance, code: CodeLocation, events: EventStore, message: Message) -> str | None:
     """Execute one run. Returns why it has not ended, or None if it has."""
     pop_captured_interrupt()  # a cancel that arrived after the end of the run that it was for
     if time.monotonic() > message["lease_until"]:
@@ -55,10 +73,20 @@ def _execute(instance: DagsterInstance, code: CodeLocation, message: Message) ->
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return None
+        started = time.monotonic()
         instance.report_engine_event(f"Executing in the warm worker {os.getpid()} of {message['host']}.", run)
         for event in core_execute_run(code.job(run.job_name), run, instance, inject_env_vars=False):
-            ended = ended or event.event_type in ENDS
+            if event.event_type in ENDS:
+                ended = True
+                _announce(events, run, event, milliseconds=round((time.monotonic() - started) * 1000))
     except BaseException as error:  # noqa: BLE001  # the run's own end is what counts; the worker must outlive it
         problem = f"Execution stopped before the run had ended: {type(error).__name__}: {error}"
         log.warning("run.interrupted", run_id=run_id, error=repr(error))
     return None if ended else problem
+
+
+def _announce(events: EventStore, run: DagsterRun, event: DagsterEvent, *, milliseconds: int) -> None:
+    try:
+        record_end(events, run, event, milliseconds=milliseconds)
+    except PlatformError as error:
+        log.warning("run.end_not_announced", run_id=run.run_id, error=str(error))

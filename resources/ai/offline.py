@@ -21,7 +21,7 @@ NOTICE: Final = "rule-based, not an AI model"
 _PROMPT_WEIGHT: Final = 1.0
 _LEAD_WEIGHT: Final = 0.3
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+|\n\s*\n")  # noqa: RUF001  full-width marks end Chinese and Japanese sentences
+_SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+|\n\s*\n")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _STOP_WORDS = frozenset(
     _WORD.findall("""

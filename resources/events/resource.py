@@ -5,7 +5,7 @@ from functools import lru_cache
 import dagster as dg
 from pydantic import Field
 
-from resources.database.postgres import Database
+from resources.database.resource import shared_database
 from resources.events.postgres import PostgresEventStore
 
 
@@ -22,5 +22,4 @@ class EventStoreResource(dg.ConfigurableResource[PostgresEventStore]):
 
 @lru_cache(maxsize=8)
 def _store(url: str, pool_size: int) -> PostgresEventStore:
-    """One a process: runs are many and short, and opening a connection takes longer than most of what they do with it."""
-    return PostgresEventStore(Database(url, pool_size=pool_size, application_name="aiw-events"))
+    return PostgresEventStore(shared_database(url, pool_size))

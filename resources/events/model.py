@@ -2,7 +2,8 @@
 
 Names follow the field (KurrentDB, Marten, pyeventsourcing): *stream*, *version* (1-based, per stream), *position* (global,
 strictly increasing), *type*. Times are UTC-aware. The types are msgspec structs: a page of a thousand events is built in
-about a millisecond, three times faster than frozen dataclasses.
+about a millisecond, three times faster than frozen dataclasses. They hold JSON, which has no cycles, so the cyclic garbage
+collector need not look at them (`gc=False`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class StreamId(msgspec.Struct, frozen=True):
+class StreamId(msgspec.Struct, frozen=True, gc=False):
     """One aggregate's stream: `StreamId("document", "requests-1f3a9c20")`."""
 
     type: str
@@ -46,7 +47,7 @@ class Expected(Enum):
     EXISTS = "exists"
 
 
-class EventMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
+class EventMetadata(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Why and through whom an event happened. `None` means unknown."""
 
     correlation_id: str | None = None
@@ -71,7 +72,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     occurred_at: datetime = msgspec.field(default_factory=_now)
 
 
-class RecordedEvent(msgspec.Struct, frozen=True):
+class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     """A stored event: a fact, for ever. `replay_id` is set when this is not its first delivery but a replay's."""
 
     position: int

@@ -246,7 +246,7 @@ class PostgresEventStore:
             return fetch(connection, query, parameters)
 
     def _upcast(self, events: list[RecordedEvent]) -> list[RecordedEvent]:
-        return [self._catalog.upcast(event) for event in events]
+        return self._catalog.upcast_all(events)
 
     @contextmanager
     def _visible_to(self, tenant: str | None) -> Iterator[Connection]:
@@ -439,29 +439,40 @@ def as_appended(
 
 
 def fetch(connection: Connection, query: str, parameters: Mapping[str, Any]) -> list[RecordedEvent]:
-    """Run a query for `COLUMNS`, in binary."""
+    """Run a query for `COLUMNS`, in binary. Written flat: a call per event would cost a tenth of the whole."""
     cursor = connection.cursor(binary=True)
     cursor.adapters.register_loader("json", ByteaBinaryLoader)
-    return [_from_row(row) for row in cursor.execute(query, parameters)]
-
-
-def _from_row(row: tuple[Any, ...]) -> RecordedEvent:
-    position, event_id, tenant, stream_type, stream_id, version, type_, schema_version, data, metadata, *rest = row
-    occurred_at, recorded_at, checksum = rest
-    return RecordedEvent(
-        position,
-        event_id,
-        tenant,
-        StreamId(stream_type, stream_id),
-        version,
-        type_,
-        schema_version,
-        orjson.loads(data),
-        _NO_METADATA if metadata == b"{}" else _DECODE_METADATA(metadata),
-        occurred_at,
-        recorded_at,
-        checksum,
-    )
+    return [
+        RecordedEvent(
+            position,
+            event_id,
+            tenant,
+            StreamId(stream_type, stream_id),
+            version,
+            type_,
+            schema_version,
+            orjson.loads(data),
+            _NO_METADATA if metadata == b"{}" else _DECODE_METADATA(metadata),
+            occurred_at,
+            recorded_at,
+            checksum,
+        )
+        for (
+            position,
+            event_id,
+            tenant,
+            stream_type,
+            stream_id,
+            version,
+            type_,
+            schema_version,
+            data,
+            metadata,
+            occurred_at,
+            recorded_at,
+            checksum,
+        ) in cursor.execute(query, parameters).fetchall()
+    ]
 
 
 def _expected(expected: int | Expected) -> int:

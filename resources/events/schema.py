@@ -71,6 +71,7 @@ class Catalog:
     def __init__(self) -> None:
         self._models: dict[str, type[EventData]] = {}
         self._upcasters: dict[str, tuple[Upcaster, ...]] = {}
+        self._newest: dict[str, int] = {}
 
     def event(self, name: str, *, version: int = 1) -> Callable[[type[Payload]], type[Payload]]:
         """Class decorator: register the model under `name`, with `version` as the newest of its schema."""
@@ -89,6 +90,7 @@ class Catalog:
             model.event_type = name
             model.schema_version = version
             self._models[name] = model
+            self._newest[name] = version
             self._upcasters[name] = tuple(getattr(model, step) for step in steps)
             return model
 
@@ -136,6 +138,13 @@ class Catalog:
             return event
         data = self._climb(event.type, event.schema_version, dict(event.data))
         return msgspec.structs.replace(event, data=data, schema_version=model.schema_version)
+
+    def upcast_all(self, events: list[RecordedEvent]) -> list[RecordedEvent]:
+        """A page of events in the newest versions; the same list when there is nothing to do, as nearly always."""
+        newest = self._newest
+        if all(event.schema_version >= newest.get(event.type, 0) for event in events):
+            return events
+        return [self.upcast(event) for event in events]
 
     def parse(self, event: RecordedEvent) -> EventData | None:
         """The payload as its model; None for a type that is no longer in the catalog."""

@@ -1,0 +1,130 @@
+"""The event store beside the PyPI package `eventsourcing`, on one server, in turns. See `harness.py` for the options."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from resources.database.migrations import migrate
+from resources.database.postgres import Database
+from resources.servers.postgres import EmbeddedPostgres
+from tests.benchmarks import harness
+from tests.benchmarks.harness import PEERS, Report, Worker
+
+if TYPE_CHECKING:
+    from tests.benchmarks.harness import Number
+
+PEER = "eventsourcing"
+
+
+def main(report: Report, quick: bool) -> None:
+    python = harness.peer_python(PEER)
+    lock = (PEERS / PEER / "requirements.lock").read_text()
+    report.versions |= harness.version_of("psycopg", "pydantic", "orjson", "msgspec")
+    report.versions |= dict(
+        line.split()[0].split("==") for line in lock.splitlines() if line.startswith("eventsourcing=")
+    )
+    with tempfile.TemporaryDirectory(prefix="aiw-bench-") as folder, EmbeddedPostgres(Path(folder) / "pg") as server:
+        urls = {name: _create(server, name) for name in ("ours", "peer")}
+        migrate(Database(urls["ours"]))
+        assert server.pid is not None
+        with psycopg.connect(urls["ours"]) as connection:
+            report.versions["postgresql"] = str(connection.info.server_version)
+        with (
+            Worker([sys.executable, "-m", "tests.benchmarks.events_worker", urls["ours"]]) as ours,
+            Worker([python, PEERS / PEER / "run.py", urls["peer"]]) as peer,
+        ):
+            _measure(Bench(report, ours, peer, server.pid), quick)
+    _judge(report)
+
+
+class Bench:
+    """Asks both sides in turn."""
+
+    def __init__(self, report: Report, ours: Worker, peer: Worker, server_pid: int) -> None:
+        self.report = report
+        self.ours = ours
+        self.peer = peer
+        self._server_pid = server_pid
+
+    def both(self, key: str, rounds: int, do: str, **options: Number | bool) -> None:
+        for turn in range(rounds):
+            sides = [(None, self.ours), (PEER, self.peer)]
+            for name, worker in sides if turn % 2 == 0 else reversed(sides):
+                self._ask(key, name, worker, do, options)
+
+    def only_us(self, key: str, rounds: int, do: str, **options: Number | bool) -> None:
+        for _ in range(rounds):
+            self._ask(key, None, self.ours, do, options)
+
+    def _ask(self, key: str, name: str | None, worker: Worker, do: str, options: dict[str, Number | bool]) -> None:
+        before = harness.tree_cpu(self._server_pid)
+        answer = worker.ask(do, **options)
+        spent = harness.tree_cpu(self._server_pid) - before
+        events = options.get("total")
+        if events:
+            answer["server_cpu_us"] = max(0.0, spent) / float(events) * 1e6
+        self.report.add({f"{key}_{figure}": value for figure, value in answer.items()}, peer=name)
+        print(f"  {name or 'ours':<14} {key:<22}", {k: round(v, 3) for k, v in answer.items()}, file=sys.stderr)
+
+
+def _measure(bench: Bench, quick: bool) -> None:
+    rounds, scale = (2, 1) if quick else (5, 4)
+    bench.both("fill", 1, "fill", total=10_000)
+    bench.both("append_1", rounds, "append", writers=1, batch=1, count=300 * scale)
+    bench.both("append_8", rounds, "append", writers=8, batch=1, count=60 * scale)
+    bench.only_us("grouped_8", rounds, "grouped", writers=8, count=60 * scale)
+    bench.both("batch_100", rounds, "append", writers=1, batch=100, count=20 * scale)
+    bench.both("live", rounds, "live", count=60 * scale, pause_ms=5)
+    bench.both("bulk", rounds + 1, "bulk", batch=1000, total=30_000 * scale)
+    bench.only_us("crowd_512", rounds, "crowd", producers=512, total=15_000 * scale)
+    bench.both("read", rounds, "read", page=5000, decoded=True)
+    bench.both("read_rows", rounds, "read", page=5000, decoded=False)
+    bench.only_us("project", 1, "project")
+    bench.only_us("replay", rounds, "replay", total=20_000 * scale)
+    bench.both("grow", 1, "fill", total=100_000 if quick else 1_000_000)
+    bench.both("grown_append_1", rounds, "append", writers=1, batch=1, count=300 * scale)
+    bench.both("grown_bulk", rounds, "bulk", batch=1000, total=30_000 * scale)
+    bench.only_us("grown_replay", rounds, "replay", total=20_000 * scale)
+
+
+def _judge(report: Report) -> None:
+    def ratio(key: str) -> float:
+        return report.median(key) / report.median(key, peer=PEER)
+
+    report.bar("bulk, events/s", report.median("bulk_events_s"), 50_000, better="more", why=_bulk_profile(report))
+    report.bar("bulk, times the peer", ratio("bulk_events_s"), 2.5, better="more")
+    report.bar("read all, times the peer (both decoded)", ratio("read_events_s"), 1.5, better="more")
+    report.bar("single append p50, share of the peer's", ratio("append_1_p50_ms"), 1.0, better="less")
+    report.bar("8 writers p50, share of the peer's", ratio("append_8_p50_ms"), 1.0, better="less")
+    report.bar("live delivery p50, ms", report.median("live_p50_ms"), 10, better="less")
+    grown = report.median("grown_append_1_p50_ms") / report.median("append_1_p50_ms")
+    report.bar("single append in a grown table, times", grown, 1.5, better="less")
+    report.bar(
+        "bulk in a grown table, times slower",
+        report.median("bulk_events_s") / report.median("grown_bulk_events_s"),
+        1.5,
+        better="less",
+    )
+
+
+def _bulk_profile(report: Report) -> str:
+    own, server = report.median("bulk_cpu_us"), report.median("bulk_server_cpu_us")
+    return (
+        f"CPU per event: {own:.1f} us in the writer's process (validation, canonical JSON, sha256, COPY), {server:.1f} us "
+        "in the server (heap, six indexes); the slower of the two processes sets the pace, and both cores are busy"
+    )
+
+
+def _create(server: EmbeddedPostgres, name: str) -> str:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE bench_{name}".encode())
+    return server.url_of(f"bench_{name}")
+
+
+if __name__ == "__main__":
+    harness.run("events", main)

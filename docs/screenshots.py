@@ -18,9 +18,9 @@ SIZE = (1600, 1000)
 MILLISECONDS = 20_000
 
 PAGES = {
-    "lineage": "{ui}/asset-groups?expanded=content%2Cknowledge",
+    "lineage": "{ui}/assets/content/published?view=lineage&lineageScope=upstream&lineageDepth=6",
     "partitions": "{ui}/assets/content/embeddings?view=partitions",
-    "checks": "{ui}/assets/content/parsed?view=checks",
+    "checks": "{ui}/assets/content/parsed?view=checks&checkDetail=has_text",
     "runs": "{ui}/runs",
     "timeline": "{ui}/overview/activity/timeline",
     "run": "{ui}/runs/{run}",

@@ -6,7 +6,9 @@ event: the run key is the event's id. What a run does is idempotent, so neither 
 
 import dagster as dg
 
+from assets.documents import RECEIVED
 from assets.partitions import CORRELATION_TAG, DOCUMENTS, POSITION_TAG, TENANT_TAG
+from resources.events.model import RecordedEvent
 from resources.events.store import EventStore
 from sensors.cursors import PlannedRun, next_cursor, parse_cursor, plan_document_runs
 
@@ -23,6 +25,7 @@ def document_events(events: EventStore, cursor: str | None) -> dg.SensorResult |
     return dg.SensorResult(
         run_requests=[_run_request(run) for run in planned],
         dynamic_partitions_requests=[DOCUMENTS.build_add_request(sorted({run.partition for run in planned}))],
+        asset_events=[_arrival(event) for event in found],
         cursor=next_cursor(position, found),
     )
 
@@ -50,3 +53,19 @@ def _run_request(run: PlannedRun) -> dg.RunRequest:
     if run.correlation_id is not None:
         tags[CORRELATION_TAG] = run.correlation_id
     return dg.RunRequest(run_key=run.run_key, partition_key=run.partition, tags=tags)
+
+
+def _arrival(event: RecordedEvent) -> dg.AssetMaterialization:
+    """The document on the first page of its lineage: where it came from, and the event that says so."""
+    return dg.AssetMaterialization(
+        asset_key=RECEIVED.key,
+        partition=str(event.data["document_id"]),
+        metadata={
+            "source": str(event.data["uri"]),
+            "bytes": int(event.data["size_bytes"]),
+            "media_type": str(event.data["media_type"]),
+            "event": str(event.event_id),
+            "position": event.position,
+        },
+        tags={"dagster/data_version": str(event.data["sha256"])[:16]},
+    )

@@ -66,7 +66,7 @@ class EventWriter:
         self._queue: deque[_Pending] = deque()
         self._pending_events = 0
         self._changed = threading.Condition()
-        self._closed = False
+        self._closed = self._idle = False
         self._thread = threading.Thread(target=self._run, name="aiw-events-writer", daemon=True)
         self._thread.start()
 
@@ -102,7 +102,8 @@ class EventWriter:
                 raise UnavailableError("The event writer is closed.", dependency="event writer")
             self._queue.append(pending)
             self._pending_events += pending.size
-            self._changed.notify_all()
+            if self._idle:  # the thread that writes looks at the queue by itself after each batch
+                self._changed.notify_all()
         return future
 
     def append(
@@ -153,8 +154,10 @@ class EventWriter:
     def _take(self) -> list[_Pending]:
         """The next batch; empty when the writer is closed and has nothing left to do."""
         with self._changed:
+            self._idle = True
             while not self._queue and not self._closed:
                 self._changed.wait()
+            self._idle = False
             batch: list[_Pending] = []
             size = 0
             while self._queue and (not batch or size + self._queue[0].size <= self._max_events):

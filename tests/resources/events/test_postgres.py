@@ -1,19 +1,30 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
+from resources.database.migrations import load, migrate
 from resources.errors import UnavailableError
-from resources.events.postgres import AS_TENANT, PostgresEventStore
+from resources.events.postgres import AS_TENANT, PostgresBatches, PostgresEventStore
+from resources.events.projections import PROJECTIONS
+from resources.events.projections.postgres import PostgresProjections
+from resources.events.projections.projector import Projector
+from resources.events.subscriptions.consumer import Consumer
+from resources.events.subscriptions.model import Subscription
+from resources.events.subscriptions.postgres import PostgresSubscriptions
+from resources.events.writer import EventWriter
 from tests.contracts.event_store import A, B, EventStoreContract, received
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resources.database.postgres import Connection, Database
+    from tests.fixtures.servers import PostgresAddress
 
 
 @pytest.fixture
@@ -123,3 +134,64 @@ def test_a_store_out_of_reach_is_unavailable(tenant: str) -> None:
     store = PostgresEventStore(Database("postgresql://nobody@127.0.0.1:1/none", connect_timeout=0.2))
     with pytest.raises(UnavailableError):
         store.append(A, [received()], tenant=tenant)
+
+
+@pytest.fixture
+def plain_login(postgres_server: PostgresAddress) -> Iterator[Database]:
+    """A database whose owner, the platform's login, is no superuser: what a managed server gives."""
+    from resources.database.postgres import Database
+
+    name = f"plain_{uuid.uuid4().hex[:12]}"
+    with Database(postgres_server.url).connect() as admin:
+        admin.execute(f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD 'p'".encode())
+        admin.execute(f"GRANT aiw_app, aiw_system TO {name} WITH INHERIT FALSE, SET TRUE".encode())
+        admin.execute(f"CREATE DATABASE {name} OWNER {name}".encode())
+    parts = urlsplit(postgres_server.url_of(name))
+    login = Database(parts._replace(netloc=f"{name}:p@{parts.hostname}:{parts.port}").geturl())
+    yield login
+    login.close()
+    postgres_server.drop(name)
+    with Database(postgres_server.url).connect() as admin:
+        admin.execute(f"DROP ROLE {name}".encode())
+
+
+def test_a_login_that_inherits_the_roles_is_refused(
+    plain_login: Database, database: Database, postgres_server: PostgresAddress
+) -> None:
+    from resources.database.postgres import Database as Administration
+
+    assert database  # the roles of the cluster are there
+    name = urlsplit(plain_login.url).username
+    with Administration(postgres_server.url).connect() as admin:
+        admin.execute(f"GRANT aiw_system TO {name} WITH INHERIT TRUE".encode())
+    with pytest.raises(psycopg.errors.RaiseException, match="inherits aiw_system"):
+        migrate(plain_login, migrations=[found for found in load() if "event" in found.name])
+
+
+def test_all_of_it_works_for_a_login_that_is_no_superuser(
+    plain_login: Database, database: Database, tenant: str
+) -> None:
+    assert database  # the roles of the cluster are there
+    migrate(plain_login, migrations=[found for found in load() if found.name.startswith("event")])
+    store = PostgresEventStore(plain_login)
+    with EventWriter(PostgresBatches(plain_login)) as writer:
+        store.append(A, [received(1)], tenant=tenant)
+        writer.append(A, [received(2), received(3)], tenant=tenant)
+        writer.append(B, [received(4)], tenant=f"{tenant}-other")
+    assert [event.version for event in store.read_stream(A, tenant=tenant)] == [1, 2, 3]
+    assert len(store.read_all(tenant=None)) == 4
+    with plain_login.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM aiw.event").fetchone() == (0,)
+    projector = Projector(store, PostgresProjections(plain_login))
+    for projection in PROJECTIONS:
+        projector.rebuild(projection)
+    assert len(PostgresProjections(plain_login).rows("document_catalog", tenant=tenant)) == 3
+    seen: list[int] = []
+    subscriptions = PostgresSubscriptions(plain_login)
+    subscriptions.define(Subscription("s"))
+    Consumer(
+        "s", events=store, subscriptions=subscriptions, deliver=lambda event: seen.append(event.position)
+    ).run_once()
+    assert len(seen) == 4
+    subscriptions.close()
+    store.close()

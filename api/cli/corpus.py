@@ -1,4 +1,7 @@
-"""The demonstration corpus: the documentation of the Python packages that are installed here. Nobody made it for us.
+"""The demonstration corpus: the documentation of the Python packages that the platform stands on. Nobody made it for us.
+
+These are the distributions that its declared dependencies lead to, as they are installed here: the same ones whether or not
+developers' tools are installed beside them.
 
 Each distribution's long description (Markdown or reStructuredText, PEP 566) is a document whose subject is the package and
 whose prerequisites are the distribution's declared dependencies (PEP 508) that hold in this environment.
@@ -27,6 +30,8 @@ from resources.content.model import DocumentSource, MediaType
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+PROJECT = "ai-workflow-engine"
+
 _DESCRIPTION_TYPES = {
     "text/markdown": (MediaType.MARKDOWN, ".md"),
     "text/x-rst": (MediaType.RST, ".rst"),
@@ -52,18 +57,30 @@ class CorpusDocument:
 
 
 def installed_documents(*, shipped: int | None = 5) -> Iterator[CorpusDocument]:
-    """The documents of all installed distributions, in order of name, each content once.
+    """The documents of all distributions that the platform needs, in order of name, each content once.
 
     `shipped` is how many documents besides its description one package may bring; None = all of them.
     """
     seen: set[bytes] = set()
-    distributions = {canonicalize_name(found.name): found for found in importlib.metadata.distributions()}
-    for name in sorted(distributions):
+    distributions = {str(canonicalize_name(found.name)): found for found in importlib.metadata.distributions()}
+    for name in sorted(_needed(distributions)):
         described = _description_of(name, distributions[name])
         for document in (*described, *islice(_shipped_by(name, distributions[name]), shipped)):
             if document.content not in seen:
                 seen.add(document.content)
                 yield document
+
+
+def _needed(distributions: Mapping[str, importlib.metadata.Distribution]) -> set[str]:
+    """What the project's declared dependencies lead to, and is installed; the project itself is not among them."""
+    needed: set[str] = set()
+    waiting = [PROJECT]
+    while waiting:
+        name = waiting.pop()
+        found = _dependencies_of(name, distributions[name]) & distributions.keys() - needed
+        needed |= found
+        waiting += found
+    return needed
 
 
 def _description_of(name: str, distribution: importlib.metadata.Distribution) -> Iterator[CorpusDocument]:
@@ -88,6 +105,7 @@ def _description_of(name: str, distribution: importlib.metadata.Distribution) ->
 
 
 def _dependencies_of(name: str, distribution: importlib.metadata.Distribution) -> set[str]:
+    """Canonical names of the declared dependencies that hold here. Extras are left out: nobody says which were wanted."""
     names = set()
     for line in distribution.requires or ():
         try:

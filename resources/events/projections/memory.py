@@ -157,6 +157,11 @@ class MemoryProjections:
             found = self._get(name)
             found.state, found.error = "building", None
 
+    def size(self, name: str) -> int:
+        with self._lock:
+            found = self._get(name)
+            return len(found.generations[found.active].rows)
+
     def get(self, name: str, key: str, *, tenant: str) -> Row | None:
         with self._lock:
             found = self._get(name)

@@ -60,6 +60,7 @@ _DROP = "DELETE FROM aiw.projection_generation WHERE projection = %s AND generat
 _IS_REBUILDING = "SELECT rebuilding FROM aiw.projection WHERE name = %s"
 _SET_STATE = "UPDATE aiw.projection SET state = %s, error = %s, updated_at = now() WHERE name = %s"
 
+_SIZE = "SELECT count(*) FROM aiw.read_model WHERE projection = %s"
 _GET = "SELECT data FROM aiw.read_model WHERE projection = %s AND tenant = %s AND key = %s"
 _ROWS = """SELECT key, data FROM aiw.read_model
     WHERE projection = %s AND tenant = %s AND starts_with(key, %s) AND key > %s ORDER BY key LIMIT %s"""
@@ -163,6 +164,11 @@ class PostgresProjections:
 
     def start(self, name: str) -> None:
         self._set_state(name, "building", None)
+
+    def size(self, name: str) -> int:
+        with self._transaction() as connection:
+            (count,) = connection.execute(_SIZE, (name,)).fetchone() or (0,)
+        return int(count)
 
     def get(self, name: str, key: str, *, tenant: str) -> Row | None:
         with self._database.transaction() as connection, in_our_words():

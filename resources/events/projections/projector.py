@@ -28,6 +28,7 @@ class Projector:
         self._events = events
         self._projections = projections
         self._batch = batch
+        self._defined: set[str] = set()
 
     def update(self, projection: Projection, *, progress: Callable[[Progress], None] | None = None) -> int:
         """Bring the rows up to the newest event; returns how many events were applied.
@@ -35,7 +36,7 @@ class Projector:
         Rows of an older version of the projection, or none at all, are built anew. Raises UpstreamError when the projection
         fails on an event (the rows stay at the one before it), UnavailableError.
         """
-        self._projections.define(projection.name, version=projection.version)
+        self._define(projection)
         status = self._projections.status(projection.name)
         if status.version > projection.version:
             return 0  # a newer release is at work beside this one
@@ -49,7 +50,7 @@ class Projector:
         One that was interrupted goes on where it stood. Raises ConflictError (`rebuild_cancelled`) when somebody cancels it.
         """
         name = projection.name
-        self._projections.define(name, version=projection.version)
+        self._define(projection)
         generation = self._projections.begin_rebuild(name, version=projection.version)
         applied = 0
         while True:
@@ -61,18 +62,30 @@ class Projector:
                 return applied
             self._pause()  # another worker is at it, or the rows in use have moved on
 
-    def run(self, projections: Sequence[Projection], stop: threading.Event, *, poll: float = 1.0) -> None:
-        """Keep all of them up to date until `stop` is set. One that fails does not hold the others up."""
+    def run(
+        self, projections: Sequence[Projection], stop: threading.Event, *, poll: float = 1.0, gather: float = 0.0
+    ) -> None:
+        """Keep all of them up to date until `stop` is set. One that fails does not hold the others up.
+
+        After each round it waits `gather` seconds, so that steady appending is worked off in batches and not one by one.
+        """
         appended = threading.Event()
         cancel = self._events.watch(appended.set)
         try:
             while not stop.is_set():
                 appended.clear()
                 applied = sum(self._update_quietly(projection) for projection in projections)
-                if not applied:
+                if applied:
+                    stop.wait(gather)
+                else:
                     appended.wait(poll)
         finally:
             cancel()
+
+    def _define(self, projection: Projection) -> None:
+        if projection.name not in self._defined:
+            self._projections.define(projection.name, version=projection.version)
+            self._defined.add(projection.name)
 
     def _update_quietly(self, projection: Projection) -> int:
         try:

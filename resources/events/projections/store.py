@@ -61,6 +61,9 @@ class ProjectionStore(Protocol):
     def start(self, name: str) -> None:
         """Work on it again."""
 
+    def size(self, name: str) -> int:
+        """How many rows the active generation has, of all tenants."""
+
     def get(self, name: str, key: str, *, tenant: str) -> Row | None:
         """One row of the active generation."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from resources.errors import NotFoundError
-from resources.events.replays.model import ReplayRequest, ReplayState, ReplayStatus
+from resources.events.replays.model import ReplayRequest, ReplayState, ReplayStatus, unknown_replay
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from uuid import UUID
 
 
@@ -22,6 +22,7 @@ class MemoryReplays:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._replays: dict[UUID, ReplayStatus] = {}
+        self._held: set[UUID] = set()
 
     def begin(self, request: ReplayRequest, *, up_to: int) -> ReplayStatus:
         with self._lock:
@@ -30,14 +31,23 @@ class MemoryReplays:
             fresh = ReplayStatus(request, "running", start, up_to, 0, None, now, now)
             return self._replays.setdefault(request.id, fresh)
 
-    def get(self, replay_id: UUID) -> ReplayStatus:
+    def get(self, replay_id: UUID, *, tenant: str | None = None) -> ReplayStatus:
         with self._lock:
-            return self._get(replay_id)
+            status = self._get(replay_id)
+        if tenant not in {None, status.request.selection.tenant}:
+            raise unknown_replay(replay_id)
+        return status
 
-    def list(self, *, state: ReplayState | None = None, limit: int = 100) -> Sequence[ReplayStatus]:
+    def list(
+        self, *, state: ReplayState | None = None, tenant: str | None = None, limit: int = 100
+    ) -> Sequence[ReplayStatus]:
         with self._lock:
             newest = list(self._replays.values())[::-1]
-        return [status for status in newest if state in {None, status.state}][:limit]
+        return [
+            status
+            for status in newest
+            if state in {None, status.state} and tenant in {None, status.request.selection.tenant}
+        ][:limit]
 
     def advance(self, replay_id: UUID, *, position: int, events: int) -> ReplayState:
         with self._lock:
@@ -47,6 +57,18 @@ class MemoryReplays:
             )
             return status.state
 
+    @contextmanager
+    def hold(self, replay_id: UUID) -> Iterator[bool]:
+        with self._lock:
+            mine = replay_id not in self._held
+            self._held.add(replay_id)
+        try:
+            yield mine
+        finally:
+            if mine:
+                with self._lock:
+                    self._held.discard(replay_id)
+
     def finish(self, replay_id: UUID, state: ReplayState, *, error: str | None = None) -> None:
         with self._lock:
             status = self._get(replay_id)
@@ -55,5 +77,5 @@ class MemoryReplays:
 
     def _get(self, replay_id: UUID) -> ReplayStatus:
         if replay_id not in self._replays:
-            raise NotFoundError(f"There is no replay {str(replay_id)!r}.")
+            raise unknown_replay(replay_id)
         return self._replays[replay_id]

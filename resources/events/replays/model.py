@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from resources.errors import NotFoundError
 from resources.events.model import StreamId, new_event_id
 
 ReplayState = Literal["running", "completed", "cancelled", "failed"]
@@ -59,3 +60,8 @@ class ReplayPlan(msgspec.Struct, frozen=True):
     targets: tuple[str, ...]
     left_out: tuple[str, ...]
     seconds: float | None
+
+
+def unknown_replay(replay_id: UUID) -> NotFoundError:
+    """No replay has this id, or not for this tenant."""
+    return NotFoundError(f"There is no replay {str(replay_id)!r}.")

@@ -54,6 +54,11 @@ class Replayer:
         seconds = None if request.rate is None else total / request.rate
         return ReplayPlan(total, dict(sorted(counts.items())), tuple(chosen), left_out, seconds)
 
+    def begin(self, request: ReplayRequest) -> ReplayStatus:
+        """Note the replay without doing it. Raises InvalidInputError for unknown targets."""
+        self._chosen(request)
+        return self._replays.begin(request, up_to=self._end(request.selection))
+
     def run(
         self,
         request: ReplayRequest,
@@ -67,7 +72,7 @@ class Replayer:
         begun anew, with another id, behind the position that its status tells.
         """
         chosen = self._chosen(request)
-        status = self._replays.begin(request, up_to=self._end(request.selection))
+        status = self.begin(request)
         if status.state != "running":
             return status
         stop = stop or threading.Event()

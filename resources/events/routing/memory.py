@@ -53,3 +53,7 @@ class MemoryRules:
         with self._lock:
             newest = [versions[-1] for _, versions in sorted(self._rules.items()) if versions]
         return [stored for stored in newest if tenant in {None, stored.tenant}]
+
+    def history(self) -> Sequence[StoredRule]:
+        with self._lock:
+            return [stored for _, versions in sorted(self._rules.items()) for stored in versions]

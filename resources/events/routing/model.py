@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from resources.errors import InvalidInputError
 from resources.events.model import RecordedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PATTERN = re.compile(r"(\*|[a-z][a-z0-9_]*)(\.(\*|[a-z][a-z0-9_]*))*(\.\*\*)?|\*\*")
+_PLACE = re.compile(r"\$\{([^{}]+)\}")
 _MISSING = object()
 
 Operator = Literal["==", "!=", ">", ">=", "<", "<=", "in", "contains", "like", "exists"]
@@ -73,17 +75,39 @@ class Condition(_Frozen):
 
 
 class StartWorkflow(_Frozen):
-    """Start a run of the workflow with the event as its input."""
+    """Start a run of the workflow.
+
+    A text of `run_config` that is `${path}` and nothing else is replaced by what stands there in the event: `${data.topic}`,
+    `${stream.id}`, `${event_id}`, `${position}`. `partition` is such a text, too, for workflows that are partitioned.
+    """
 
     kind: Literal["workflow"] = "workflow"
-    workflow: str
+    workflow: str = Field(pattern=r"^[A-Za-z0-9_]{1,200}$")
+    run_config: dict[str, Any] = Field(default_factory=dict)
+    partition: str | None = Field(default=None, min_length=1, max_length=500)
+
+    def filled_in(self, event: RecordedEvent) -> tuple[dict[str, Any], str | None]:
+        """Run config and partition for the event. Raises InvalidInputError when it lacks what they ask for."""
+        facts = {
+            "data": event.data,
+            "tenant": event.tenant,
+            "type": event.type,
+            "event_id": str(event.event_id),
+            "position": event.position,
+            "version": event.version,
+            "stream": {"type": event.stream.type, "id": event.stream.id},
+            "occurred_at": event.occurred_at.isoformat(),
+            "correlation_id": event.metadata.correlation_id,
+        }
+        partition = None if self.partition is None else str(_fill_in(self.partition, facts))
+        return _fill_in(self.run_config, facts), partition
 
 
 class Forward(_Frozen):
     """Hand the event to a subscription."""
 
     kind: Literal["subscription"] = "subscription"
-    subscription: str
+    subscription: str = Field(min_length=1, max_length=200)
 
 
 class Publish(_Frozen):
@@ -160,6 +184,20 @@ def route(events: Iterable[RecordedEvent], rules: Iterable[StoredRule]) -> list[
     ]
 
 
+def in_force(history: Iterable[StoredRule], event: RecordedEvent) -> list[StoredRule]:
+    """The rules of the event's tenant as they stood when it was recorded, enabled ones alone, by name.
+
+    So a rule never acts on what happened before it was made, however late the event is looked at.
+    """
+    newest: dict[str, StoredRule] = {}
+    for stored in history:
+        if stored.tenant == event.tenant and stored.changed_at <= event.recorded_at:
+            known = newest.get(stored.rule.name)
+            if known is None or known.version < stored.version:
+                newest[stored.rule.name] = stored
+    return [newest[name] for name in sorted(newest) if newest[name].enabled]
+
+
 def fits(pattern: str, type: str) -> bool:
     """Whether an event type fits a pattern."""
     wanted, parts = pattern.split("."), type.split(".")
@@ -169,6 +207,19 @@ def fits(pattern: str, type: str) -> bool:
             return False
         parts = parts[: len(wanted)]
     return len(wanted) == len(parts) and all(one in {"*", part} for one, part in zip(wanted, parts, strict=True))
+
+
+def _fill_in(value: Any, facts: dict[str, Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: _fill_in(item, facts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill_in(item, facts) for item in value]
+    if not isinstance(value, str) or (named := _PLACE.fullmatch(value)) is None:
+        return value
+    found = _at(facts, named[1])
+    if found is _MISSING:
+        raise InvalidInputError(f"The event has nothing at {named[1]!r}, which the rule wants to hand on.")
+    return found
 
 
 def _at(data: Any, path: str) -> Any:

@@ -25,6 +25,8 @@ _VERSIONS = f"SELECT {_COLUMNS} FROM aiw.event_rule WHERE tenant = %s AND name =
 _NEWEST = f"""SELECT DISTINCT ON (tenant, name) {_COLUMNS} FROM aiw.event_rule
     WHERE %(tenant)s::text IS NULL OR tenant = %(tenant)s ORDER BY tenant, name, version DESC"""
 
+_HISTORY = f"SELECT {_COLUMNS} FROM aiw.event_rule ORDER BY tenant, name, version"
+
 
 class PostgresRules:
     """Safe to share between threads."""
@@ -70,6 +72,11 @@ class PostgresRules:
             else:
                 connection.execute(AS_TENANT, (tenant,))
             return [_stored(row) for row in connection.execute(_NEWEST, {"tenant": tenant})]
+
+    def history(self) -> Sequence[StoredRule]:
+        with self._database.transaction() as connection, in_our_words():
+            connection.execute(AS_SYSTEM)
+            return [_stored(row) for row in connection.execute(_HISTORY)]
 
 
 def _stored(row: tuple[Any, ...]) -> StoredRule:

@@ -28,3 +28,6 @@ class RuleStore(Protocol):
 
     def list(self, *, tenant: str | None = DEFAULT_TENANT) -> Sequence[StoredRule]:
         """The newest version of each rule, enabled or not. `tenant=None` lists all tenants', for the platform's own work."""
+
+    def history(self) -> Sequence[StoredRule]:
+        """Every version of every tenant's rules, oldest first: for the platform's own work."""

@@ -26,6 +26,7 @@ from resources.events.subscriptions.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from uuid import UUID
 
     from resources.events.model import RecordedEvent
     from resources.events.store import EventStore
@@ -176,6 +177,40 @@ class MemorySubscriptions:
             )
             self._letters[letter.id] = letter
             return self.advance(lease, event.position)
+
+    def forward(self, name: str, event: RecordedEvent, *, reason: str, replay_id: UUID | None = None) -> None:
+        with self._lock:
+            self._get(name)
+            now = datetime.now(UTC)
+            known = [
+                letter
+                for letter in self._letters.values()
+                if letter.subscription == name and letter.position == event.position
+            ]
+            if known:
+                if replay_id is not None:
+                    self._letters[known[0].id] = msgspec.structs.replace(
+                        known[0], status="retrying", error=reason, replay_id=replay_id, updated_at=now
+                    )
+                return
+            number = len(self._letters) + 1
+            self._letters[number] = DeadLetter(
+                id=number,
+                subscription=name,
+                tenant=event.tenant,
+                position=event.position,
+                event_id=event.event_id,
+                stream=event.stream,
+                type=event.type,
+                attempts=0,
+                error=reason,
+                poison=False,
+                status="retrying",
+                edited=None,
+                failed_at=now,
+                updated_at=now,
+                replay_id=replay_id,
+            )
 
     def poisoned(self, name: str) -> Collection[PoisonKey]:
         with self._lock:

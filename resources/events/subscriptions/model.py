@@ -92,7 +92,10 @@ class Lag(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """An event that a subscription gave up on. `edited` replaces the data when it is tried again; the fact stays."""
+    """An event that a subscription gave up on, or that was handed to it out of turn.
+
+    `edited` replaces the data when it is tried again; the fact stays. `replay_id` is that of the replay which asked for it.
+    """
 
     id: int
     subscription: str
@@ -108,10 +111,13 @@ class DeadLetter(msgspec.Struct, frozen=True):
     edited: Mapping[str, Any] | None
     failed_at: datetime
     updated_at: datetime
+    replay_id: UUID | None = None
 
     def as_delivered(self, event: RecordedEvent) -> RecordedEvent:
         """The event as it is tried again."""
-        return event if self.edited is None else msgspec.structs.replace(event, data=self.edited)
+        data = event.data if self.edited is None else self.edited
+        replay_id = event.replay_id if self.replay_id is None else str(self.replay_id)
+        return msgspec.structs.replace(event, data=data, replay_id=replay_id)
 
 
 def unknown_subscription(name: str) -> NotFoundError:

@@ -34,6 +34,7 @@ from resources.events.subscriptions.model import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from resources.database.postgres import Connection, Database
     from resources.events.model import RecordedEvent
@@ -75,11 +76,16 @@ _BURY = """INSERT INTO aiw.dead_letter (subscription, position, event_id, tenant
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (subscription, position) DO UPDATE SET status = 'failed', attempts = excluded.attempts,
         error = excluded.error, poison = excluded.poison, updated_at = now()"""
+_FORWARD = """INSERT INTO aiw.dead_letter (subscription, position, event_id, tenant, stream_type, stream_id, type, error,
+        replay_id, attempts, poison, status)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 0, false, 'retrying')
+    ON CONFLICT (subscription, position) DO UPDATE SET status = 'retrying', error = excluded.error,
+        replay_id = excluded.replay_id, updated_at = now() WHERE excluded.replay_id IS NOT NULL"""
 _POISONED = """SELECT tenant, type, stream_type, stream_id FROM aiw.dead_letter
     WHERE subscription = %s AND status IN ('failed', 'retrying') GROUP BY 1, 2, 3, 4
     HAVING count(*) >= (SELECT coalesce((definition ->> 'poison_after')::int, 10) FROM aiw.subscription WHERE name = %s)"""
 _LETTER_COLUMNS = """id, subscription, tenant, position, event_id, stream_type, stream_id, type, attempts, error, poison,
-    status, edited, failed_at, updated_at"""
+    status, edited, failed_at, updated_at, replay_id"""
 _LETTERS = f"""SELECT {_LETTER_COLUMNS} FROM aiw.dead_letter
     WHERE subscription = %(name)s AND id > %(after)s AND (%(status)s::text IS NULL OR status = %(status)s)
         AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
@@ -213,6 +219,23 @@ class PostgresSubscriptions:
         with self._session(lease) as connection, connection.transaction():
             connection.execute(_BURY, letter)
             return self.advance(lease, event.position)
+
+    def forward(self, name: str, event: RecordedEvent, *, reason: str, replay_id: UUID | None = None) -> None:
+        stream = event.stream
+        row = (
+            name,
+            event.position,
+            event.event_id,
+            event.tenant,
+            stream.type,
+            stream.id,
+            event.type,
+            _storable(reason),
+        )
+        with self._transaction() as connection:
+            if connection.execute(_GET, (name,)).fetchone() is None:
+                raise unknown_subscription(name)
+            connection.execute(_FORWARD, (*row, replay_id))
 
     def poisoned(self, name: str) -> Collection[PoisonKey]:
         with self._session() as connection:

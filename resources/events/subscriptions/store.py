@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from typing import Any
+    from uuid import UUID
 
     from resources.events.model import RecordedEvent, StreamId
     from resources.events.subscriptions.model import (
@@ -63,6 +64,12 @@ class SubscriptionStore(Protocol):
 
     def bury(self, lease: Lease, event: RecordedEvent, *, error: str, poison: bool) -> Lease:
         """Make the event a dead letter and go past it, in one step. Raises ConflictError when the lease was lost."""
+
+    def forward(self, name: str, event: RecordedEvent, *, reason: str, replay_id: UUID | None = None) -> None:
+        """Hand one event to the subscription out of turn: it is delivered as a letter that is to be tried.
+
+        Once for each event, unless a replay asks for it again. Raises NotFoundError.
+        """
 
     def poisoned(self, name: str) -> Collection[PoisonKey]:
         """The streams and types of which too many events are open dead letters."""

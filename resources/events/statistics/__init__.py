@@ -1,0 +1,1 @@
+"""How much the event store holds."""

@@ -47,6 +47,8 @@ wanted="$(stamp_of "$lock")"
 if [ -f ".venv/.installed-$kind" ] && [ "$(cat ".venv/.installed-$kind")" = "$wanted" ]; then exit 0; fi
 if [ "$kind" = run ] && [ -f .venv/.installed-dev ] && [ "$(cat .venv/.installed-dev)" = "$(stamp_of requirements-dev.lock)" ]; then exit 0; fi
 
+# A machine behind a proxy trusts its own certificates; so does uv then.
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 started=$(date +%s)
 python=$(find_python)
 uv=$(find_uv "$python")

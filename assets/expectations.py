@@ -88,5 +88,8 @@ def _metadata(
             yield f"{subject}, for example", dg.MetadataValue.json(values)
     if "observed_value" in result:
         yield f"{subject}, observed", dg.MetadataValue.text(str(result["observed_value"]))
-    if exception.get("raised_exception"):
-        yield f"{subject}, exception", dg.MetadataValue.text(str(exception.get("exception_message")))
+    # What went wrong is told flat, or by the metric that it went wrong in (a column that is not there).
+    told = [exception] if "raised_exception" in exception else [item for item in exception.values() if item]
+    messages = [str(item.get("exception_message")) for item in told if item.get("raised_exception")]
+    if messages:
+        yield f"{subject}, exception", dg.MetadataValue.text("; ".join(dict.fromkeys(messages)))

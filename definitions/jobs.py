@@ -5,13 +5,11 @@ from typing import Final
 import dagster as dg
 
 from assets import DOCUMENT_ASSETS, KNOWLEDGE_ASSETS
-from assets.partitions import DOCUMENTS
 from assets.study import STUDY_GUIDE
 
 INGEST_DOCUMENT = dg.define_asset_job(
     "ingest_document",
     selection=dg.AssetSelection.assets(*DOCUMENT_ASSETS),
-    partitions_def=DOCUMENTS,
     executor_def=dg.in_process_executor,
     description="One document, from its bytes to a searchable and connected part of what is known.",
 )

@@ -9,6 +9,7 @@ import uuid
 import dagster as dg
 
 from assets.partitions import CORRELATION_TAG, PARTITION_TAG, tenant_of
+from resources.errors import ConflictError
 from resources.events.model import EventMetadata, NewEvent, StreamId
 from resources.events.store import EventStore
 
@@ -31,18 +32,18 @@ def record_end(events: EventStore, run: dg.DagsterRun, event: dg.DagsterEvent, *
         kind = "run.failed"
         cancelled = event.event_type is dg.DagsterEventType.RUN_CANCELED
         facts |= {"outcome": "cancelled" if cancelled else "failed", "error": (event.message or "")[:_MAX_ERROR_CHARS]}
-    events.append(
-        StreamId("run", run.run_id),
-        [
-            NewEvent(
-                type=kind,
-                data=facts,
-                event_id=uuid.uuid5(_NAMESPACE, f"{run.run_id} {kind}"),
-                metadata=EventMetadata(correlation_id=run.tags.get(CORRELATION_TAG), source="dagster"),
-            )
-        ],
-        tenant=tenant_of(run),
+    fact = NewEvent(
+        type=kind,
+        data=facts,
+        event_id=uuid.uuid5(_NAMESPACE, f"{run.run_id} {kind}"),
+        metadata=EventMetadata(correlation_id=run.tags.get(CORRELATION_TAG), source="dagster"),
     )
+    try:
+        events.append(StreamId("run", run.run_id), [fact], tenant=tenant_of(run))
+    except ConflictError as error:
+        if error.code != "event_id_reused":
+            raise
+        # Told already, by one whose clock measured another duration or who had other words for the failure.
 
 
 def build_run_end_sensors() -> list[dg.SensorDefinition]:

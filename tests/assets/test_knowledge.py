@@ -1,0 +1,106 @@
+"""The graph as a whole, and the guide that is written from what was learned."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from assets.checks import check_graph
+from assets.concepts import ranking
+from assets.partitions import TENANT_TAG
+from assets.study import STUDY_GUIDE
+from resources.knowledge.model import Concept, Edge, EdgeType, Extraction
+from tests.assets.conftest import failed_checks, failure_of, metadata_of
+
+if TYPE_CHECKING:
+    from dagster import ExecuteInProcessResult
+
+    from tests.assets.conftest import Workshop
+
+PAGE = "# {name}\n\n{name} helps people to write programs. With {name} the types of forms are checked. " * 3
+
+
+@pytest.fixture
+def taught(workshop: Workshop) -> Workshop:
+    """Three packages, of which each requires the one before."""
+    for name, requires in (("typing", ()), ("pydantic", ("typing",)), ("fastapi", ("pydantic", "typing"))):
+        document = workshop.receive(f"{name}.md", PAGE.format(name=name), subject=name, requires=requires)
+        assert workshop.materialize(document).success
+    return workshop
+
+
+def test_ranking_tells_the_size_of_the_graph_and_what_matters_in_it(taught: Workshop) -> None:
+    result = taught.rank(ranking, check_graph)
+    assert result.success
+    told = metadata_of(result, "ranking")
+    counts = taught.graph.counts(tenant=taught.tenant)
+    assert (told["concepts"], told["edges"], told["documents"]) == (counts.concepts, counts.edges, 3)
+    assert told["prerequisites"] >= 3
+    assert told["edges_that_close_cycles"] == 0
+    top = [record.data for record in told["top"].records]
+    place = [row["concept"] for row in top]
+    assert place.index("typing") < place.index("pydantic") < place.index("fastapi")
+    assert [row["rank"] for row in top] == sorted((row["rank"] for row in top), reverse=True)
+    assert failed_checks(result) == set()
+
+
+def test_ranking_of_an_empty_graph_is_empty(workshop: Workshop) -> None:
+    result = workshop.rank(ranking, check_graph)
+    assert result.success
+    told = metadata_of(result, "ranking")
+    assert (told["concepts"], told["edges"], list(told["top"].records)) == (0, 0, [])
+
+
+def test_a_cycle_of_prerequisites_is_a_warning_that_names_it(workshop: Workshop) -> None:
+    concepts = tuple(Concept(id=name, name=name) for name in ("egg", "hen"))
+    edges = tuple(
+        Edge(source=one, target=other, type=EdgeType.REQUIRES) for one, other in (("egg", "hen"), ("hen", "egg"))
+    )
+    contribution = Extraction(document_id="farm", sha256="0", title=None, concepts=concepts, mentions={}, edges=edges)
+    workshop.graph.weave(contribution, tenant=workshop.tenant)
+    result = workshop.rank(ranking, check_graph)
+    assert result.success
+    assert failed_checks(result) == {"prerequisites_have_no_cycle"}
+    (check,) = [item for item in result.get_asset_check_evaluations() if not item.passed]
+    assert json.dumps(check.metadata["cycles"].value).count("egg") >= 1
+    assert metadata_of(result, "ranking")["edges_that_close_cycles"] == 1
+
+
+def guide(workshop: Workshop, **config: dict[str, Any]) -> ExecuteInProcessResult:
+    names = ("embedder", "chunks", "graph")
+    return STUDY_GUIDE.execute_in_process(
+        run_config={"ops": {name: {"config": values} for name, values in config.items()}},
+        resources={name: getattr(workshop, name) for name in names},
+        tags={TENANT_TAG: workshop.tenant},
+        instance=workshop.instance,
+        raise_on_error=False,
+    )
+
+
+def test_a_study_guide_has_a_path_a_summary_and_sources_and_is_labelled_as_simulated(taught: Workshop) -> None:
+    result = guide(taught, find_passages={"topic": "types of forms"}, plan_path={"target": "fastapi"})
+    assert result.success
+    text = result.output_for_node("write_guide")
+    steps = [line.split("**")[1] for line in text.splitlines() if line[:1].isdigit() and "**" in line]
+    assert steps == ["typing", "pydantic", "fastapi"]
+    assert "## Summary" in text
+    assert "## Sources" in text
+    (handled,) = [event for event in result.events_for_node("write_guide") if event.is_successful_output]
+    told = {name: value.value for name, value in handled.step_output_data.metadata.items()}
+    assert told["simulated"] is True
+    assert told["model"]
+    assert "> " in text, "the notice of the writer is missing"
+    assert told["guide"] == text
+
+
+def test_a_study_guide_leaves_out_what_is_known(taught: Workshop) -> None:
+    result = guide(taught, plan_path={"target": "fastapi", "known": ["pydantic", "typing"]})
+    assert [step.concept.id for step in result.output_for_node("plan_path").steps] == ["fastapi"]
+
+
+def test_a_study_guide_on_nothing_fails_with_codes(workshop: Workshop) -> None:
+    result = guide(workshop)
+    assert not result.success
+    assert failure_of(result, "find_passages")["code"] == "nothing_found"

@@ -20,8 +20,22 @@ from api.middleware.correlation import CorrelationMiddleware
 from api.middleware.limits import BodyLimitMiddleware
 from api.middleware.outcome import OutcomeMiddleware
 from api.middleware.security import LoopbackOnlyMiddleware, SecurityHeadersMiddleware
-from api.routes import documents, events, health, knowledge, runs, statistics
+from api.routes import (
+    documents,
+    event_routes,
+    events,
+    health,
+    knowledge,
+    projections,
+    replays,
+    runs,
+    statistics,
+    streams,
+    subscriptions,
+    tail,
+)
 from api.schemas import EventIn
+from api.tail import Tails
 from api.version import VERSION
 from resources.settings import Settings
 
@@ -33,6 +47,19 @@ if TYPE_CHECKING:
     from api.dependencies import Services
 
 V1 = "/api/v1"
+_ROUTES = (
+    tail,  # before the others of /events
+    events,
+    streams,
+    subscriptions,
+    projections,
+    event_routes,
+    replays,
+    documents,
+    knowledge,
+    statistics,
+    runs,
+)
 BODY_LIMIT = 4 * 1024 * 1024
 _FORM_OVERHEAD = 256 * 1024
 _ASSETS = "/docs/assets"
@@ -40,6 +67,10 @@ _TAGS = [
     {"name": "documents", "description": "Hand documents in and see what became of them."},
     {"name": "knowledge", "description": "Search by meaning, concepts and learning paths."},
     {"name": "events", "description": "The append-only record of all that happened."},
+    {"name": "subscriptions", "description": "Who works events off, how far they are, and their dead letters."},
+    {"name": "projections", "description": "Read models: what the events add up to."},
+    {"name": "routes", "description": "Rules: which event starts a workflow, or goes to a subscription."},
+    {"name": "replays", "description": "Stored events, delivered once more."},
     {"name": "runs", "description": "What Dagster does about it."},
     {"name": "health", "description": "Whether the platform is well."},
 ]
@@ -66,10 +97,11 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     )
     app.state.services = services or owned
     app.state.tenant = settings.tenant
+    app.state.tails = Tails()
     problems.install(app)
     _add_middleware(app, settings)
-    for router in (events.router, documents.router, knowledge.router, statistics.router, runs.router):
-        app.include_router(router, prefix=V1)
+    for routes in _ROUTES:
+        app.include_router(routes.router, prefix=V1)
     app.include_router(health.router)
     _add_docs(app)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from api.dependencies import Probe, Services
@@ -30,7 +31,19 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
     from resources.content.postgres import PostgresChunkIndex, PostgresDocumentStore
     from resources.content.search import SearchService
     from resources.database.postgres import Database
-    from resources.events.postgres import PostgresEventStore
+    from resources.events.postgres import PostgresBatches, PostgresEventStore
+    from resources.events.projections import PROJECTIONS
+    from resources.events.projections.lag import check_lag
+    from resources.events.projections.postgres import PostgresProjections
+    from resources.events.projections.projector import Projector
+    from resources.events.replays.postgres import PostgresReplays
+    from resources.events.replays.runner import ReplayRunner
+    from resources.events.repository import AggregateRepository
+    from resources.events.routing.postgres import PostgresRules
+    from resources.events.snapshots.postgres import PostgresSnapshots
+    from resources.events.statistics.postgres import PostgresEventStatistics
+    from resources.events.subscriptions.postgres import PostgresSubscriptions
+    from resources.events.writer import EventWriter
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.neo4j import BoltGraphStore
 
@@ -60,6 +73,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
         timeout=content.parse_timeout,
     )
     events = PostgresEventStore(database)
+    event_writer = EventWriter(PostgresBatches(database))
+    subscriptions = PostgresSubscriptions(database)
+    projections = PostgresProjections(database)
     documents = PostgresDocumentStore(database)
     chunks = PostgresChunkIndex(database)
     embedder = MiniLmEmbedder()
@@ -71,12 +87,27 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
 
     def close() -> None:
         runs.close()
+        event_writer.close()
         events.close()
         graph.close()
         database.close()
 
     return Services(
         events=events,
+        event_writer=event_writer,
+        event_statistics=PostgresEventStatistics(database),
+        aggregates=AggregateRepository(events, snapshots=PostgresSnapshots(database)),
+        subscriptions=subscriptions,
+        projections=projections,
+        rules=PostgresRules(database),
+        replays=ReplayRunner(
+            events=events,
+            replays=PostgresReplays(database),
+            subscriptions=subscriptions,
+            projector=Projector(events, projections),
+            rows=projections,
+            projections=PROJECTIONS,
+        ),
         documents=documents,
         chunks=chunks,
         intake=DocumentIntake(documents, events, limits=limits),
@@ -90,6 +121,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
             "embedder": Probe(check_embedder),
             # Documents are taken, searched and read without it; it works off what has waited when it is back.
             "dagster": Probe(runs.check, needed=False),
+            "projections": Probe(lambda: check_lag(events, projections, now=datetime.now(UTC)), needed=False),
         },
         warm=lambda: _try_each(check_embedder, runs.check, graph.ping, database.ping),
         close=close,

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from resources.content.intake import DocumentIntake
     from resources.content.search import SearchService
     from resources.content.store import ChunkIndex, DocumentStore
+    from resources.events.projections.store import ProjectionStore
+    from resources.events.replays.runner import ReplayRunner
+    from resources.events.repository import AggregateRepository
+    from resources.events.routing.store import RuleStore
+    from resources.events.statistics.postgres import PostgresEventStatistics
     from resources.events.store import EventStore
+    from resources.events.subscriptions.store import SubscriptionStore
+    from resources.events.writer import EventWriter
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.store import GraphStore
 
@@ -40,6 +47,13 @@ class Services:
     """
 
     events: EventStore
+    event_writer: EventWriter
+    event_statistics: PostgresEventStatistics
+    aggregates: AggregateRepository
+    subscriptions: SubscriptionStore
+    projections: ProjectionStore
+    rules: RuleStore
+    replays: ReplayRunner
     documents: DocumentStore
     chunks: ChunkIndex
     intake: DocumentIntake

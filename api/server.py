@@ -74,6 +74,12 @@ class Server(uvicorn.Server):
         if not self.should_exit:
             self.announce()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        tails = getattr(getattr(self.config.app, "state", None), "tails", None)
+        if tails is not None:
+            tails.close()  # they would hold the end up: nothing else ends them
+        await super().shutdown(sockets=sockets)
+
     def serve_forever(self) -> None:
         """Serve until SIGINT or SIGTERM; requests in progress get some seconds to end."""
         self.run(sockets=[self._listener])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from http import HTTPStatus
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
@@ -11,15 +14,27 @@ from pydantic import ValidationError
 
 from api import problems
 from api.dependencies import Services, ServicesDep, TenantDep
-from api.schemas import BatchItem, BatchOut, EventIn, EventOut, EventPage, Storable
+from api.schemas import BatchItem, BatchOut, EventIn, EventOut, EventPage, EventStatisticsOut, Storable
 from resources.errors import InvalidInputError, NotFoundError, PlatformError, Problem, UnavailableError
-from resources.events.catalog import DocumentReceived
-from resources.events.model import Expected
+from resources.events.catalog import CATALOG, DocumentReceived
+from resources.events.model import Appended, Expected, NewEvent, RecordedEvent, StreamId
+from resources.events.routing.model import expand
 from resources.telemetry import correlation
 
 MAX_BATCH = 1000
 
 router = APIRouter(prefix="/events", tags=["events"])
+
+Types = Annotated[
+    list[Storable] | None,
+    Query(
+        max_length=100, description="Only these types, or patterns such as `document.*` and `ai.**`; may be repeated"
+    ),
+]
+StreamType = Annotated[Storable | None, Query(max_length=64, description="Only streams of this type")]
+Tags = Annotated[
+    list[Storable] | None, Query(max_length=20, description="NAME=VALUE that must be there; may be repeated")
+]
 
 
 @router.post(
@@ -75,12 +90,29 @@ def append_events(
 def read_events(
     services: ServicesDep,
     tenant: TenantDep,
-    after: Annotated[int, Query(ge=0, description="Only events with a position above this one")] = 0,
-    types: Annotated[list[Storable] | None, Query(description="Only events of these types; may be repeated")] = None,
+    after: Annotated[int, Query(ge=0, lt=2**63, description="Only events with a position above this one")] = 0,
+    types: Types = None,
+    stream_type: StreamType = None,
+    tag: Tags = None,
+    correlation_id: Annotated[Storable | None, Query(max_length=200, description="Only events of this story")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> EventPage:
     """Events of all streams. A reader that keeps `next_after` and asks again misses nothing and sees nothing twice."""
-    events = services.events.read_all(after_position=after, types=types, limit=limit, tenant=tenant)
+    chosen, tags = expanded(types), tags_of(tag)
+    if correlation_id is None:
+        events = services.events.read_all(
+            after_position=after, types=chosen, stream_type=stream_type, tags=tags, limit=limit, tenant=tenant
+        )
+    else:
+        story = _story(services, correlation_id, after, tenant)
+        wanted = (
+            event
+            for event in story
+            if (chosen is None or event.type in chosen)
+            and stream_type in {None, event.stream.type}
+            and (tags or {}).items() <= dict(event.metadata.tags).items()
+        )
+        events = list(islice(wanted, limit))
     return EventPage(
         events=[EventOut.of(event) for event in events],
         next_after=events[-1].position if events else after,
@@ -88,37 +120,89 @@ def read_events(
     )
 
 
+@router.get("/statistics", summary="Count events by type", responses=problems.responses(503))
+def count_events(services: ServicesDep, tenant: TenantDep) -> EventStatisticsOut:
+    """How much is stored, of which types, and when last."""
+    return EventStatisticsOut.model_validate(services.event_statistics.read(tenant=tenant))
+
+
+def expanded(patterns: list[str] | None) -> set[str] | None:
+    """The types that the caller chose, by name or pattern; None = all. Raises InvalidInputError."""
+    return None if patterns is None else expand(patterns, CATALOG.types)
+
+
+def tags_of(pairs: list[str] | None) -> dict[str, str] | None:
+    """`name=value` pairs as a mapping. Raises InvalidInputError."""
+    wrong = [pair for pair in pairs or () if not pair.partition("=")[1] or pair.startswith("=")]
+    if wrong:
+        found = tuple(Problem("query.tag", f"{pair!r} is not NAME=VALUE") for pair in wrong)
+        raise InvalidInputError(f"Cannot choose by tags: {found[0]}.", code="query_invalid", problems=found)
+    return None if pairs is None else {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _story(services: Services, correlation_id: str, after: int, tenant: str) -> Iterator[RecordedEvent]:
+    while page := services.events.read_correlation(
+        correlation_id, after_position=after, limit=MAX_BATCH, tenant=tenant
+    ):
+        yield from page
+        after = page[-1].position
+
+
 def _append_each(batch: list[Any], services: Services, tenant: str) -> list[BatchItem]:
-    results: list[BatchItem] = []
+    """All together in as few commits as possible; each event is stored or refused by itself, in order."""
+    pending: list[Future[tuple[Appended, ...]] | PlatformError] = []
     for index, item in enumerate(batch):
         try:
-            stored = _append(item, f"body[{index}]", services, tenant)
-        except UnavailableError as error:
-            if not any(result.event for result in results):
-                raise  # nothing was stored, so the whole request may simply be repeated
-            rest = [_refused(error)] * (len(batch) - index)
-            return [*results, *rest]
+            stream, event, expected = _checked(item, f"body[{index}]", services, tenant)
+            future = services.event_writer.submit(stream, [event], expected_version=expected, tenant=tenant)
         except PlatformError as error:
-            results.append(_refused(error))
+            pending.append(_at(error, f"body[{index}]"))
         else:
-            results.append(BatchItem(status=HTTPStatus.CREATED, event=stored))
-    return results
+            pending.append(future)
+    outcomes = [_outcome(waiting, f"body[{index}]") for index, waiting in enumerate(pending)]
+    lost = [outcome for outcome in outcomes if isinstance(outcome, UnavailableError)]
+    if lost and not any(isinstance(outcome, EventOut) for outcome in outcomes):
+        raise lost[0]  # nothing was stored, so the whole request may simply be repeated
+    return [
+        BatchItem(status=HTTPStatus.CREATED, event=outcome) if isinstance(outcome, EventOut) else _refused(outcome)
+        for outcome in outcomes
+    ]
+
+
+def _outcome(waiting: Future[tuple[Appended, ...]] | PlatformError, path: str) -> EventOut | PlatformError:
+    if isinstance(waiting, PlatformError):
+        return waiting
+    try:
+        return EventOut.of(waiting.result()[0].events[-1])
+    except PlatformError as error:
+        return _at(error, path)
 
 
 def _append(item: Any, path: str, services: Services, tenant: str) -> EventOut:
+    stream, event, expected = _checked(item, path, services, tenant)
+    try:
+        appended = services.events.append(stream, [event], expected_version=expected, tenant=tenant)
+    except InvalidInputError as error:
+        raise _at(error, path) from error
+    return EventOut.of(appended.events[-1])
+
+
+def _checked(item: Any, path: str, services: Services, tenant: str) -> tuple[StreamId, NewEvent, int | Expected]:
     try:
         sent = EventIn.model_validate(item)
     except ValidationError as error:
         raise problems.validation_error(error.errors(), prefix=path) from error
     _refuse_unknown_content(sent, path, services, tenant)
     stream, event = sent.to_event(correlation_id=correlation.current())
-    expected = Expected.ANY if sent.expected_version is None else sent.expected_version
-    try:
-        appended = services.events.append(stream, [event], expected_version=expected, tenant=tenant)
-    except InvalidInputError as error:
-        found = tuple(replace(problem, path=problem.path.replace("events[0]", path)) for problem in error.problems)
-        raise InvalidInputError(error.message, code=error.code, problems=found) from error
-    return EventOut.of(appended.events[-1])
+    return stream, event, Expected.ANY if sent.expected_version is None else sent.expected_version
+
+
+def _at(error: PlatformError, path: str) -> PlatformError:
+    """The error, with the paths of its problems as the caller knows them."""
+    if not isinstance(error, InvalidInputError):
+        return error
+    found = tuple(replace(problem, path=problem.path.replace("events[0]", path)) for problem in error.problems)
+    return InvalidInputError(error.message, code=error.code, problems=found)
 
 
 def _refuse_unknown_content(sent: EventIn, path: str, services: Services, tenant: str) -> None:

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from resources.errors import InvalidInputError
+from resources.errors import InvalidInputError, Problem
 from resources.events.model import RecordedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PATTERN = re.compile(r"(\*|[a-z][a-z0-9_]*)(\.(\*|[a-z][a-z0-9_]*))*(\.\*\*)?|\*\*")
+ROUTING = "dagster.event_routes"
+"""The subscription under which the sensor that applies the rules notes how far it is."""
+
 _PLACE = re.compile(r"\$\{([^{}]+)\}")
 _MISSING = object()
 
@@ -196,6 +199,27 @@ def in_force(history: Iterable[StoredRule], event: RecordedEvent) -> list[Stored
             if known is None or known.version < stored.version:
                 newest[stored.rule.name] = stored
     return [newest[name] for name in sorted(newest) if newest[name].enabled]
+
+
+def expand(patterns: Iterable[str], known: Iterable[str]) -> set[str]:
+    """The types that fit one of the patterns. A name without stars stands for itself, known or not.
+
+    Raises InvalidInputError for what is neither a name nor a pattern, and for a pattern that fits no known type.
+    """
+    types = tuple(known)
+    found: set[str] = set()
+    problems = []
+    for pattern in patterns:
+        fitting = {name for name in types if fits(pattern, name)} if "*" in pattern else {pattern}
+        if _PATTERN.fullmatch(pattern) is None:
+            problems.append(Problem("types", f"{pattern!r} is not a type or pattern", "like 'document.*' or 'ai.**'"))
+        elif not fitting:
+            problems.append(Problem("types", f"{pattern!r} fits no type of event"))
+        found |= fitting
+    if problems:
+        message = f"Cannot choose types of events: {'; '.join(map(str, problems))}."
+        raise InvalidInputError(message, code="query_invalid", problems=tuple(problems))
+    return found
 
 
 def fits(pattern: str, type: str) -> bool:

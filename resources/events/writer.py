@@ -91,7 +91,10 @@ class EventWriter:
         stored in the order of their submission. The future cannot be cancelled.
         """
         envelope.check_tenant(tenant)
-        unit = Unit(tenant, envelope.prepare(appends, self._batches.catalog))
+        return self.submit_unit(Unit(tenant, envelope.prepare(appends, self._batches.catalog)), durable=durable)
+
+    def submit_unit(self, unit: Unit, *, durable: bool = True) -> Future[tuple[Appended, ...]]:
+        """As `submit_all`, for what was validated and encoded before (in another thread, say)."""
         future: Future[tuple[Appended, ...]] = Future()
         future.set_running_or_notify_cancel()
         pending = _Pending(unit, durable, unit.size, future)

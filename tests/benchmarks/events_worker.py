@@ -10,8 +10,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from resources.database.postgres import Database
+from resources.events import envelope
+from resources.events.batches import Unit
+from resources.events.catalog import CATALOG
 from resources.events.live import follow
-from resources.events.model import NewEvent, StreamId
+from resources.events.model import DEFAULT_TENANT, NewEvent, StreamAppend, StreamId
 from resources.events.postgres import PostgresBatches, PostgresEventStore
 from resources.events.projections.documents import DocumentCatalog
 from resources.events.projections.postgres import PostgresProjections
@@ -44,13 +47,19 @@ class Ours:
         self._number += count
         return [NewEvent("document.received", workload.payload(self._number + place)) for place in range(count)]
 
+    def encode(self, stream: str, events: list[NewEvent]) -> Unit:
+        return Unit(
+            DEFAULT_TENANT, envelope.prepare([StreamAppend(StreamId("document", stream), tuple(events))], CATALOG)
+        )
+
     def append(self, stream: str, events: list[NewEvent]) -> None:
         self.store.append(StreamId("document", stream), events)
 
-    def bulk(self, batches: list[tuple[str, list[NewEvent]]]) -> None:
+    def bulk(self, batches: list[tuple[str, Any]], *, encoded: bool) -> None:
         under_way: deque[Future[Any]] = deque()
         for stream, events in batches:
-            under_way.append(self.writer.submit(StreamId("document", stream), events))
+            unit = events if encoded else self.encode(stream, events)
+            under_way.append(self.writer.submit_unit(unit))
             if len(under_way) > _UNDER_WAY:
                 under_way.popleft().result()
         for future in under_way:

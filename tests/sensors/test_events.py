@@ -170,15 +170,18 @@ def test_the_first_tick_begins_at_the_beginning() -> None:
 def test_dagster_evaluates_the_sensor(tmp_path: Path) -> None:
     store = MemoryEventStore()
     (recorded,) = receive(store, "a-1", tenant="acme")
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        context = dg.build_sensor_context(
-            instance=instance,
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        context = dg.SensorEvaluationContext(  # as the code server builds it: build_sensor_context knows no partitions
+            instance_ref=instance.get_ref(),
+            last_tick_completion_time=None,
+            last_run_key=None,
             cursor=None,
-            resources={"events": store},
-            definitions=DEFINITIONS,
+            repository_name=None,
+            repository_def=DEFINITIONS.get_repository_def(),
             sensor_name=SENSOR.name,
+            resources={"events": dg.ResourceDefinition.hardcoded_resource(store)},
         )
-        with partition_loading_context(dynamic_partitions_store=instance):  # as Dagster's code server does
+        with context, partition_loading_context(dynamic_partitions_store=instance):
             outcome = SENSOR.evaluate_tick(context)
     (request,) = outcome.run_requests or []
     assert (request.partition_key, request.run_key, outcome.cursor) == ("a-1", str(recorded.event_id), "1")

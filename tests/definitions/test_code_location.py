@@ -1,0 +1,165 @@
+"""What Dagster loads: without servers, without heavy vendors, the same each time, and without showing a secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api.platform import LOCATION
+from resources.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("openai", "anthropic", "boto3", "botocore", "onnxruntime", "great_expectations", "fastapi", "sqlalchemy")
+JOBS = {"ingest_document", "rank_concepts", "study_guide"}
+CANARY = "canary-5b1f0c"
+CANARIES = {
+    "AIW_DATABASE__URL": f"postgresql://aiw:{CANARY}@127.0.0.1:1/aiw",
+    "AIW_GRAPH__URL": f"bolt://{CANARY}@127.0.0.1:1",
+    "AIW_GRAPH__PASSWORD": CANARY,
+}
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """A user's environment without any setting of ours."""
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("AIW_", "DAGSTER_"))}
+    return {**plain, **variables}
+
+
+def python(code: str, **variables: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_loads_without_servers_or_settings_and_without_heavy_vendors(record_property: Any) -> None:
+    code = """
+import json, sys, time
+began = time.process_time()
+from definitions.code_location import defs
+defs.get_repository_def()
+print(json.dumps({"cpu_seconds": time.process_time() - began, "modules": sorted(sys.modules)}))
+"""
+    told = json.loads(python(code))
+    assert [name for name in HEAVY if name in told["modules"]] == []
+    record_property("cpu_seconds_of_import", told["cpu_seconds"])
+
+
+SNAPSHOT = """
+import json
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._serdes import serialize_value
+from definitions.code_location import defs
+repository = defs.get_repository_def()
+print(json.dumps({
+    "snapshot": serialize_value(RepositorySnap.from_def(repository)),
+    "jobs": {job.name: job.get_job_snapshot_id() for job in repository.get_all_jobs()},
+}))
+"""
+
+
+def test_two_loads_are_the_same_whatever_the_order_of_hashes() -> None:
+    one, other = (json.loads(python(SNAPSHOT, PYTHONHASHSEED=seed, **CANARIES)) for seed in ("1", "2"))
+    assert set(one["jobs"]) >= JOBS
+    assert one["jobs"] == other["jobs"]
+    assert one["snapshot"] == other["snapshot"]
+
+
+def test_no_secret_is_in_what_the_ui_is_given() -> None:
+    snapshot = json.loads(python(SNAPSHOT, **CANARIES))["snapshot"]
+    assert "AIW_GRAPH__PASSWORD" in snapshot, "the resources are not in the snapshot, so this test proves nothing"
+    assert CANARY not in snapshot
+
+
+def test_every_secret_of_a_resource_is_read_from_the_environment() -> None:
+    from definitions.resources import build_resources
+
+    literal = [
+        f"{name}.{field}"
+        for name, resource in build_resources(Settings(_env_file=None)).items()
+        for field, value in getattr(type(resource), "model_fields", {}).items()
+        if re.search(r"url|password|secret|token|key", field)
+        and type(getattr(resource, field, value)).__name__ != "EnvVar"
+    ]
+    assert literal == []
+
+
+def test_the_jobs_schedules_and_sensors_are_those_that_the_platform_promises() -> None:
+    from definitions.code_location import defs
+
+    repository = defs.get_repository_def()
+    assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS
+    assert {schedule.name for schedule in repository.schedule_defs} == {"rank_concepts_hourly"}
+    assert {sensor.name for sensor in repository.sensor_defs} >= {
+        "document_events",
+        "run_succeeded",
+        "run_failed",
+        "run_cancelled",
+    }
+
+
+def test_the_job_of_a_document_is_divided_by_documents_and_checks_what_it_makes() -> None:
+    from assets import DOCUMENT_ASSETS
+    from definitions.code_location import defs
+
+    job = defs.resolve_job_def("ingest_document")
+    assert getattr(job.partitions_def, "name", None) == "documents"
+    assert job.asset_layer.executable_asset_keys == {asset.key for asset in DOCUMENT_ASSETS}
+    assert {key.name for key in job.asset_layer.asset_graph.asset_check_keys} >= {"has_text", "has_passages"}
+
+
+def test_names_of_the_location_agree_everywhere() -> None:
+    (entry,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
+    assert entry["python_module"]["module_name"] == "definitions.code_location"
+    assert entry["python_module"]["location_name"] == LOCATION
+
+
+def test_the_instance_names_classes_that_exist_and_variables_that_the_platform_sets() -> None:
+    import importlib
+
+    from api.platform import Platform
+
+    text = (ROOT / "deploy" / "dagster.yaml").read_text()
+    config = yaml.safe_load(text)
+    for part in (
+        "run_storage",
+        "event_log_storage",
+        "schedule_storage",
+        "run_coordinator",
+        "run_launcher",
+        "compute_logs",
+    ):
+        assert hasattr(importlib.import_module(config[part]["module"]), config[part]["class"]), part
+    assert config["telemetry"] == config["nux"] == {"enabled": False}
+    settings = Settings(_env_file=None, database={"url": "postgresql://u:p@h:1/d"})
+    assert set(re.findall(r"env: (\w+)", text)) <= set(Platform(settings).environment())
+
+
+@pytest.mark.timeout(120)
+def test_dagster_validates_the_workspace_from_the_root_of_the_repository(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],
+        cwd=ROOT,
+        env=environment(DAGSTER_HOME=str(tmp_path), DAGSTER_DISABLE_TELEMETRY="1"),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Validation successful" in done.stdout + done.stderr

@@ -152,6 +152,8 @@ class Platform:
             "DAGSTER_HOME": str(self.data_dir / "dagster"),
             "DAGSTER_POSTGRES_URL": dagster_url(url.get_secret_value()) if url else "",
             "DAGSTER_DISABLE_TELEMETRY": "1",
+            # What a run plans to materialise and check is written in one batch, not event by event.
+            "DAGSTER_EVENT_BATCH_SIZE": "100",
             # Sensors on the ends of runs look at five runs a tick otherwise, and fall behind.
             "DAGSTER_RUN_STATUS_SENSOR_FETCH_LIMIT": "500",
             "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": "500",

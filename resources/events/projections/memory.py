@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from resources.errors import NotFoundError
-from resources.events.projections.model import ProjectionState, ProjectionStatus, RebuildStatus
+from resources.events.projections.model import ProjectionState, ProjectionStatus, RebuildStatus, storable_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -165,7 +165,7 @@ class MemoryProjections:
     def get(self, name: str, key: str, *, tenant: str) -> Row | None:
         with self._lock:
             found = self._get(name)
-            return copy.deepcopy(found.generations[found.active].rows.get((tenant, key)))
+            return copy.deepcopy(found.generations[found.active].rows.get((tenant, storable_key(key))))
 
     def rows(
         self, name: str, *, tenant: str, prefix: str = "", after: str = "", limit: int = 100

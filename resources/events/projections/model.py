@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 ProjectionState = Literal["building", "active", "rebuilding", "failed", "stopped"]
 
 
+_LONGEST_KEY = 500
+
+
+def storable_key(key: str) -> str:
+    """The key as a column and its index can hold it: ids come from events, and an event may say anything."""
+    if len(key) <= _LONGEST_KEY and "\x00" not in key:
+        return key
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return f"{key[: _LONGEST_KEY - len(digest) - 1]}~{digest}".replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
 class Rows:
     """The rows that a batch of events touches. Change what `row` gives; it is saved with the checkpoint."""
 
@@ -28,21 +40,23 @@ class Rows:
 
     def prefetch(self, keys: Iterable[RowKey]) -> None:
         """Load many rows at once."""
-        missing = set(keys) - self._rows.keys()
+        missing = {(tenant, storable_key(key)) for tenant, key in keys} - self._rows.keys()
         if missing:
             found = self._load(missing)
             self._rows.update({key: found.get(key, {}) for key in missing})
 
     def row(self, tenant: str, key: str) -> Row:
         """The row, to be changed in place; empty when it is new."""
-        self.prefetch([(tenant, key)])
+        key = storable_key(key)
+        if (tenant, key) not in self._rows:
+            self.prefetch([(tenant, key)])
         self._removed.discard((tenant, key))
         return self._rows[tenant, key]
 
     def remove(self, tenant: str, key: str) -> None:
         """Delete the row."""
-        self._rows[tenant, key] = {}
-        self._removed.add((tenant, key))
+        self._rows[tenant, storable_key(key)] = {}
+        self._removed.add((tenant, storable_key(key)))
 
     def changed(self) -> Iterator[tuple[RowKey, Row]]:
         """What is to be saved, in a fixed order, so that two transactions cannot deadlock."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from psycopg.types.json import Jsonb
 
 from resources.errors import NotFoundError
+from resources.events import arrays
 from resources.events.postgres import AS_SYSTEM, AS_TENANT, in_our_words
-from resources.events.projections.model import ProjectionStatus, RebuildStatus
+from resources.events.projections.model import ProjectionStatus, RebuildStatus, storable_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,10 +35,10 @@ _LOCK_ACTIVE = """SELECT g.generation, g.position FROM aiw.projection p
 _LOCK_ONE = """SELECT generation, position FROM aiw.projection_generation
     WHERE projection = %s AND generation = %s FOR UPDATE SKIP LOCKED"""
 _LOAD = """SELECT tenant, key, data FROM aiw.projection_row
-    JOIN unnest(%s::text[], %s::text[]) AS wanted(t, k) ON tenant = t AND key = k
+    JOIN unnest(%b, %b) AS wanted(t, k) ON tenant = t AND key = k
     WHERE projection = %s AND generation = %s"""
 _SAVE = """INSERT INTO aiw.projection_row (projection, generation, tenant, key, data)
-    SELECT %s, %s, t, k, d FROM unnest(%s::text[], %s::text[], %s::jsonb[]) AS new(t, k, d)
+    SELECT %s, %s, t, k, d::jsonb FROM unnest(%b, %b, %b) AS new(t, k, d)
     ON CONFLICT (projection, generation, tenant, key) DO UPDATE SET data = excluded.data"""
 _DELETE = """DELETE FROM aiw.projection_row USING unnest(%s::text[], %s::text[]) AS gone(t, k)
     WHERE projection = %s AND generation = %s AND tenant = t AND key = k"""
@@ -66,6 +67,9 @@ _ROWS = """SELECT key, data FROM aiw.read_model
     WHERE projection = %s AND tenant = %s AND starts_with(key, %s) AND key > %s ORDER BY key LIMIT %s"""
 
 
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
 class _Batch:
     def __init__(self, connection: Connection, name: str, generation: int, position: int) -> None:
         self._connection = connection
@@ -74,7 +78,7 @@ class _Batch:
 
     def load(self, keys: Iterable[RowKey]) -> Mapping[RowKey, Row]:
         wanted = list(keys)
-        columns = ([tenant for tenant, _ in wanted], [key for _, key in wanted])
+        columns = (arrays.TextArray([tenant for tenant, _ in wanted]), arrays.TextArray([key for _, key in wanted]))
         rows = self._connection.execute(_LOAD, (*columns, *self._place))
         return {(tenant, key): data for tenant, key, data in rows}
 
@@ -82,9 +86,9 @@ class _Batch:
         changed = list(rows.changed())
         if changed:
             columns = (
-                [tenant for (tenant, _), _ in changed],
-                [key for (_, key), _ in changed],
-                [Jsonb(row, dumps=orjson.dumps) for _, row in changed],
+                arrays.TextArray([tenant for (tenant, _), _ in changed]),
+                arrays.TextArray([key for (_, key), _ in changed]),
+                arrays.JsonArray([_storable(row) for _, row in changed]),
             )
             self._connection.execute(_SAVE, (*self._place, *columns))
         if rows.removed:
@@ -173,7 +177,7 @@ class PostgresProjections:
     def get(self, name: str, key: str, *, tenant: str) -> Row | None:
         with self._database.transaction() as connection, in_our_words():
             connection.execute(AS_TENANT, (tenant,))
-            row = connection.execute(_GET, (name, tenant, key)).fetchone()
+            row = connection.execute(_GET, (name, tenant, storable_key(key))).fetchone()
         return row[0] if row else None
 
     def rows(
@@ -200,6 +204,12 @@ class PostgresProjections:
         with self._database.transaction() as connection, in_our_words():
             connection.execute(AS_SYSTEM)
             yield connection
+
+
+def _storable(row: Row) -> bytes:
+    """JSON that jsonb accepts: it knows no NUL, which an event may well contain."""
+    text = orjson.dumps(row)
+    return _NUL.sub(rb"\1\\ufffd", text) if b"\\u0000" in text else text
 
 
 def _as_status(row: tuple[Any, ...]) -> ProjectionStatus:

@@ -319,6 +319,18 @@ def test_rows_and_checkpoint_are_one_transaction(database: Database, tenant: str
     assert row["count"] == 3
 
 
+@pytest.mark.parametrize("text", ["\x00", "a\\u0000", "\\\x00\x00", "x" * 5000, "é\x00" * 600])
+def test_whatever_an_event_says_does_not_hold_a_projection_up(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str, text: str
+) -> None:
+    hostile = dict(received(1).data) | {"document_id": text, "name": text}
+    store.append(A, [NewEvent("document.received", hostile)], tenant=tenant)
+    projector.update(DocumentCatalog())
+    ((_, row),) = projections.rows("document_catalog", tenant=tenant)
+    assert row["name"].replace("\x00", "\ufffd") == text.replace("\x00", "\ufffd")
+    assert projections.get("document_catalog", text, tenant=tenant) == row
+
+
 # What each shipped projection says
 
 

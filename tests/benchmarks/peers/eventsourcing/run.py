@@ -22,7 +22,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from tests.benchmarks import workload
 
 
-class Received(DomainEvent):
+class Received(DomainEvent):  # type: ignore[misc]  # the package lives in an environment of its own
     data: dict[str, Any]
 
 

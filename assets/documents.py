@@ -7,6 +7,7 @@ The steps keep their results in the platform's stores, keyed by the document's b
 so and does nothing, however often it is materialised. What is unreadable is rejected with a reason, and stops there alone.
 """
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -42,15 +43,33 @@ RECEIVED = dg.AssetSpec(
 )
 
 
-@dg.asset(
-    key=["content", "parsed"],
+def _step(
+    group: str,
+    name: str,
+    *,
+    deps: Sequence[dg.AssetsDefinition | dg.AssetSpec],
+    kinds: set[str],
+    description: str,
+) -> Callable[[Callable[..., dg.MaterializeResult[None]]], dg.AssetsDefinition]:
+    """What the steps of a document's way have in common: a partition a document, an owner, retries where they can help."""
+    return dg.asset(
+        key=[group, name],
+        deps=deps,
+        partitions_def=DOCUMENTS,
+        group_name=group,
+        kinds=kinds,
+        owners=OWNERS,
+        code_version="1",
+        retry_policy=RETRY_POLICY,
+        description=description,
+    )
+
+
+@_step(
+    "content",
+    "parsed",
     deps=[RECEIVED],
-    partitions_def=DOCUMENTS,
-    group_name="content",
     kinds={"python", "postgres"},
-    owners=OWNERS,
-    code_version="1",
-    retry_policy=RETRY_POLICY,
     description="The document's text with its sections, links and tables. What cannot be read is rejected here.",
 )
 def parsed(
@@ -99,15 +118,11 @@ def parsed(
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(document.sha256[:16]))
 
 
-@dg.asset(
-    key=["content", "analysis"],
+@_step(
+    "content",
+    "analysis",
     deps=[parsed],
-    partitions_def=DOCUMENTS,
-    group_name="content",
     kinds={"python", "postgres"},
-    owners=OWNERS,
-    code_version="1",
-    retry_policy=RETRY_POLICY,
     description="Language, summary, keywords, concepts, quality and difficulty: functions of the text alone.",
 )
 def analysis(
@@ -138,15 +153,11 @@ def analysis(
     )
 
 
-@dg.asset(
-    key=["content", "embeddings"],
+@_step(
+    "content",
+    "embeddings",
     deps=[parsed],
-    partitions_def=DOCUMENTS,
-    group_name="content",
     kinds={"onnx", "postgres"},
-    owners=OWNERS,
-    code_version="1",
-    retry_policy=RETRY_POLICY,
     description="The document's passages and their vectors in pgvector. A passage that is known already is not embedded again.",
 )
 def embeddings(
@@ -187,15 +198,11 @@ def embeddings(
     )
 
 
-@dg.asset(
-    key=["knowledge", "concepts"],
+@_step(
+    "knowledge",
+    "concepts",
     deps=[parsed, analysis],
-    partitions_def=DOCUMENTS,
-    group_name="knowledge",
     kinds={"python", "neo4j"},
-    owners=OWNERS,
-    code_version="1",
-    retry_policy=RETRY_POLICY,
     description="What the document says about concepts: which it is about, what each requires, how they relate.",
 )
 def concepts(
@@ -229,15 +236,11 @@ def concepts(
     )
 
 
-@dg.asset(
-    key=["content", "published"],
+@_step(
+    "content",
+    "published",
     deps=[embeddings, concepts],
-    partitions_def=DOCUMENTS,
-    group_name="content",
     kinds={"postgres"},
-    owners=OWNERS,
-    code_version="1",
-    retry_policy=RETRY_POLICY,
     description="The document can be found by search and stands in the graph; told to everybody by `document.ready`.",
 )
 def published(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from resources.events.replays.store import ReplayStore
     from resources.events.store import EventStore
 
-_BATCH = 200
+_BATCH = 1000
 
 
 class Target(NamedTuple):
@@ -38,7 +38,11 @@ class Target(NamedTuple):
 class Replayer:
     """Replays to the given targets."""
 
-    def __init__(self, events: EventStore, replays: ReplayStore, targets: Mapping[str, Target]) -> None:
+    def __init__(
+        self, events: EventStore, replays: ReplayStore, targets: Mapping[str, Target], *, batch: int = _BATCH
+    ) -> None:
+        """Progress is noted after `batch` events, and so many at most are delivered twice after a kill."""
+        self._batch = batch
         self._events = events
         self._replays = replays
         self._targets = targets
@@ -144,14 +148,18 @@ class Replayer:
         while True:
             if selection.stream is not None and tenant is not None:
                 page = events.read_stream(
-                    selection.stream, after_version=version, up_to_position=up_to, limit=_BATCH, tenant=tenant
+                    selection.stream, after_version=version, up_to_position=up_to, limit=self._batch, tenant=tenant
                 )
             elif selection.correlation_id is not None and tenant is not None:
                 story = selection.correlation_id
-                page = events.read_correlation(story, after_position=position, limit=_BATCH, tenant=tenant)
+                page = events.read_correlation(story, after_position=position, limit=self._batch, tenant=tenant)
             else:
                 page = events.read_all(
-                    after_position=position, up_to_position=up_to, types=selection.types, limit=_BATCH, tenant=tenant
+                    after_position=position,
+                    up_to_position=up_to,
+                    types=selection.types,
+                    limit=self._batch,
+                    tenant=tenant,
                 )
             if not page:
                 return

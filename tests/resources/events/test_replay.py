@@ -53,7 +53,7 @@ def acted() -> Seen:
 @pytest.fixture
 def replayer(store: EventStore, replays: ReplayStore, seen: Seen, acted: Seen) -> Replayer:
     targets = {"rows": Target(seen.append, effects=False), "runs": Target(acted.append, effects=True)}
-    return Replayer(store, replays, targets)
+    return Replayer(store, replays, targets, batch=200)
 
 
 @pytest.fixture

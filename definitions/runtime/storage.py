@@ -88,6 +88,7 @@ class _Engines:
 
 _engines = _Engines()
 _found_tables: set[tuple[type, str]] = set()
+_known_facts: set[tuple[str, str]] = set()
 
 
 def commit_without_waiting() -> None:
@@ -135,7 +136,6 @@ class _Pooled:
         inst_data: ConfigurableClassData | None = None,
         token_provider: Any = None,
     ) -> None:
-        self._known: set[str] = set()
         # Servers make an instance for each tick of each sensor: the tables are looked for once a process, not every time.
         if (type(self), postgres_url) in _found_tables:
             super().__init__(postgres_url, False, inst_data, token_provider)  # type: ignore[call-arg]
@@ -157,9 +157,10 @@ class _Pooled:
 
     def _once_true(self, fact: str, ask: Callable[[], bool]) -> bool:
         """Whether `fact` about the schema holds. Stock asks the catalogue on every write; a column never goes away."""
-        if fact not in self._known and ask():
-            self._known.add(fact)
-        return fact in self._known
+        known = (self.postgres_url, fact)  # type: ignore[attr-defined]  # set by the stock class
+        if known not in _known_facts and ask():
+            _known_facts.add(known)
+        return known in _known_facts
 
 
 class PooledRunStorage(_Pooled, PostgresRunStorage):

@@ -2,7 +2,7 @@
 
     PostgreSQL  ArcadeDB            unless AIW_DATABASE__URL / AIW_GRAPH__URL name others
         └── migrations, schema of Dagster
-            └── code server   API   warm workers
+            └── code server   API   warm workers   event worker
                 └── Dagster's UI   Dagster's daemon
 
 The UI and the daemon share one code server, so that the code location is loaded once. Every child gets the complete
@@ -259,6 +259,7 @@ class Platform:
                 ready=functools.partial(serves_http, f"{self.state.api_url}/health"),
                 stop_signal=signal.SIGTERM,
             ),
+            self._program("events", "api.event_worker", ready=_at_once),
         )
         self._start_programs(
             self._program(

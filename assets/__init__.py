@@ -4,7 +4,7 @@ from typing import Final
 
 import dagster as dg
 
-from assets import checks, concepts, documents
+from assets import checks, concepts, documents, projections
 
 DOCUMENT_ASSETS = [
     documents.parsed,
@@ -14,5 +14,17 @@ DOCUMENT_ASSETS = [
     documents.published,
 ]
 KNOWLEDGE_ASSETS = [concepts.ranking]
-ASSETS: Final[list[dg.AssetsDefinition | dg.AssetSpec]] = [documents.RECEIVED, *DOCUMENT_ASSETS, *KNOWLEDGE_ASSETS]
-CHECKS = [checks.check_parsed, checks.check_analysis, checks.check_embeddings, checks.check_graph]
+PROJECTION_ASSETS = list(projections.ASSETS)
+ASSETS: Final[list[dg.AssetsDefinition | dg.AssetSpec]] = [
+    documents.RECEIVED,
+    *DOCUMENT_ASSETS,
+    *KNOWLEDGE_ASSETS,
+    *PROJECTION_ASSETS,
+]
+CHECKS = [
+    checks.check_parsed,
+    checks.check_analysis,
+    checks.check_embeddings,
+    checks.check_graph,
+    projections.check_lag,
+]

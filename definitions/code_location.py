@@ -8,6 +8,7 @@ from definitions.resources import build_resources
 from definitions.schedules import SCHEDULES
 from resources.settings import Settings
 from sensors.events import build_document_events_sensor
+from sensors.routing import build_event_routes_sensor
 from sensors.runs import build_run_end_sensors
 
 defs = dg.Definitions(
@@ -15,7 +16,11 @@ defs = dg.Definitions(
     asset_checks=CHECKS,
     jobs=JOBS,
     schedules=SCHEDULES,
-    sensors=[build_document_events_sensor(job_name=INGEST_DOCUMENT.name), *build_run_end_sensors()],
+    sensors=[
+        build_document_events_sensor(job_name=INGEST_DOCUMENT.name),
+        build_event_routes_sensor(JOBS),
+        *build_run_end_sensors(),
+    ],
     resources=build_resources(Settings()),
     executor=dg.in_process_executor,
 )

@@ -4,7 +4,7 @@ from typing import Final
 
 import dagster as dg
 
-from assets import DOCUMENT_ASSETS, KNOWLEDGE_ASSETS
+from assets import DOCUMENT_ASSETS, KNOWLEDGE_ASSETS, PROJECTION_ASSETS
 from assets.study import STUDY_GUIDE
 
 INGEST_DOCUMENT = dg.define_asset_job(
@@ -21,4 +21,11 @@ RANK_CONCEPTS = dg.define_asset_job(
     description="What matters most in the graph of knowledge, and whether the graph is sound.",
 )
 
-JOBS: Final = (INGEST_DOCUMENT, RANK_CONCEPTS, STUDY_GUIDE)
+REBUILD_PROJECTIONS = dg.define_asset_job(
+    "rebuild_projections",
+    selection=dg.AssetSelection.assets(*PROJECTION_ASSETS),
+    executor_def=dg.in_process_executor,
+    description="Every read model from the first event on, beside the rows in use, which are replaced in one step.",
+)
+
+JOBS: Final = (INGEST_DOCUMENT, RANK_CONCEPTS, STUDY_GUIDE, REBUILD_PROJECTIONS)

@@ -7,7 +7,12 @@ import dagster as dg
 
 from resources.ai.resource import EmbedderResource
 from resources.content.resource import ChunkIndexResource, DocumentStoreResource
-from resources.events.resource import EventStoreResource
+from resources.events.resource import (
+    EventStoreResource,
+    ProjectionStoreResource,
+    RuleStoreResource,
+    SubscriptionStoreResource,
+)
 from resources.knowledge.resource import GraphStoreResource
 from resources.settings import Settings
 
@@ -17,6 +22,9 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
     database_url = dg.EnvVar("AIW_DATABASE__URL")
     return {
         "events": EventStoreResource(url=database_url),
+        "projections": ProjectionStoreResource(url=database_url),
+        "rules": RuleStoreResource(url=database_url),
+        "subscriptions": SubscriptionStoreResource(url=database_url),
         "documents": DocumentStoreResource(url=database_url),
         "chunks": ChunkIndexResource(url=database_url),
         "embedder": EmbedderResource(),

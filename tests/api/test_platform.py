@@ -194,7 +194,7 @@ def test_a_taken_port_is_refused_before_anything_listens(
 def test_the_whole_platform_comes_up_heals_and_leaves_nothing_behind(data_dir: Path) -> None:
     with up(data_dir):
         state = state_of(data_dir)
-        names = {"postgres", "arcadedb", "code-server", "pool", "api", "webserver", "daemon"}
+        names = {"postgres", "arcadedb", "code-server", "pool", "api", "events", "webserver", "daemon"}
         assert set(state.services) == names
         assert get(f"{state.api_url}/health") == 200
         assert get(f"{state.ui_url}/server_info") == 200

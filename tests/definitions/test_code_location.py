@@ -18,7 +18,7 @@ from resources.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("openai", "anthropic", "boto3", "botocore", "onnxruntime", "great_expectations", "fastapi", "sqlalchemy")
-JOBS = {"ingest_document", "rank_concepts", "study_guide"}
+JOBS = {"ingest_document", "rank_concepts", "study_guide", "rebuild_projections"}
 CANARY = "canary-5b1f0c"
 CANARIES = {
     "AIW_DATABASE__URL": f"postgresql://aiw:{CANARY}@127.0.0.1:1/aiw",
@@ -64,10 +64,13 @@ SNAPSHOT = """
 import json
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
+from dagster_shared.record import replace
 from definitions.code_location import defs
 repository = defs.get_repository_def()
+snapshot = RepositorySnap.from_def(repository)
+users = {name: sorted(found, key=str) for name, found in (snapshot.utilized_env_vars or {}).items()}  # Dagster makes it from sets
 print(json.dumps({
-    "snapshot": serialize_value(RepositorySnap.from_def(repository)),
+    "snapshot": serialize_value(replace(snapshot, utilized_env_vars=users)),
     "jobs": {job.name: job.get_job_snapshot_id() for job in repository.get_all_jobs()},
 }))
 """
@@ -107,6 +110,7 @@ def test_the_jobs_schedules_and_sensors_are_those_that_the_platform_promises() -
     assert {schedule.name for schedule in repository.schedule_defs} == {"rank_concepts_hourly"}
     assert {sensor.name for sensor in repository.sensor_defs} >= {
         "document_events",
+        "event_routes",
         "run_succeeded",
         "run_failed",
         "run_cancelled",

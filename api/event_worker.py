@@ -1,0 +1,109 @@
+"""The process that does what follows from events: `python -m api.event_worker`.
+
+It keeps the read models up to date and runs the replays that somebody asked for. Apart from the API, so that building a read
+model of a million events takes nothing from requests. There may be several: each piece of work is done by one of them.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from resources.errors import InvalidInputError
+from resources.events.projections import PROJECTIONS
+from resources.telemetry.logging import configure_logging, get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resources.settings import Settings
+
+log = get_logger(__name__)
+
+GATHER = 0.1
+"""Seconds that new events are gathered before the read models take them in."""
+
+
+def work(settings: Settings, stop: threading.Event) -> bool:
+    """Work until `stop` is set; False when a part of the work broke off. Raises InvalidInputError without a database."""
+    from resources.database.postgres import Database
+    from resources.events.postgres import PostgresEventStore
+    from resources.events.projections.postgres import PostgresProjections
+    from resources.events.projections.projector import Projector
+    from resources.events.replays.postgres import PostgresReplays
+    from resources.events.replays.runner import ReplayRunner
+    from resources.events.subscriptions.postgres import PostgresSubscriptions
+
+    if settings.database.url is None:
+        message = "The event worker needs a database: start it through `aiw up`, or set AIW_DATABASE__URL."
+        raise InvalidInputError(message, code="settings_incomplete")
+    database = Database(
+        settings.database.url.get_secret_value(),
+        pool_size=settings.database.pool_size,
+        connect_timeout=settings.database.connect_timeout,
+        statement_timeout=settings.database.statement_timeout,
+        application_name="aiw-events",
+    )
+    events, projections = PostgresEventStore(database), PostgresProjections(database)
+    projector = Projector(events, projections)
+    replays = ReplayRunner(
+        events=events,
+        replays=PostgresReplays(database),
+        subscriptions=PostgresSubscriptions(database),
+        projector=projector,
+        rows=projections,
+        projections=PROJECTIONS,
+    )
+    try:
+        return run_all(
+            {
+                "projections": lambda: projector.run(PROJECTIONS, stop, gather=GATHER),
+                "replays": lambda: replays.run_pending(stop),
+            },
+            stop,
+        )
+    finally:
+        events.close()
+        database.close()
+
+
+def run_all(parts: dict[str, Callable[[], None]], stop: threading.Event) -> bool:
+    """Run each part in a thread of its own until `stop` is set. One that raises ends all; False tells so."""
+    broken = threading.Event()
+
+    def run(name: str, part: Callable[[], None]) -> None:
+        try:
+            part()
+        except Exception:
+            log.exception("event_worker.part_broke", part=name)
+            broken.set()
+            stop.set()
+
+    threads = [threading.Thread(target=run, args=item, name=item[0]) for item in parts.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return not broken.is_set()
+
+
+def main() -> int:
+    """Work until SIGINT or SIGTERM; returns the exit code (1 = something broke, 2 = wrong settings)."""
+    from resources.settings import Settings
+
+    settings = Settings()
+    configure_logging(level=settings.log.level, format=settings.log.format, service="events")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        return 0 if work(settings, stop) else 1
+    except InvalidInputError as error:
+        print(f"event_worker: {error.message}", file=sys.stderr)  # noqa: T201  # for the person who started it
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,7 +16,7 @@ import typer
 
 from api.cli.output import FAILED, USAGE, AsJson, print_json, progress_console, remark, show, table
 from api.cli.session import session_of
-from resources.content.model import DocumentStatus
+from resources.content.model import DocumentStatus, document_id
 from resources.errors import ConflictError, InvalidInputError, LimitExceededError, NotFoundError, UpstreamError
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ def ingest(
         remark(f"nothing to ingest: no readable document in {', '.join(map(repr, sources))}.")
         raise typer.Exit(USAGE)
     session = session_of(context)
-    largest = session.settings.content.max_bytes
+    largest, tenant = session.settings.content.max_bytes, session.settings.tenant
     with session.client() as client, document_progress() as progress:
         client.health()
 
         def hand_in(item: str) -> Outcome:
-            return _hand_in(client, item, largest=largest, tags=tag or (), subject=subject)
+            return _hand_in(client, item, largest=largest, tags=tag or (), subject=subject, tenant=tenant)
 
         outcomes = _upload_all(items, hand_in, progress)
         if wait:
@@ -137,9 +137,17 @@ def _upload_all(items: Sequence[str], hand_in: Callable[[str], Outcome], progres
     return outcomes
 
 
-def _hand_in(client: ApiClient, item: str, *, largest: int, tags: Sequence[str], subject: str | None) -> Outcome:
+def _hand_in(
+    client: ApiClient, item: str, *, largest: int, tags: Sequence[str], subject: str | None, tenant: str
+) -> Outcome:
     try:
         content, name, uri, media_type = _fetch(item, largest) if "://" in item else _read(Path(item), largest)
+    except LimitExceededError as error:
+        _record_refusal(client, item, error, tenant=tenant)
+        return Outcome(item, "rejected", code=error.code, reason=error.message)
+    except (UpstreamError, NotFoundError) as error:
+        return Outcome(item, "failed", code=error.code, reason=error.message)
+    try:
         accepted = client.upload(content, name=name, uri=uri, media_type=media_type, tags=tags, subject=subject)
     except (InvalidInputError, LimitExceededError) as error:
         return Outcome(item, "rejected", code=error.code, reason=error.message)
@@ -149,6 +157,14 @@ def _hand_in(client: ApiClient, item: str, *, largest: int, tags: Sequence[str],
     except (UpstreamError, NotFoundError) as error:
         return Outcome(item, "failed", code=error.code, reason=error.message)
     return Outcome(item, accepted.outcome, document_id=accepted.document.id, status=accepted.document.status)
+
+
+def _record_refusal(client: ApiClient, item: str, error: LimitExceededError, *, tenant: str) -> None:
+    """What is too large is not sent, but its refusal is on record as any other's."""
+    uri = item if "://" in item else Path(item).resolve().as_uri()
+    identity = document_id(uri, tenant=tenant)
+    fact = {"document_id": identity, "code": error.code, "reason": error.message, "uri": uri}
+    client.append_event("document.rejected", fact, stream=f"document/{identity}")
 
 
 def _read(path: Path, largest: int) -> tuple[bytes, str, str, str | None]:
@@ -193,17 +209,17 @@ def _follow(client: ApiClient, outcomes: Sequence[Outcome], progress: Progress, 
     task = progress.add_task("understanding", total=len(pending))
     moved_at = time.monotonic()
     while pending and time.monotonic() - moved_at < timeout:
-        for document_id in pending[:_LOOKS_AT_ONCE]:
-            document = client.document(document_id)
-            if document.status == latest[document_id].status:
+        for key in pending[:_LOOKS_AT_ONCE]:
+            document = client.document(key)
+            if document.status == latest[key].status:
                 continue
             moved_at = time.monotonic()
-            latest[document_id] = replace(latest[document_id], status=document.status)
+            latest[key] = replace(latest[key], status=document.status)
             if document.status in _FINAL:
                 progress.advance(task)
             if document.status is DocumentStatus.REJECTED:
-                latest[document_id] = replace(
-                    latest[document_id],
+                latest[key] = replace(
+                    latest[key],
                     outcome="rejected",
                     code=document.rejection_code,
                     reason=document.rejection_reason,
@@ -214,9 +230,9 @@ def _follow(client: ApiClient, outcomes: Sequence[Outcome], progress: Progress, 
         pending = [key for key in still if key not in looked_at] + looked_at
         if pending:
             pause(_LOOK_EVERY)
-    for document_id in pending:
-        latest[document_id] = replace(
-            latest[document_id],
+    for key in pending:
+        latest[key] = replace(
+            latest[key],
             outcome="failed",
             code="TIMEOUT",
             reason=f"not ready, and nothing moved for {timeout:g} s; its run in the Dagster UI says why",

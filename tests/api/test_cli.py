@@ -234,6 +234,8 @@ def test_ingest_refuses_a_large_file_without_sending_it(
     result = aiw("ingest", "a.md", "--no-wait", "--json")
     assert ingested(result)["a.md"]["code"] == "CONTENT_TOO_LARGE"
     assert json.loads(aiw("documents", "list", "--json").stdout)["documents"] == []
+    (told,) = json.loads(aiw("events", "read", "--type", "document.rejected", "--json").stdout)["events"]
+    assert told["data"]["code"] == "CONTENT_TOO_LARGE"
 
 
 def test_ingest_of_nothing_is_a_wrong_call(aiw: Aiw, tmp_path: Path) -> None:

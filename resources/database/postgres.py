@@ -7,6 +7,7 @@ instead of its parent's sockets. Every connection looks in the schemas `aiw` and
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ class Database:
         }
         self._pool: ConnectionPool[Connection] | None = None
         self._pool_owner = 0
+        self._opening = threading.Lock()
 
     @contextmanager
     def transaction(self, *, tenant: str | None = None) -> Iterator[Connection]:
@@ -92,8 +94,12 @@ class Database:
         self._pool = None
 
     def _open_pool(self) -> ConnectionPool[Connection]:
-        if self._pool is None or self._pool_owner != os.getpid():
-            self._pool = ConnectionPool(
+        if (pool := self._pool_here()) is not None:
+            return pool
+        with self._opening:  # two threads that come first must not open two pools, of which nobody would close one
+            if (pool := self._pool_here()) is not None:
+                return pool
+            pool = ConnectionPool(
                 self.url,
                 connection_class=psycopg.Connection[tuple[Any, ...]],
                 kwargs=self._connection_options,
@@ -105,5 +111,9 @@ class Database:
                 open=True,
                 name="aiw",
             )
+            self._pool = pool
             self._pool_owner = os.getpid()
-        return self._pool
+            return pool
+
+    def _pool_here(self) -> ConnectionPool[Connection] | None:
+        return self._pool if self._pool_owner == os.getpid() else None

@@ -185,7 +185,7 @@ def test_syllables_are_counted(word: str, expected: int) -> None:
 
 
 @given(st.text(max_size=400))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_text_can_be_analysed(text: str) -> None:
     document = ParsedDocument(media_type=MediaType.TEXT, text=text)
     assert analyse(document) == analyse(document)

@@ -166,7 +166,7 @@ def test_what_leaves_a_parser_can_be_stored() -> None:
 
 @pytest.mark.parametrize("media_type", sorted(PARSERS))
 @given(content=st.binary(max_size=300))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_parser_raises_nothing_but_errors_of_ours(media_type: MediaType, content: bytes) -> None:
     try:
         parse_document(content, declared=media_type)
@@ -180,7 +180,7 @@ def test_a_parser_raises_nothing_but_errors_of_ours(media_type: MediaType, conte
         alphabet=st.sampled_from("<>[](){}|*_`#=-:. \n\t\"'&;/\\!aé漢\u202e\u0301😀0"), min_size=1, max_size=120
     )
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_markup_in_any_disorder_is_read_or_refused(media_type: MediaType, content: str) -> None:
     try:
         parsed = parse_document(content.encode(), declared=media_type)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +49,9 @@ def test_the_index_for_384_dimensions_is_one_that_the_search_can_use(database: D
 
 
 def test_a_database_out_of_reach_is_named() -> None:
-    store = PostgresDocumentStore(Database("postgresql://nobody@127.0.0.1:1/none", connect_timeout=0.2))
-    with pytest.raises(UnavailableError) as caught:
-        store.get("x", tenant="t")
+    with (
+        closing(Database("postgresql://nobody@127.0.0.1:1/none", connect_timeout=0.2)) as nowhere,
+        pytest.raises(UnavailableError) as caught,
+    ):
+        PostgresDocumentStore(nowhere).get("x", tenant="t")
     assert caught.value.dependency == "database"

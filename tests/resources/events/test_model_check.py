@@ -96,9 +96,7 @@ def machine(tested: EventStore) -> type[RuleBasedStateMachine]:
 
 
 def check(store: EventStore) -> None:
-    quick = settings(
-        max_examples=25, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck), database=None
-    )
+    quick = settings(max_examples=25, stateful_step_count=15, suppress_health_check=list(HealthCheck), database=None)
     run_state_machine_as_test(machine(store), settings=quick)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -131,8 +132,11 @@ def test_the_role_does_not_outlive_the_append(database: Database, store: Postgre
 def test_a_store_out_of_reach_is_unavailable(tenant: str) -> None:
     from resources.database.postgres import Database
 
-    store = PostgresEventStore(Database("postgresql://nobody@127.0.0.1:1/none", connect_timeout=0.2))
-    with pytest.raises(UnavailableError):
+    with (
+        closing(Database("postgresql://nobody@127.0.0.1:1/none", connect_timeout=0.2)) as nowhere,
+        closing(PostgresEventStore(nowhere)) as store,
+        pytest.raises(UnavailableError),
+    ):
         store.append(A, [received()], tenant=tenant)
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.content.model import (
@@ -260,7 +260,6 @@ def test_declarations_leave_cues_aside() -> None:
     assert requirements(extract(document(requires=("Scalars",)), page, analysis())) == [("tensors", "scalars")]
 
 
-@settings(deadline=None)
 @given(
     subject=st.none() | st.text(max_size=20).filter(bool),
     required=st.lists(st.text(max_size=10), max_size=5),

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.errors import NotFoundError
@@ -154,7 +154,6 @@ def test_the_weakest_edge_of_a_cycle_is_left_out_and_named() -> None:
     assert validate(path, edges) == []
 
 
-@settings(deadline=None)
 @given(
     edges=prerequisite_edges().filter(bool),
     data=st.data(),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.knowledge.model import concept_id
@@ -25,7 +25,6 @@ def test_a_concept_is_known_by_its_normalised_name(name: str, id: str) -> None:
     assert concept_id(name) == id
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_normalising_again_changes_nothing(name: str) -> None:
     assert concept_id(concept_id(name)) == concept_id(name)

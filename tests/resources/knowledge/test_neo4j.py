@@ -53,7 +53,7 @@ class TestBoltGraphStore(GraphStoreContract):
         return bolt
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(changes(), max_size=6))
 def test_any_history_equals_a_rebuild_from_scratch(bolt: BoltGraphStore, history: list[Weave | Retract]) -> None:
     tenant = f"t-{uuid4().hex[:10]}"

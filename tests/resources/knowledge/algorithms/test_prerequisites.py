@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import networkx as nx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.knowledge.algorithms.prerequisites import closure, cycles, levels, without_cycles
@@ -31,7 +31,6 @@ def test_a_closure_does_not_look_behind_what_is_known() -> None:
     assert closure(["a"], edges, known={"b"}) == {"a", "d"}
 
 
-@settings(deadline=None)
 @given(edges=prerequisite_edges())
 def test_a_closure_is_what_networkx_finds(edges: list[Edge]) -> None:
     graph = as_networkx(edges)
@@ -39,7 +38,6 @@ def test_a_closure_is_what_networkx_finds(edges: list[Edge]) -> None:
         assert closure([concept], edges) == nx.descendants(graph, concept) | {concept}
 
 
-@settings(deadline=None)
 @given(edges=prerequisite_edges())
 def test_cycles_are_what_networkx_finds(edges: list[Edge]) -> None:
     groups = nx.strongly_connected_components(as_networkx(edges))
@@ -56,7 +54,6 @@ def test_the_weakest_edge_of_a_cycle_is_cut() -> None:
     assert without_cycles(edges)[1] == [requires("b", "c", 0.2)]
 
 
-@settings(deadline=None)
 @given(edges=prerequisite_edges(), data=st.data())
 def test_cutting_leaves_no_cycle_takes_no_more_than_needed_and_ignores_order(
     edges: list[Edge], data: st.DataObject
@@ -70,7 +67,6 @@ def test_cutting_leaves_no_cycle_takes_no_more_than_needed_and_ignores_order(
     assert without_cycles(data.draw(st.permutations(edges))) == (kept, cut)
 
 
-@settings(deadline=None)
 @given(edges=prerequisite_edges())
 def test_levels_are_the_generations_of_networkx(edges: list[Edge]) -> None:
     kept, _ = without_cycles(edges)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import networkx as nx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.knowledge.algorithms.ranking import pagerank
@@ -24,7 +24,6 @@ ALL_EDGES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(edges=ALL_EDGES)
 def test_ranks_are_those_of_networkx(edges: list[Edge]) -> None:
     graph = nx.MultiDiGraph()
@@ -37,7 +36,6 @@ def test_ranks_are_those_of_networkx(edges: list[Edge]) -> None:
     assert pagerank(NAMES, edges) == pytest.approx(expected, abs=1e-5)
 
 
-@settings(deadline=None)
 @given(edges=ALL_EDGES)
 def test_ranks_add_up_to_one(edges: list[Edge]) -> None:
     assert sum(pagerank(NAMES, edges).values()) == pytest.approx(1)

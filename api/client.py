@@ -7,21 +7,35 @@ knows whether its `event_id`s make that safe.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
 
 from api.schemas import (
+    AggregateOut,
     BatchOut,
+    DeadLetterOut,
+    DeadLetterPage,
     DocumentAccepted,
     DocumentPage,
+    DryRunOut,
     EventOut,
     EventPage,
+    EventStatisticsOut,
     HealthDetailOut,
     HealthOut,
+    ProjectionOut,
+    ProjectionRows,
+    ReplayOut,
+    ReplayPage,
+    ReplayPlanOut,
+    RouteOut,
     RunOut,
     SearchOut,
     StatisticsOut,
+    StreamPage,
+    SubscriptionOut,
 )
 from resources.content.model import Document
 from resources.errors import (
@@ -39,13 +53,16 @@ from resources.knowledge.model import ConceptView, LearningPath
 from resources.telemetry import correlation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
     from types import TracebackType
+    from uuid import UUID
 
+    from api.schemas import ReplayIn
     from resources.content.model import DocumentStatus
 
 _V1 = "/api/v1"
 _TRIES_OF_A_READ = 2
+_TAIL_TIMEOUT = httpx.Timeout(10.0, read=60.0)  # a heartbeat comes every ten seconds
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -86,8 +103,138 @@ class ApiClient:
         body = [dict(event) for event in events]
         return BatchOut.model_validate_json(self._send("POST", f"{_V1}/events", json=body).content)
 
-    def read_events(self, *, after: int = 0, types: Iterable[str] = (), limit: int = 100) -> EventPage:
-        return self._get(f"{_V1}/events", EventPage, after=after, types=list(types), limit=limit)
+    def read_events(
+        self,
+        *,
+        after: int = 0,
+        types: Iterable[str] = (),
+        stream_type: str | None = None,
+        tags: Iterable[str] = (),
+        correlation_id: str | None = None,
+        limit: int = 100,
+    ) -> EventPage:
+        """One page; `types` may be patterns, `tags` are NAME=VALUE."""
+        return self._get(
+            f"{_V1}/events",
+            EventPage,
+            after=after,
+            types=list(types),
+            stream_type=stream_type,
+            tag=list(tags),
+            correlation_id=correlation_id,
+            limit=limit,
+        )
+
+    def read_stream(self, stream: str, **parameters: Any) -> StreamPage:
+        """A page of the stream `type/id`."""
+        return self._get(f"{_V1}/streams/{quote(stream)}", StreamPage, **parameters)
+
+    def aggregate(self, stream: str, **parameters: Any) -> AggregateOut:
+        """The state that the stream's events add up to, also `at_version`, `at_position` or `at_time`."""
+        return self._get(f"{_V1}/aggregates/{quote(stream)}", AggregateOut, **parameters)
+
+    def tail(self, *, after: int | None = None, types: Iterable[str] = ()) -> Generator[EventOut, None, None]:
+        """Events as they happen, for ever. When the connection breaks it is made again, and nothing is lost or repeated."""
+        parameters: dict[str, Any] = {"types": list(types)} | ({} if after is None else {"after": after})
+        headers = {"Accept": "text/event-stream"}
+        while True:
+            try:
+                with self._http.stream(
+                    "GET", f"{_V1}/events/tail", params=parameters, headers=headers, timeout=_TAIL_TIMEOUT
+                ) as answer:
+                    if not answer.is_success:
+                        answer.read()
+                        raise error_of(answer)
+                    for line in answer.iter_lines():
+                        name, _, value = line.partition(": ")
+                        if name == "id":
+                            headers["Last-Event-ID"] = value
+                        elif name == "data":
+                            yield EventOut.model_validate_json(value)
+            except httpx.TransportError as error:
+                if "Last-Event-ID" not in headers:
+                    raise self._silent(error) from error
+                self.health()  # raises when it does not come back at once
+
+    def event_statistics(self) -> EventStatisticsOut:
+        return self._get(f"{_V1}/events/statistics", EventStatisticsOut)
+
+    def subscriptions(self) -> list[SubscriptionOut]:
+        return _list_of(SubscriptionOut, self._send("GET", f"{_V1}/subscriptions"))
+
+    def pause_subscription(self, name: str, *, paused: bool = True) -> SubscriptionOut:
+        """Pause it, or with `paused=False` let it go on."""
+        path = f"{_V1}/subscriptions/{quote(name, safe='')}/{'pause' if paused else 'resume'}"
+        return SubscriptionOut.model_validate_json(self._send("POST", path).content)
+
+    def dead_letters(
+        self, subscription: str, *, status: str | None = None, after: int = 0, limit: int = 100
+    ) -> DeadLetterPage:
+        path = f"{_V1}/subscriptions/{quote(subscription, safe='')}/dead-letters"
+        return self._get(path, DeadLetterPage, status=status, after=after, limit=limit)
+
+    def retry_dead_letter(
+        self, subscription: str, letter_id: int, *, data: Mapping[str, Any] | None = None
+    ) -> DeadLetterOut:
+        path = f"{_V1}/subscriptions/{quote(subscription, safe='')}/dead-letters/{letter_id}/retry"
+        return DeadLetterOut.model_validate_json(self._send("POST", path, json={"data": data}).content)
+
+    def discard_dead_letter(self, subscription: str, letter_id: int) -> DeadLetterOut:
+        path = f"{_V1}/subscriptions/{quote(subscription, safe='')}/dead-letters/{letter_id}/discard"
+        return DeadLetterOut.model_validate_json(self._send("POST", path).content)
+
+    def projections(self) -> list[ProjectionOut]:
+        return _list_of(ProjectionOut, self._send("GET", f"{_V1}/projections"))
+
+    def projection(self, name: str) -> ProjectionOut:
+        return self._get(f"{_V1}/projections/{quote(name, safe='')}", ProjectionOut)
+
+    def projection_rows(self, name: str, *, prefix: str = "", after: str = "", limit: int = 100) -> ProjectionRows:
+        path = f"{_V1}/projections/{quote(name, safe='')}/rows"
+        return self._get(path, ProjectionRows, prefix=prefix, after=after, limit=limit)
+
+    def rebuild_projection(self, name: str, *, rate: float | None = None) -> ReplayOut:
+        parameters = {} if rate is None else {"rate": rate}
+        path = f"{_V1}/projections/{quote(name, safe='')}/rebuild"
+        return ReplayOut.model_validate_json(self._send("POST", path, params=parameters).content)
+
+    def cancel_rebuild(self, name: str) -> ProjectionOut:
+        path = f"{_V1}/projections/{quote(name, safe='')}/cancel"
+        return ProjectionOut.model_validate_json(self._send("POST", path).content)
+
+    def start_replay(self, request: ReplayIn) -> ReplayOut:
+        body = request.model_copy(update={"dry_run": False}).model_dump(mode="json")
+        return ReplayOut.model_validate_json(self._send("POST", f"{_V1}/replays", json=body).content)
+
+    def plan_replay(self, request: ReplayIn) -> ReplayPlanOut:
+        body = request.model_copy(update={"dry_run": True}).model_dump(mode="json")
+        return ReplayPlanOut.model_validate_json(self._send("POST", f"{_V1}/replays", json=body).content)
+
+    def replay(self, replay_id: UUID) -> ReplayOut:
+        return self._get(f"{_V1}/replays/{replay_id}", ReplayOut)
+
+    def replays(self, *, limit: int = 100) -> ReplayPage:
+        return self._get(f"{_V1}/replays", ReplayPage, limit=limit)
+
+    def cancel_replay(self, replay_id: UUID) -> ReplayOut:
+        return ReplayOut.model_validate_json(self._send("POST", f"{_V1}/replays/{replay_id}/cancel").content)
+
+    def routes(self) -> list[RouteOut]:
+        return _list_of(RouteOut, self._send("GET", f"{_V1}/routes"))
+
+    def save_route(self, name: str, rule: Mapping[str, Any]) -> RouteOut:
+        path = f"{_V1}/routes/{quote(name, safe='')}"
+        return RouteOut.model_validate_json(self._send("PUT", path, json=dict(rule)).content)
+
+    def route_versions(self, name: str) -> list[RouteOut]:
+        return _list_of(RouteOut, self._send("GET", f"{_V1}/routes/{quote(name, safe='')}/versions"))
+
+    def disable_route(self, name: str) -> RouteOut:
+        return RouteOut.model_validate_json(self._send("DELETE", f"{_V1}/routes/{quote(name, safe='')}").content)
+
+    def try_routes(self, request: Mapping[str, Any]) -> DryRunOut:
+        """What the rules would do with stored events."""
+        return DryRunOut.model_validate_json(self._send("POST", f"{_V1}/routes/dry-run", json=dict(request)).content)
 
     def upload(
         self,
@@ -149,15 +296,18 @@ class ApiClient:
             except httpx.TransportError as error:
                 if remaining:
                     continue
-                raise UnavailableError(
-                    f"The API at {self.url!r} does not answer ({_reason(error)}). Start it with `aiw up`, or name "
-                    "another with AIW_API_URL.",
-                    dependency="api",
-                ) from error
+                raise self._silent(error) from error
             if answer.is_success or answer.status_code in expected:
                 return answer
             raise error_of(answer)
         raise AssertionError("unreachable")
+
+    def _silent(self, error: httpx.TransportError) -> UnavailableError:
+        return UnavailableError(
+            f"The API at {self.url!r} does not answer ({_reason(error)}). Start it with `aiw up`, or name "
+            "another with AIW_API_URL.",
+            dependency="api",
+        )
 
 
 def error_of(answer: httpx.Response) -> PlatformError:
@@ -190,6 +340,10 @@ def error_of(answer: httpx.Response) -> PlatformError:
             return InvalidInputError(detail, code=code, problems=found, **details)
         case _:
             return UpstreamError(detail, code=code, **details)
+
+
+def _list_of(model: type[_Model], answer: httpx.Response) -> list[_Model]:
+    return [model.model_validate(item) for item in answer.json()]
 
 
 def _reason(error: httpx.TransportError) -> str:

@@ -89,7 +89,7 @@ class Tails:
         self._wakers.add(appended.set)
         cancel = await to_thread.run_sync(store.watch, notice)
         try:
-            yield f"retry: {_RECONNECT_MILLISECONDS}\n\n".encode()
+            yield f"retry: {_RECONNECT_MILLISECONDS}\nid: {after}\n\n".encode()
             spoken = time.monotonic()
             while not self.closing:
                 appended.clear()

@@ -8,7 +8,7 @@ dimension, then each element with its length in front (-1 = null).
 from __future__ import annotations
 
 import struct
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,20 +26,20 @@ _NULL = _LENGTH(-1)
 _UUID = _LENGTH(16)
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
-_ROW_HEAD = struct.Struct("!hiqiiiiiqiqi16s").pack
+_ROW_HEAD = struct.Struct("!hiqiiiqiiiqi16si32s").pack
 _COLUMNS_OF_A_ROW = 14
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
-class Row(NamedTuple):
-    """One event with the place that it gets."""
+class Block(NamedTuple):
+    """Events that follow each other in one stream and in the order of all, with the place of the first."""
 
     position: int
     version: int
-    recorded_at: datetime
     tenant: str
     stream: StreamId
-    event: PreparedEvent
+    events: tuple[PreparedEvent, ...]
 
 
 class BinaryArray:
@@ -132,53 +132,74 @@ TYPES: tuple[type[BinaryArray], ...] = (
 )
 
 
-def copy_rows(rows: Sequence[Row]) -> bytes:
-    """The rows as the data of a binary COPY, columns in the order of `aiw.event`."""
+def copy_rows(blocks: Sequence[Block], recorded_at: datetime) -> bytes:
+    """The events as the data of a binary COPY; the columns are those of `columns`."""
     parts = [_COPY_HEADER]
-    add = parts.append
-    recorded_at = _microseconds(rows[0].recorded_at)
-    for position, version, _, tenant, stream, event in rows:
-        times = (8, _microseconds(event.occurred_at), 8, recorded_at)
-        add(
-            _ROW_HEAD(
-                _COLUMNS_OF_A_ROW, 8, position, 4, version, 4, event.schema_version, *times, 16, event.event_id.bytes
+    recorded = _microseconds(recorded_at)
+    types: dict[str, bytes] = {}
+    for position, version, tenant, stream, events in blocks:
+        whose = _text(tenant) + _text(stream.type) + _text(stream.id)
+        for place, event in enumerate(events):
+            type_ = types.get(event.type)
+            if type_ is None:
+                type_ = types[event.type] = _text(event.type)
+            correlation, metadata, data = event.metadata.correlation_id, event.metadata_json, event.data_json
+            parts += (
+                _ROW_HEAD(
+                    _COLUMNS_OF_A_ROW,
+                    8,
+                    position + place,
+                    4,
+                    version + place,
+                    8,
+                    recorded,
+                    4,
+                    event.schema_version,
+                    8,
+                    (event.occurred_at - _EPOCH) // _MICROSECOND,
+                    16,
+                    event.event_id.int.to_bytes(16, "big"),
+                    32,
+                    event.checksum,
+                ),
+                whose,
+                type_,
+                _NULL if correlation is None else _text(correlation),
+                _LENGTH(len(metadata)),
+                metadata,
+                _LENGTH(len(data)),
+                data,
             )
-        )
-        for text in (tenant, stream.type, stream.id, event.type, event.metadata.correlation_id):
-            if text is None:
-                add(_NULL)
-            else:
-                encoded = text.encode()
-                add(_LENGTH(len(encoded)))
-                add(encoded)
-        for content in (event.checksum, event.metadata_json, event.data_json):
-            add(_LENGTH(len(content)))
-            add(content)
-    add(_COPY_END)
+    parts.append(_COPY_END)
     return b"".join(parts)
 
 
-def columns(rows: Sequence[Row]) -> tuple[BinaryArray, ...]:
-    """The rows as one array a column, in the same order."""
-    events = [row.event for row in rows]
+def columns(blocks: Sequence[Block], recorded_at: datetime) -> tuple[BinaryArray, ...]:
+    """The events as one array a column."""
+    events = [event for block in blocks for event in block.events]
+    owners = [block for block in blocks for _ in block.events]
     return (
-        Int8Array([row.position for row in rows]),
-        Int4Array([row.version for row in rows]),
+        Int8Array([block.position + place for block in blocks for place in range(len(block.events))]),
+        Int4Array([block.version + place for block in blocks for place in range(len(block.events))]),
+        TimestampArray([recorded_at] * len(events)),
         Int4Array([event.schema_version for event in events]),
         TimestampArray([event.occurred_at for event in events]),
-        TimestampArray([row.recorded_at for row in rows]),
         UuidArray([event.event_id for event in events]),
-        TextArray([row.tenant for row in rows]),
-        TextArray([row.stream.type for row in rows]),
-        TextArray([row.stream.id for row in rows]),
+        ByteaArray([event.checksum for event in events]),
+        TextArray([block.tenant for block in owners]),
+        TextArray([block.stream.type for block in owners]),
+        TextArray([block.stream.id for block in owners]),
         TextArray([event.type for event in events]),
         TextArray([event.metadata.correlation_id for event in events]),
-        ByteaArray([event.checksum for event in events]),
         JsonArray([event.metadata_json for event in events]),
         JsonArray([event.data_json for event in events]),
     )
 
 
+def _text(value: str) -> bytes:
+    encoded = value.encode()
+    return _LENGTH(len(encoded)) + encoded
+
+
 def _microseconds(moment: datetime) -> int:
-    since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return (moment - _EPOCH) // _MICROSECOND

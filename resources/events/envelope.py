@@ -14,6 +14,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID  # msgspec reads the annotations at run time
 
 import msgspec
 import orjson
@@ -24,7 +25,6 @@ from resources.telemetry import correlation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from uuid import UUID
 
     from resources.events.model import NewEvent, StreamAppend, StreamId
     from resources.events.schema import Catalog
@@ -37,10 +37,12 @@ STREAM_TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,99}")
 
 _METADATA = msgspec.json.Decoder(EventMetadata)
 _ENCODE = msgspec.json.Encoder(order="sorted").encode
+_ENCODE_FACT = msgspec.json.Encoder().encode
+_RAW = msgspec.Raw
 _NO_METADATA = EventMetadata()
 
 
-class PreparedEvent(NamedTuple):
+class PreparedEvent(msgspec.Struct, frozen=True, gc=False):
     """A valid event, ready to be written. `data` is the parsed form of `data_json`."""
 
     event_id: UUID
@@ -52,6 +54,17 @@ class PreparedEvent(NamedTuple):
     data_json: bytes
     metadata_json: bytes
     checksum: bytes
+
+
+class _Fact(msgspec.Struct, frozen=True, gc=False):
+    """What the checksum is of; the fields in the order of canonical JSON."""
+
+    data: msgspec.Raw
+    event_id: UUID
+    metadata: msgspec.Raw
+    occurred_at: datetime
+    schema_version: int
+    type: str
 
 
 class PreparedAppend(NamedTuple):
@@ -76,6 +89,7 @@ def prepare(appends: Sequence[StreamAppend], catalog: Catalog) -> tuple[Prepared
     prepared = []
     seen_streams: set[StreamId] = set()
     seen_ids: set[int] = set()
+    in_progress = correlation.current()
     if not appends:
         problems.append(Problem("appends", "there is nothing to append"))
     for number, append in enumerate(appends):
@@ -88,11 +102,13 @@ def prepare(appends: Sequence[StreamAppend], catalog: Catalog) -> tuple[Prepared
             problems.append(Problem(f"{prefix}events", "there is nothing to append"))
         events = []
         for index, event in enumerate(append.events):
-            ready, found = _prepare_event(event, catalog)
-            if event.event_id.int in seen_ids:
+            ready, found = _prepare_event(event, catalog, in_progress)
+            event_id = event.event_id.int
+            if event_id in seen_ids:
                 found = (*found, Problem("event_id", f"{event.event_id} is used twice"))
-            seen_ids.add(event.event_id.int)
-            problems.extend(replace(problem, path=f"{prefix}events[{index}].{problem.path}") for problem in found)
+            seen_ids.add(event_id)
+            if found:
+                problems.extend(replace(problem, path=f"{prefix}events[{index}].{problem.path}") for problem in found)
             if ready is not None:
                 events.append(ready)
         prepared.append(PreparedAppend(append.stream, tuple(events), append.expected_version))
@@ -148,22 +164,8 @@ def checksum_of(
     event_id: UUID, type: str, schema_version: int, *, data: bytes, metadata: bytes, occurred_at: datetime
 ) -> bytes:
     """The sha256 of the event's canonical JSON, from its encoded parts."""
-    text = b"".join(
-        (
-            b'{"data":',
-            data,
-            b',"event_id":',
-            _ENCODE(event_id),
-            b',"metadata":',
-            metadata,
-            b',"occurred_at":',
-            _ENCODE(occurred_at),
-            b',"schema_version":%d,"type":"' % schema_version,
-            type.encode(),
-            b'"}',
-        )
-    )
-    return hashlib.sha256(text).digest()
+    fact = _Fact(_RAW(data), event_id, _RAW(metadata), occurred_at, schema_version, type)
+    return hashlib.sha256(_ENCODE_FACT(fact)).digest()
 
 
 def is_intact(event: RecordedEvent) -> bool:
@@ -272,10 +274,14 @@ def _stream_problems(append: StreamAppend, path: str) -> list[Problem]:
     return problems
 
 
-def _prepare_event(event: NewEvent, catalog: Catalog) -> tuple[PreparedEvent | None, tuple[Problem, ...]]:
+def _prepare_event(
+    event: NewEvent, catalog: Catalog, in_progress: str | None
+) -> tuple[PreparedEvent | None, tuple[Problem, ...]]:
     schema_version, data, problems = catalog.validate(event.type, event.schema_version, event.data)
-    metadata, metadata_json, found = _prepare_metadata(event.metadata)
-    problems += found
+    metadata, metadata_json = event.metadata, b"{}"
+    if in_progress is not None or metadata != _NO_METADATA:
+        metadata, metadata_json, found = _prepare_metadata(metadata, in_progress)
+        problems += found
     if event.occurred_at.tzinfo is None:
         problems += (Problem("occurred_at", "has no time zone", "give it in UTC"),)
     if problems:
@@ -308,12 +314,11 @@ def _is_finite(value: Any) -> bool:
     return True
 
 
-def _prepare_metadata(metadata: EventMetadata) -> tuple[EventMetadata, bytes, tuple[Problem, ...]]:
-    in_progress = correlation.current()
+def _prepare_metadata(
+    metadata: EventMetadata, in_progress: str | None
+) -> tuple[EventMetadata, bytes, tuple[Problem, ...]]:
     if in_progress is not None and metadata.correlation_id is None:
         metadata = msgspec.structs.replace(metadata, correlation_id=in_progress)
-    if metadata == _NO_METADATA:
-        return metadata, b"{}", ()
     try:
         encoded = _ENCODE(metadata)
         _METADATA.decode(encoded)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import orjson
 
 from resources.events import envelope
@@ -176,7 +177,7 @@ class MemoryEventStore:
         now = self._now()
         record = envelope.recorded(
             # Parsed again, so that later changes of the caller's objects cannot reach the stored fact.
-            event._replace(data=orjson.loads(event.data_json)),
+            msgspec.structs.replace(event, data=orjson.loads(event.data_json)),
             stream_id,
             tenant=tenant,
             version=len(stream) + 1,

@@ -145,12 +145,17 @@ class ApiClient:
                     if not answer.is_success:
                         answer.read()
                         raise error_of(answer)
+                    block: dict[str, str] = {}
                     for line in answer.iter_lines():
-                        name, _, value = line.partition(": ")
-                        if name == "id":
-                            headers["Last-Event-ID"] = value
-                        elif name == "data":
-                            yield EventOut.model_validate_json(value)
+                        if line:
+                            name, _, value = line.partition(": ")
+                            block[name] = value
+                            continue
+                        # Only a whole block counts: the id of a broken one would skip its event.
+                        headers["Last-Event-ID"] = block.get("id", headers.get("Last-Event-ID", ""))
+                        if "data" in block:
+                            yield EventOut.model_validate_json(block["data"])
+                        block = {}
             except httpx.TransportError as error:
                 if "Last-Event-ID" not in headers:
                     raise self._silent(error) from error

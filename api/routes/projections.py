@@ -80,7 +80,8 @@ def rebuild_projection(
 def cancel_rebuild(name: Name, services: ServicesDep) -> ProjectionOut:
     """Stop building it anew, whoever does; the rows in use stay. Does nothing when nobody does."""
     projection = _projection(name)
-    services.projections.cancel_rebuild(name)
+    if _out(services, projection).rebuilding is not None:
+        services.projections.cancel_rebuild(name)
     return _out(services, projection)
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 SCHEMA = "aiw"
+_RECONNECT_SECONDS = 2.0  # then the next request tries afresh, rather than wait for an attempt that is minutes away
+_DRAIN_SECONDS = 0.5
 SET_TENANT = "SELECT set_config('aiw.tenant', %s, true)"
 
 
@@ -49,6 +51,7 @@ class Database:
         self._pool: ConnectionPool[Connection] | None = None
         self._pool_owner = 0
         self._opening = threading.Lock()
+        self._drained_at = 0.0
 
     @contextmanager
     def transaction(self, *, tenant: str | None = None) -> Iterator[Connection]:
@@ -107,13 +110,28 @@ class Database:
                 max_size=self._pool_size,
                 timeout=self._connect_timeout,
                 max_idle=300.0,
-                check=ConnectionPool.check_connection,
+                reconnect_timeout=_RECONNECT_SECONDS,
+                check=self._check,
                 open=True,
                 name="aiw",
             )
             self._pool = pool
             self._pool_owner = os.getpid()
             return pool
+
+    def _check(self, connection: Connection) -> None:
+        """Where one connection is dead, so are the others: a server that was away has ended all of them.
+
+        The pool would find that out one by one, with growing pauses, and refuse work for seconds although the server is back.
+        """
+        try:
+            ConnectionPool.check_connection(connection)
+        except psycopg.Error:
+            now = time.monotonic()
+            if self._pool is not None and now - self._drained_at > _DRAIN_SECONDS:
+                self._drained_at = now
+                self._pool.drain()
+            raise
 
     def _pool_here(self) -> ConnectionPool[Connection] | None:
         return self._pool if self._pool_owner == os.getpid() else None

@@ -48,7 +48,7 @@ BAD = [
     ),
     ("huge.md", TEXT.encode() * 20, MediaType.MARKDOWN, "CONTENT_TOO_LARGE", {"max_bytes": 1000}),
     ("book.pdf", make_pdf([["Words"]] * 4), MediaType.PDF, "CONTENT_TOO_LARGE", {"max_pages": 3}),
-    ("slow.md", TEXT.encode(), MediaType.MARKDOWN, "TIMEOUT", {"parse_timeout": 0.0001}),
+    ("slow.md", TEXT.encode() * 2000, MediaType.MARKDOWN, "TIMEOUT", {"parse_timeout": 0.001}),
 ]
 
 

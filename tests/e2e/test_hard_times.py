@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,11 @@ def test_a_killed_database_is_named_and_nothing_acknowledged_is_lost(stage: Stag
     assert stage.api.health_detailed().checks["database"].status == "healthy"
 
 
+def failed_run(stage: Stage, document: str) -> str | None:
+    """The id of a run of the document that has failed."""
+    return next((run["id"] for run in stage.runs_of(document) if run["status"] == "FAILURE"), None)
+
+
 RETRY = """mutation($p: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $p) { __typename
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 
@@ -70,13 +76,7 @@ def test_a_stopped_graph_fails_runs_cleanly_and_they_are_executed_again_when_it_
         documents = [stage.hand_in(f"drought-{number}") for number in range(2)]
         answer = stage.http.get("/api/v1/learning-path", params={"to": "soil"})
         assert (answer.status_code, answer.json()["dependency"]) == (503, "graph")
-        failed = {
-            document: wait_for(
-                lambda document=document: [run for run in stage.runs_of(document) if run["status"] == "FAILURE"],
-                "the failed run",
-            )[0]["id"]
-            for document in documents
-        }
+        failed = {document: wait_for(partial(failed_run, stage, document), "the failed run") for document in documents}
         for document in documents:
             known = stage.api.document(document)
             assert (known.status, known.rejection_code) == (DocumentStatus.EMBEDDED, None)

@@ -212,7 +212,7 @@ def test_a_killed_pool_takes_its_workers_along_and_the_next_one_settles(runtime:
     assert runtime.end_of(begun) == DagsterRunStatus.FAILURE
     assert "The worker pool that executed the run died" in runtime.messages(begun)
     assert runtime.end_of(waiting) == DagsterRunStatus.SUCCESS
-    assert runtime.queue.hosts() == []
+    wait_until(lambda: runtime.queue.hosts() == [])
 
 
 def test_a_run_that_a_dead_pool_had_not_begun_is_executed_by_the_next(runtime: Runtime, tmp_path: Path) -> None:

@@ -43,12 +43,15 @@ _NO_METADATA = EventMetadata()
 
 
 class PreparedEvent(msgspec.Struct, frozen=True, gc=False):
-    """A valid event, ready to be written. `data` is the parsed form of `data_json`."""
+    """A valid event, ready to be written.
+
+    Bytes and no dictionaries: thousands of them wait in a writer, and the cyclic garbage collector would look at each again
+    and again, for a quarter of the time of a bulk append.
+    """
 
     event_id: UUID
     type: str
     schema_version: int
-    data: dict[str, Any]
     metadata: EventMetadata
     occurred_at: datetime
     data_json: bytes
@@ -132,7 +135,6 @@ def restore(event: RecordedEvent) -> PreparedEvent:
         event.event_id,
         event.type,
         event.schema_version,
-        dict(event.data),
         event.metadata,
         _in_utc(event.occurred_at),
         canonical(event.data),
@@ -184,7 +186,7 @@ def is_intact(event: RecordedEvent) -> bool:
 def recorded(
     event: PreparedEvent, stream: StreamId, *, tenant: str, version: int, position: int, recorded_at: datetime
 ) -> RecordedEvent:
-    """The event as the store now has it."""
+    """The event as the store now has it. Its data is what was written, which no later change of the caller's can reach."""
     return RecordedEvent(
         position,
         event.event_id,
@@ -193,7 +195,7 @@ def recorded(
         version,
         event.type,
         event.schema_version,
-        event.data,
+        orjson.loads(event.data_json),
         event.metadata,
         event.occurred_at,
         recorded_at,
@@ -232,7 +234,7 @@ def already_stored(
                 or (same_version and canonical(found.data) != event.data_json)
             ):
                 raise _reused(f"the id {str(event.event_id)!r} belongs to another event, of {str(found.stream)!r}")
-        answer.append(Appended(tuple(found for found in stored if found is not None)))
+        answer.append(Appended.of(tuple(found for found in stored if found is not None)))
     return tuple(answer)
 
 
@@ -299,7 +301,7 @@ def _prepare_event(
         event.event_id, event.type, schema_version, data=data_json, metadata=metadata_json, occurred_at=occurred_at
     )
     ready = PreparedEvent(
-        event.event_id, event.type, schema_version, data, metadata, occurred_at, data_json, metadata_json, checksum
+        event.event_id, event.type, schema_version, metadata, occurred_at, data_json, metadata_json, checksum
     )
     return ready, ()
 

@@ -8,9 +8,6 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-import orjson
-
 from resources.events import envelope
 from resources.events.catalog import CATALOG
 from resources.events.model import DEFAULT_TENANT, Appended, Expected, RecordedEvent, StreamAppend, StreamId
@@ -64,7 +61,7 @@ class MemoryEventStore:
             if stored is None:
                 self._refuse_conflicts(prepared, tenant)
                 stored = tuple(
-                    Appended(tuple(self._record(append.stream, event, tenant) for event in append.events))
+                    Appended.of(tuple(self._record(append.stream, event, tenant) for event in append.events))
                     for append in prepared
                 )
         self._signal.fire()
@@ -176,8 +173,7 @@ class MemoryEventStore:
         stream = self._streams[tenant, stream_id]
         now = self._now()
         record = envelope.recorded(
-            # Parsed again, so that later changes of the caller's objects cannot reach the stored fact.
-            msgspec.structs.replace(event, data=orjson.loads(event.data_json)),
+            event,
             stream_id,
             tenant=tenant,
             version=len(stream) + 1,

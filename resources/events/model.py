@@ -8,10 +8,10 @@ collector need not look at them (`gc=False`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import msgspec
@@ -98,17 +98,38 @@ class StreamAppend(msgspec.Struct, frozen=True):
     expected_version: int | Expected = Expected.ANY
 
 
-class Appended(msgspec.Struct, frozen=True):
-    """The answer to an append: the events as stored (or found, when they had been stored before)."""
+class Appended:
+    """The answer to an append: the events as stored (or found, when they had been stored before).
 
-    events: tuple[RecordedEvent, ...]
+    `version` is the stream's after the append, `position` that of the last event. Most writers ask for no more, so the events
+    are built when somebody looks at them.
+    """
+
+    __slots__ = ("_build", "_events", "position", "version")
+
+    def __init__(self, build: Callable[[], tuple[RecordedEvent, ...]], *, version: int, position: int) -> None:
+        """`build` returns the events, in order."""
+        self.version = version
+        self.position = position
+        self._build = build
+        self._events: tuple[RecordedEvent, ...] | None = None
+
+    @classmethod
+    def of(cls, events: tuple[RecordedEvent, ...]) -> Self:
+        """An answer of events that are at hand."""
+        return cls(lambda: events, version=events[-1].version, position=events[-1].position)
 
     @property
-    def version(self) -> int:
-        """The stream's version after the append."""
-        return self.events[-1].version
+    def events(self) -> tuple[RecordedEvent, ...]:
+        """The events, in order."""
+        if self._events is None:
+            self._events = self._build()
+        return self._events
 
-    @property
-    def position(self) -> int:
-        """The global position of the last event."""
-        return self.events[-1].position
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Appended) and self.events == other.events
+
+    __hash__ = None  # type: ignore[assignment]  # as the mappings in its events
+
+    def __repr__(self) -> str:
+        return f"Appended({self.events!r})"

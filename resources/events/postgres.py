@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -423,18 +424,28 @@ def as_appended(
 ) -> tuple[Appended, ...]:
     """What was stored, from where the streams stood and the first position."""
     answer = []
-    position = first
     for append, head in zip(prepared, heads, strict=True):
-        stored = []
-        for version, event in enumerate(append.events, start=head + 1):
-            stored.append(
-                envelope.recorded(
-                    event, append.stream, tenant=tenant, version=version, position=position, recorded_at=recorded_at
-                )
-            )
-            position += 1
-        answer.append(Appended(tuple(stored)))
+        count = len(append.events)
+        build = partial(_recorded, append, head + 1, first, recorded_at, tenant)
+        answer.append(Appended(build, version=head + count, position=first + count - 1))
+        first += count
     return tuple(answer)
+
+
+def _recorded(
+    append: PreparedAppend, version: int, position: int, recorded_at: datetime, tenant: str
+) -> tuple[RecordedEvent, ...]:
+    return tuple(
+        envelope.recorded(
+            event,
+            append.stream,
+            tenant=tenant,
+            version=version + place,
+            position=position + place,
+            recorded_at=recorded_at,
+        )
+        for place, event in enumerate(append.events)
+    )
 
 
 def fetch(connection: Connection, query: str, parameters: Mapping[str, Any]) -> list[RecordedEvent]:

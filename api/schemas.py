@@ -50,7 +50,7 @@ class EventIn(_Strict):
         default=None, ge=0, description="Refuse (409) unless the stream has exactly this version; 0 = no stream yet"
     )
     occurred_at: AwareDatetime | None = Field(default=None, description="Unset = now")
-    metadata: EventMetadataIn = EventMetadataIn()
+    metadata: EventMetadataIn = Field(default_factory=EventMetadataIn)  # a default would be copied in depth each time
 
     def to_event(self, *, correlation_id: str | None) -> tuple[StreamId, NewEvent]:
         """The event in the domain's terms, with the stream that it goes to."""

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from api import problems
 from api.dependencies import Services, ServicesDep, TenantDep
@@ -40,6 +40,7 @@ Tags = Annotated[
 @router.post(
     "",
     status_code=HTTPStatus.CREATED,
+    response_model=EventOut | BatchOut,
     summary="Append an event, or a batch of events",
     responses={
         207: {"model": BatchOut, "description": "Some events of the batch were refused"},
@@ -67,23 +68,22 @@ Tags = Annotated[
     },
 )
 def append_events(
-    body: Annotated[dict[str, Any] | list[Any], Body()], services: ServicesDep, tenant: TenantDep, response: Response
-) -> EventOut | BatchOut:
+    body: Annotated[dict[str, Any] | list[Any], Body()], services: ServicesDep, tenant: TenantDep
+) -> Response:
     """Append one event, or a list of up to 1000. What is answered with 201 is stored durably.
 
     A batch is not atomic: each of its events has a result of its own, and the answer is 207 when some were refused.
     Repeating a request with the same `event_id`s stores nothing twice.
     """
     if isinstance(body, dict):
-        return _append(body, "body", services, tenant)
+        return _answer(_append(body, "body", services, tenant), HTTPStatus.CREATED)
     if not 1 <= len(body) <= MAX_BATCH:
         found = Problem("body", f"{len(body)} events", f"send between 1 and {MAX_BATCH} events at a time")
         raise InvalidInputError(f"The batch is not valid: {found}.", code="validation_failed", problems=(found,))
     results = _append_each(body, services, tenant)
     refused = sum(item.event is None for item in results)
-    if refused:
-        response.status_code = HTTPStatus.MULTI_STATUS
-    return BatchOut(accepted=len(results) - refused, refused=refused, results=results)
+    stored = BatchOut(accepted=len(results) - refused, refused=refused, results=results)
+    return _answer(stored, HTTPStatus.MULTI_STATUS if refused else HTTPStatus.CREATED)
 
 
 @router.get("", summary="Read events in order of position", responses=problems.responses(422, 503))
@@ -148,17 +148,21 @@ def _story(services: Services, correlation_id: str, after: int, tenant: str) -> 
         after = page[-1].position
 
 
+def _answer(body: BaseModel, status: HTTPStatus) -> Response:
+    """The body as it is: the framework would check and walk through all of it once more."""
+    return Response(body.model_dump_json(), status_code=status, media_type="application/json")
+
+
 def _append_each(batch: list[Any], services: Services, tenant: str) -> list[BatchItem]:
     """All together in as few commits as possible; each event is stored or refused by itself, in order."""
-    pending: list[Future[tuple[Appended, ...]] | PlatformError] = []
+    checked: list[tuple[StreamId, NewEvent, int | Expected] | PlatformError] = []
     for index, item in enumerate(batch):
         try:
-            stream, event, expected = _checked(item, f"body[{index}]", services, tenant)
-            future = services.event_writer.submit(stream, [event], expected_version=expected, tenant=tenant)
+            checked.append(_checked(item, f"body[{index}]", services, tenant))
         except PlatformError as error:
-            pending.append(_at(error, f"body[{index}]"))
-        else:
-            pending.append(future)
+            checked.append(error)
+    # Only now, and quickly: what is submitted together is written together.
+    pending = [_submit(one, f"body[{index}]", services, tenant) for index, one in enumerate(checked)]
     outcomes = [_outcome(waiting, f"body[{index}]") for index, waiting in enumerate(pending)]
     lost = [outcome for outcome in outcomes if isinstance(outcome, UnavailableError)]
     if lost and not any(isinstance(outcome, EventOut) for outcome in outcomes):
@@ -167,6 +171,18 @@ def _append_each(batch: list[Any], services: Services, tenant: str) -> list[Batc
         BatchItem(status=HTTPStatus.CREATED, event=outcome) if isinstance(outcome, EventOut) else _refused(outcome)
         for outcome in outcomes
     ]
+
+
+def _submit(
+    checked: tuple[StreamId, NewEvent, int | Expected] | PlatformError, path: str, services: Services, tenant: str
+) -> Future[tuple[Appended, ...]] | PlatformError:
+    if isinstance(checked, PlatformError):
+        return checked
+    stream, event, expected = checked
+    try:
+        return services.event_writer.submit(stream, [event], expected_version=expected, tenant=tenant)
+    except PlatformError as error:
+        return _at(error, path)
 
 
 def _outcome(waiting: Future[tuple[Appended, ...]] | PlatformError, path: str) -> EventOut | PlatformError:

@@ -37,7 +37,7 @@ from resources.events.model import (
 from resources.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -75,6 +75,7 @@ _MAY_COPY = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = curre
 _KNOWN = f"""SELECT {COLUMNS} FROM aiw.event
     JOIN unnest(%(tenants)s::text[], %(ids)s::uuid[]) AS wanted(in_tenant, id) ON tenant = in_tenant AND event_id = id"""
 
+_CHUNK = 250  # rows
 _ANY_VERSION, _MUST_EXIST = -1, -2
 _DECODE_METADATA = msgspec.json.Decoder(EventMetadata).decode
 _NO_METADATA = EventMetadata()
@@ -449,11 +450,19 @@ def _recorded(
 
 
 def fetch(connection: Connection, query: str, parameters: Mapping[str, Any]) -> list[RecordedEvent]:
-    """Run a query for `COLUMNS`, in binary. Written flat: a call per event would cost a tenth of the whole."""
+    """Run a query for `COLUMNS`, in binary. Written flat: a call per event would cost a tenth of the whole.
+
+    A large page comes in chunks: while the one is parsed here, the server makes the next.
+    """
     cursor = connection.cursor(binary=True)
     cursor.adapters.register_loader("json", ByteaBinaryLoader)
-    cursor.execute(query, parameters)
+    in_chunks = (parameters.get("limit") or 0) > _CHUNK and psycopg.capabilities.has_stream_chunked()
     with _without_collector():
+        rows: Iterable[tuple[Any, ...]] = (
+            cursor.stream(query, parameters, binary=True, size=_CHUNK)
+            if in_chunks
+            else cursor.execute(query, parameters).fetchall()
+        )
         return [
             RecordedEvent(
                 position,
@@ -483,7 +492,7 @@ def fetch(connection: Connection, query: str, parameters: Mapping[str, Any]) -> 
                 occurred_at,
                 recorded_at,
                 checksum,
-            ) in cursor.fetchall()
+            ) in rows
         ]
 
 

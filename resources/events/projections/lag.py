@@ -39,8 +39,10 @@ def lag_of(events: EventStore, status: ProjectionStatus, *, now: datetime) -> Pr
 
 
 def check_lag(events: EventStore, projections: ProjectionStore, *, now: datetime) -> str:
-    """A remark for people. Raises UnavailableError when a projection has failed or is late."""
-    found = [(status, lag_of(events, status, now=now)) for status in projections.list()]
+    """A remark for people. Raises UnavailableError when a projection of the platform has failed or is late."""
+    names = {projection.name for projection in PROJECTIONS}
+    known = [status for status in projections.list() if status.name in names]
+    found = [(status, lag_of(events, status, now=now)) for status in known]
     wrong = [f"{status.name} failed: {status.error}" for status, _ in found if status.state == "failed"]
     wrong += [f"{status.name} is {lag.seconds:.0f} s behind" for status, lag in found if lag.seconds > LATE]
     if wrong:

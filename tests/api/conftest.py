@@ -84,7 +84,7 @@ def api_url(_app: FastAPI, _address: str, tenant: str) -> str:
 @pytest.fixture
 def http(api_url: str) -> Iterator[httpx.Client]:
     """Speaks to the API."""
-    with httpx.Client(base_url=api_url, trust_env=False) as client:
+    with httpx.Client(base_url=api_url, trust_env=False, timeout=30.0) as client:
         yield client
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -11,9 +13,19 @@ pytest_plugins = ["tests.fixtures.servers"]
 settings.register_profile("aiw", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("aiw")
 
+_TOGETHER = ("tests/e2e/",)
+"""Folders whose tests share something too expensive to have twice, such as a whole platform: each stays on one worker."""
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Several workers keep groups together: tests that share one expensive thing, such as a whole platform, share a worker."""
-    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
-        config.option.dist = "loadgroup"
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Spread tests over the workers one by one, but for those that belong together; these go first.
+
+    The mark `xdist_group` is not used, as it has no effect with pytest 9.2 (pytest-xdist 3.8 changes a name that is no longer
+    read).
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = lambda nodeid: next((name for name in _TOGETHER if nodeid.startswith(name)), nodeid)
+    return scheduling

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Stage
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("platform")]
+pytestmark = pytest.mark.timeout(240)
 
 WAY = [
     ["content", "parsed"],

@@ -215,7 +215,7 @@ def test_a_rule_that_leads_nowhere_is_told_once_and_holds_nothing_up(router: Rou
 
 def test_an_event_is_forwarded_to_a_subscription_once(router: Router) -> None:
     name = f"inbox-{router.tenant}"
-    router.subscriptions.define(Subscription(name, types=("document.ready",)))
+    router.subscriptions.define(Subscription(name, tenant=router.tenant, types=("document.ready",)))
     router.rule(action=Forward(subscription=name))
     before = router.cursor
     (event,) = router.start("r1")

@@ -29,13 +29,16 @@ WITH added AS (
 )
 SELECT pg_notify('aiw_run_queue', 'run') FROM added
 """
+# MATERIALIZED: a plain subquery may be the inner side of a nested loop, evaluated anew for each row, and each time it locks and
+# gives the next rows. The server plans so when its statistics say that the queue has one row; then one claim took all runs.
 CLAIM = """
-UPDATE aiw.run_queue AS q
-SET host = %(host)s, claims = q.claims + 1, claimed_at = now(), lease_until = now() + %(lease)s * interval '1 second'
-FROM (
+WITH next AS MATERIALIZED (
     SELECT run_id FROM aiw.run_queue WHERE host IS NULL
     ORDER BY priority DESC, place LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-) AS next
+)
+UPDATE aiw.run_queue AS q
+SET host = %(host)s, claims = q.claims + 1, claimed_at = now(), lease_until = now() + %(lease)s * interval '1 second'
+FROM next
 WHERE q.run_id = next.run_id
 RETURNING q.run_id, q.job, q.claims, q.host, q.cancel_requested, q.priority, q.place
 """
@@ -59,11 +62,12 @@ WITH asked AS (
 SELECT pg_notify('aiw_run_queue', 'cancel:' || run_id) FROM asked
 """
 LOST = """
-UPDATE aiw.run_queue AS q SET host = %(host)s, lease_until = now() + %(lease)s * interval '1 second'
-FROM (
+WITH orphan AS MATERIALIZED (
     SELECT run_id FROM aiw.run_queue
     WHERE host <> %(host)s AND (lease_until < now() OR host = ANY(%(dead)s)) FOR UPDATE SKIP LOCKED
-) AS orphan
+)
+UPDATE aiw.run_queue AS q SET host = %(host)s, lease_until = now() + %(lease)s * interval '1 second'
+FROM orphan
 WHERE q.run_id = orphan.run_id
 RETURNING q.run_id, q.job, q.claims, q.host, q.cancel_requested
 """

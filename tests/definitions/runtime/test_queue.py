@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -170,3 +171,20 @@ def test_a_run_knows_its_place(queue: RunQueue) -> None:
     place = queue.find(first)
     assert place is not None
     assert (place.host, place.overdue) == ("a", 0.0)
+
+
+def test_no_plan_of_the_server_claims_more_than_was_asked_for(postgres_server: PostgresAddress) -> None:
+    """With statistics of one row, the server once evaluated the choice of the next runs for each row of the queue."""
+    from tests.fixtures.servers import TEMPLATE
+
+    name = f"aiw_queue_{uuid.uuid4().hex[:12]}"
+    with closing(Database(postgres_server.create(name, template=TEMPLATE))) as database:
+        queue = RunQueue(database)
+        queue.enqueue("run-0", job="job")
+        with database.connect() as admin:
+            admin.execute("ANALYZE aiw.run_queue")
+        for number in range(1, 6):
+            queue.enqueue(f"run-{number}", job="job")
+        assert [claim.run_id for claim in queue.claim("one", limit=1)] == ["run-0"]
+        assert [claim.run_id for claim in queue.claim("one", limit=2)] == ["run-1", "run-2"]
+    postgres_server.drop(name)

@@ -14,6 +14,10 @@ from sensors.cursors import PlannedRun, next_cursor, parse_cursor, plan_document
 
 EVENTS_PER_TICK = 100
 
+RETRIES_TAG = "dagster/max_retries"
+RETRIES_OF_LOST_RUNS = "3"
+"""A run that lost its worker or its database under way is executed again; one whose step failed is not (dagster.yaml)."""
+
 
 def document_events(events: EventStore, cursor: str | None) -> dg.SensorResult | dg.SkipReason:
     """Runs for the documents received since `cursor`, of all tenants; at most EVENTS_PER_TICK of them."""
@@ -49,7 +53,7 @@ def build_document_events_sensor(*, job_name: str) -> dg.SensorDefinition:
 
 
 def _run_request(run: PlannedRun) -> dg.RunRequest:
-    tags = {TENANT_TAG: run.tenant, POSITION_TAG: str(run.position)}
+    tags = {TENANT_TAG: run.tenant, POSITION_TAG: str(run.position), RETRIES_TAG: RETRIES_OF_LOST_RUNS}
     if run.correlation_id is not None:
         tags[CORRELATION_TAG] = run.correlation_id
     return dg.RunRequest(run_key=run.run_key, partition_key=run.partition, tags=tags)

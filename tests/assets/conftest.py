@@ -64,7 +64,7 @@ class Workshop:
     graph: BoltGraphStore
     embedder: CountingEmbedder = field(default_factory=CountingEmbedder)
     content: ContentSettings = field(default_factory=ContentSettings)
-    instance: dg.DagsterInstance = field(default_factory=_quiet_instance)
+    instance: dg.DagsterInstance = field(kw_only=True)
 
     def receive(self, name: str, text: str | bytes, **declared: Any) -> str:
         """Hand a document in as the API does; returns its id, which is a partition now."""
@@ -186,12 +186,12 @@ def _great_expectations() -> None:
 def workshop(
     database: Database, _events: PostgresEventStore, _graph: BoltGraphStore, tenant: str
 ) -> Iterator[Workshop]:
-    workshop = Workshop(
-        tenant=tenant,
-        documents=PostgresDocumentStore(database),
-        chunks=PostgresChunkIndex(database),
-        events=_events,
-        graph=_graph,
-    )
-    yield workshop
-    workshop.instance.dispose()
+    with _quiet_instance() as instance:
+        yield Workshop(
+            instance=instance,
+            tenant=tenant,
+            documents=PostgresDocumentStore(database),
+            chunks=PostgresChunkIndex(database),
+            events=_events,
+            graph=_graph,
+        )

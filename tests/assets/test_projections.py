@@ -48,7 +48,6 @@ def materialise(stores: Stores) -> dg.ExecuteInProcessResult:
     return dg.materialize(
         [*assets.ASSETS, assets.check_lag],
         resources={"events": events, "projections": projections},
-        instance=dg.DagsterInstance.ephemeral(),
     )
 
 
@@ -87,7 +86,6 @@ def test_the_check_warns_of_a_read_model_that_falls_behind(
         [*assets.ASSETS, assets.check_lag],
         selection=dg.AssetSelection.checks(assets.check_lag),
         resources={"events": events, "projections": projections},
-        instance=dg.DagsterInstance.ephemeral(),
     )
     late = {check.asset_key.path[-1]: check for check in result.get_asset_check_evaluations()}["workflow_stats"]
     assert not late.passed

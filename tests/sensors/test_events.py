@@ -15,7 +15,13 @@ from resources.errors import UnavailableError
 from resources.events.memory import MemoryEventStore
 from resources.events.model import EventMetadata, NewEvent, StreamId
 from resources.events.postgres import PostgresEventStore
-from sensors.events import EVENTS_PER_TICK, build_document_events_sensor, document_events
+from sensors.events import (
+    EVENTS_PER_TICK,
+    RETRIES_OF_LOST_RUNS,
+    RETRIES_TAG,
+    build_document_events_sensor,
+    document_events,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,7 +104,13 @@ def test_each_received_document_gets_one_run_of_its_partition(store: EventStore,
     assert [run.partition_key for run in runs(answer)] == ["a-1", "b-2"]
     assert [run.run_key for run in runs(answer)] == [str(event.event_id) for event in recorded]
     assert [run.tags for run in runs(answer)] == [
-        {TENANT_TAG: tenant, POSITION_TAG: str(event.position), CORRELATION_TAG: "request-9"} for event in recorded
+        {
+            TENANT_TAG: tenant,
+            POSITION_TAG: str(event.position),
+            CORRELATION_TAG: "request-9",
+            RETRIES_TAG: RETRIES_OF_LOST_RUNS,
+        }
+        for event in recorded
     ]
     assert added_partitions(answer) == {"a-1", "b-2"}
     assert answer.cursor == str(recorded[-1].position)

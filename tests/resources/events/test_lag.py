@@ -16,7 +16,7 @@ from resources.events.projections.memory import MemoryProjections
 from resources.events.projections.projector import Projector
 
 NOW = datetime.now(UTC)
-LATER = timedelta(seconds=LATE + 60)
+LATER = timedelta(days=1)
 
 
 @pytest.fixture

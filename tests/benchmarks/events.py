@@ -17,6 +17,8 @@ from tests.benchmarks import harness
 from tests.benchmarks.harness import PEERS, Report, Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.benchmarks.harness import Number
 
 PEER = "eventsourcing"
@@ -69,7 +71,7 @@ class Bench:
         self._alternate([(key, None, self.ours)], rounds, do, options)
 
     def _alternate(
-        self, sides: list[tuple[str, str | None, Worker]], rounds: int, do: str, options: dict[str, Number | bool]
+        self, sides: Sequence[tuple[str, str | None, Worker]], rounds: int, do: str, options: dict[str, Number | bool]
     ) -> None:
         for turn in range(rounds):
             for key, name, worker in sides if turn % 2 == 0 else reversed(sides):

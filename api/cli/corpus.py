@@ -56,14 +56,15 @@ class CorpusDocument:
     content: bytes
 
 
-def installed_documents(*, shipped: int | None = 5) -> Iterator[CorpusDocument]:
+def installed_documents(*, packages: int | None = None, shipped: int | None = 5) -> Iterator[CorpusDocument]:
     """The documents of all distributions that the platform needs, in order of name, each content once.
 
+    `packages` is how many packages, the closest to the project first; None = all of them.
     `shipped` is how many documents besides its description one package may bring; None = all of them.
     """
     seen: set[bytes] = set()
     distributions = {str(canonicalize_name(found.name)): found for found in importlib.metadata.distributions()}
-    for name in sorted(_needed(distributions)):
+    for name in sorted(_needed(distributions)[:packages]):
         described = _description_of(name, distributions[name])
         for document in (*described, *islice(_shipped_by(name, distributions[name]), shipped)):
             if document.content not in seen:
@@ -71,16 +72,15 @@ def installed_documents(*, shipped: int | None = 5) -> Iterator[CorpusDocument]:
                 yield document
 
 
-def _needed(distributions: Mapping[str, importlib.metadata.Distribution]) -> set[str]:
-    """What the project's declared dependencies lead to, and is installed; the project itself is not among them."""
-    needed: set[str] = set()
-    waiting = [PROJECT]
-    while waiting:
-        name = waiting.pop()
-        found = _dependencies_of(name, distributions[name]) & distributions.keys() - needed
-        needed |= found
-        waiting += found
-    return needed
+def _needed(distributions: Mapping[str, importlib.metadata.Distribution]) -> list[str]:
+    """What the project's declared dependencies lead to, and is installed: its own first, then theirs, and so on."""
+    needed: dict[str, None] = {}
+    ring = {PROJECT}
+    while ring:
+        found = {name for known in ring for name in _dependencies_of(known, distributions[known])}
+        ring = found & distributions.keys() - needed.keys()
+        needed |= dict.fromkeys(sorted(ring))
+    return list(needed)
 
 
 def _description_of(name: str, distribution: importlib.metadata.Distribution) -> Iterator[CorpusDocument]:

@@ -31,7 +31,7 @@ QUERY = "How do I validate data with type hints?"
 TARGET = "fastapi"
 _JOB = "ingest_document"
 _ENDS = ("run.succeeded", "run.failed")
-_SHIPPED = 5
+_PACKAGES = 107
 _THREADS = 4
 _LOOK_EVERY = 0.25
 _PAGE = 500
@@ -45,7 +45,7 @@ def demo(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take only the first so many documents.")] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Take all documents that packages ship, not just the first few of each.")
+        bool, typer.Option("--all", help="Take every document of every package that the platform stands on.")
     ] = False,
     query: Annotated[str, typer.Option(help="What to search for at the end.")] = QUERY,
     target: Annotated[str, typer.Option(help="The package that the learning path leads to.")] = TARGET,
@@ -59,7 +59,10 @@ def demo(
     from api.cli.up import foreground
 
     began = time.monotonic()
-    corpus = list(installed_documents(shipped=None if everything else _SHIPPED))[:limit]
+    if everything:
+        corpus = list(installed_documents(shipped=None))
+    else:
+        corpus = list(installed_documents(packages=None if limit else _PACKAGES))[:limit]
     with foreground(session_of(context), keep=keep) as client:
         started = time.monotonic()
         figures = _ingest(client, corpus, timeout=timeout)

@@ -53,7 +53,7 @@ class NodeContext:
     """What a node may know and use while it runs.
 
     `resource(name)` gives what the type named in `resources`. `deadline` is of `time.monotonic`, None when there is no timeout.
-    `render(value, **scope)` fills in the expressions of any JSON value; `scope` adds names such as `item`. `body(task)` executes the
+    `render(value, **scope)` fills in the expressions of any JSON value; `scope` adds names such as `item`. `body(task)` runs the
     nodes in this node's body once, one after another, and gives the context with their results (for loops). `report` adds
     metadata to the node's page in the UI; `emit` tells a listener about output in progress (text as it comes).
     """

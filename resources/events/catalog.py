@@ -235,9 +235,10 @@ class PromptSent(_Interaction):
 
 @CATALOG.event("ai.response_received", version=2)
 class ResponseReceived(_Interaction):
-    """The model has answered."""
+    """The model has answered. What was said is there only where content is captured."""
 
-    response: str
+    prompt: str | None = None
+    response: str | None = None
     prompt_tokens: int | None = Field(default=None, ge=0)
     completion_tokens: int | None = Field(default=None, ge=0)
     total_tokens: int | None = Field(default=None, ge=0)
@@ -273,6 +274,29 @@ class TokensUsed(_Interaction):
     prompt_tokens: int = Field(ge=0)
     completion_tokens: int = Field(default=0, ge=0)
     cost_usd: Decimal | None = Field(default=None, ge=0)
+
+
+@CATALOG.event("ai.call_failed")
+class CallOfModelFailed(_Interaction):
+    """An attempt brought no answer. `cost_usd` is what is charged for it all the same; None means unknown."""
+
+    outcome: Literal["failed", "cancelled", "lost"]
+    error_code: str | None = None
+    attempt: int = Field(default=1, ge=1)
+    cost_usd: Decimal | None = Field(default=None, ge=0)
+
+
+@CATALOG.event("ai.budget_threshold_reached")
+class BudgetThresholdReached(EventData):
+    """A budget is spent up to a share of its limit; told once per cooldown."""
+
+    budget_id: str
+    scope: str
+    subject: str
+    period: str
+    threshold: Decimal
+    limit_usd: Decimal
+    spent_usd: Decimal
 
 
 @CATALOG.event("ai.model_changed")

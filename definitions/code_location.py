@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import ASSETS, CHECKS
+from assets.table import ASSETS, CHECKS
 from definitions.jobs import INGEST_DOCUMENT, JOBS
 from definitions.resources import build_resources
 from definitions.schedules import SCHEDULES

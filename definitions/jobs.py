@@ -4,8 +4,8 @@ from typing import Final
 
 import dagster as dg
 
-from assets import DOCUMENT_ASSETS, KNOWLEDGE_ASSETS, PROJECTION_ASSETS
 from assets.study import STUDY_GUIDE
+from assets.table import DOCUMENT_ASSETS, KNOWLEDGE_ASSETS, PROJECTION_ASSETS
 
 INGEST_DOCUMENT = dg.define_asset_job(
     "ingest_document",

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
-from assets import CHECKS, DOCUMENT_ASSETS
 from assets.expectations import preload
 from assets.partitions import DOCUMENTS, TENANT_TAG
+from assets.table import CHECKS, DOCUMENT_ASSETS
 from resources.ai.memory import HashingEmbedder
 from resources.content.intake import DocumentIntake
 from resources.content.model import Document, DocumentSource, DocumentStatus, MediaType

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
-from assets import CHECKS, DOCUMENT_ASSETS
 from assets.partitions import CORRELATION_TAG, TENANT_TAG
+from assets.table import CHECKS, DOCUMENT_ASSETS
 from resources.content.model import DocumentStatus
 from resources.events.model import StreamId
 from tests.assets.conftest import failure_of, materialized, metadata_of

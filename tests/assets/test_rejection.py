@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from dagster import AssetCheckSeverity
 
-from assets import CHECKS, DOCUMENT_ASSETS
 from assets.failures import RETRY_POLICY
+from assets.table import CHECKS, DOCUMENT_ASSETS
 from resources.content.model import DocumentStatus, MediaType
 from resources.errors import UnavailableError, UpstreamError
 from resources.events.model import StreamId

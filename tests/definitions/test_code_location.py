@@ -118,7 +118,7 @@ def test_the_jobs_schedules_and_sensors_are_those_that_the_platform_promises() -
 
 
 def test_the_job_of_a_document_is_divided_by_documents_and_checks_what_it_makes() -> None:
-    from assets import DOCUMENT_ASSETS
+    from assets.table import DOCUMENT_ASSETS
     from definitions.code_location import defs
 
     job = defs.resolve_job_def("ingest_document")

@@ -1,0 +1,30 @@
+"""What runs: the table of all assets and checks. A forgotten one is found by `tests/assets/test_table.py`."""
+
+from typing import Final
+
+import dagster as dg
+
+from assets import checks, concepts, documents, projections
+
+DOCUMENT_ASSETS = [
+    documents.parsed,
+    documents.analysis,
+    documents.embeddings,
+    documents.concepts,
+    documents.published,
+]
+KNOWLEDGE_ASSETS = [concepts.ranking]
+PROJECTION_ASSETS = list(projections.ASSETS)
+ASSETS: Final[list[dg.AssetsDefinition | dg.AssetSpec]] = [
+    documents.RECEIVED,
+    *DOCUMENT_ASSETS,
+    *KNOWLEDGE_ASSETS,
+    *PROJECTION_ASSETS,
+]
+CHECKS = [
+    checks.check_parsed,
+    checks.check_analysis,
+    checks.check_embeddings,
+    checks.check_graph,
+    projections.check_lag,
+]

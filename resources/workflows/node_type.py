@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping  # part of the models below
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -53,9 +54,11 @@ class NodeContext:
     """What a node may know and use while it runs.
 
     `resource(name)` gives what the type named in `resources`. `deadline` is of `time.monotonic`, None when there is no timeout.
-    `render(value, **scope)` fills in the expressions of any JSON value; `scope` adds names such as `item`. `body(task)` runs the
-    nodes in this node's body once, one after another, and gives the context with their results (for loops). `report` adds
-    metadata to the node's page in the UI; `emit` tells a listener about output in progress (text as it comes).
+    `render(value, *, task=None, **scope)` fills in the expressions of any JSON value, over this node's `task` or another (the results
+    of a body); `scope` adds names such as `item`. `body(task)` runs the nodes in this node's body once, one after another, and
+    gives the context with their results (for loops). `report` adds metadata to the node's page in the UI; `emit` tells a listener
+    about output in progress (text as it comes). `cancel` is set when the run is to end before the node has; whoever waits, waits
+    for it.
     """
 
     tenant: str
@@ -74,6 +77,7 @@ class NodeContext:
     deadline: float | None = None
     correlation_id: str | None = None
     memo: str = "off"
+    cancel: Event = field(default_factory=Event)
 
 
 @dataclass(frozen=True, slots=True)

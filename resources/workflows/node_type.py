@@ -15,7 +15,7 @@ The types themselves are in `assets/nodes/`; they are plain functions that know 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping  # part of the models below
+from collections.abc import Callable, Iterator, Mapping  # part of the models below
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -54,9 +54,9 @@ class NodeContext:
     """What a node may know and use while it runs.
 
     `resource(name)` gives what the type named in `resources`. `deadline` is of `time.monotonic`, None when there is no timeout.
-    `render(value, *, task=None, **scope)` fills in the expressions of any JSON value, over this node's `task` or another (the results
-    of a body); `scope` adds names such as `item`. `body(task)` runs the nodes in this node's body once, one after another, and
-    gives the context with their results (for loops). `report` adds metadata to the node's page in the UI; `emit` tells a listener
+    `render(value, *, task=None, **scope)` fills in the expressions of any JSON value, over this node's `task` or another (a
+    body's results); `scope` adds names such as `item`. `body(task)` runs the nodes in this node's body once, one after another,
+    and gives the context with their results (for loops). `report` adds metadata to the node's page in the UI; `emit` tells a listener
     about output in progress (text as it comes). `cancel` is set when the run is to end before the node has; whoever waits, waits
     for it.
     """
@@ -137,7 +137,7 @@ class NodeTypes(Mapping[str, NodeType]):
     def __contains__(self, name: object) -> bool:
         return name in self._types
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204  # Iterator[str], said by Mapping
+    def __iter__(self) -> Iterator[str]:
         return iter(self._types)
 
     def __len__(self) -> int:

@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping  # part of the models below
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from resources.errors import NotFoundError
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 # step: one call. router: one call that chooses branches. The others have a body of nodes of their own.
 NodeKind = Literal["step", "router", "map", "loop", "parallel", "sub_workflow"]
+
+
+# A field of a config that holds a condition: an expression that may lack its braces. Its field is `lazy`.
+Condition = Annotated[str, Field(min_length=1, json_schema_extra={"format": "condition"})]
 
 
 class NodeConfig(BaseModel):
@@ -56,9 +60,9 @@ class NodeContext:
     `resource(name)` gives what the type named in `resources`. `deadline` is of `time.monotonic`, None when there is no timeout.
     `render(value, *, task=None, **scope)` fills in the expressions of any JSON value, over this node's `task` or another (a
     body's results); `scope` adds names such as `item`. `body(task)` runs the nodes in this node's body once, one after another,
-    and gives the context with their results (for loops). `report` adds metadata to the node's page in the UI; `emit` tells a listener
-    about output in progress (text as it comes). `cancel` is set when the run is to end before the node has; whoever waits, waits
-    for it.
+    and gives the context with their results (for loops). `report` adds metadata to the node's page in the UI; `emit` tells a
+    listener about output in progress (text as it comes). `cancel` is set when the run is to end before the node has; whoever
+    waits, waits for it.
     """
 
     tenant: str
@@ -94,7 +98,9 @@ class NodeType:
 
     `lazy` names fields of the config that stay as they are written (conditions, bodies): the type renders them itself, with
     `context.render`. `effects`: it changes something outside the platform, so what came before is made durable first.
-    `branches` tells a router's branch names from its config; `check` finds problems that a schema cannot.
+    `branches` tells a router's branch names from its config, and `exclusive` whether it never takes two of them at once (which
+    is so when it is not given); `check` finds problems that a schema cannot. A type of the kind `sub_workflow` has the fields
+    `workflow`, `revision` and `inputs` in its config.
     """
 
     name: str
@@ -109,6 +115,7 @@ class NodeType:
     pool: str | None = None
     compute_kind: str | None = None
     branches: Callable[[NodeSpec], Sequence[str]] | None = None
+    exclusive: Callable[[NodeSpec], bool] | None = None
     check: Callable[[NodeSpec], Sequence[Problem]] | None = None
     examples: tuple[Mapping[str, Any], ...] = field(default=())
 

@@ -9,21 +9,28 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from resources.errors import InvalidInputError
+from resources.errors import InvalidInputError, UnavailableError
 from resources.events.projections import PROJECTIONS
 from resources.telemetry.logging import configure_logging, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resources.events.subscriptions.store import SubscriptionStore
     from resources.settings import Settings
 
 log = get_logger(__name__)
 
 GATHER = 0.1
 """Seconds that new events are gathered before the read models take them in."""
+
+LETTERS_KEPT = timedelta(days=30)
+"""How long dead letters that were resolved or discarded can still be looked at."""
+
+HOUSEKEEPING_SECONDS = 3600.0
 
 
 def work(settings: Settings, stop: threading.Event) -> bool:
@@ -47,11 +54,12 @@ def work(settings: Settings, stop: threading.Event) -> bool:
         application_name="aiw-events",
     )
     events, projections = PostgresEventStore(database), PostgresProjections(database)
+    subscriptions = PostgresSubscriptions(database)
     projector = Projector(events, projections)
     replays = ReplayRunner(
         events=events,
         replays=PostgresReplays(database),
-        subscriptions=PostgresSubscriptions(database),
+        subscriptions=subscriptions,
         projector=projector,
         rows=projections,
         projections=PROJECTIONS,
@@ -61,12 +69,25 @@ def work(settings: Settings, stop: threading.Event) -> bool:
             {
                 "projections": lambda: projector.run(PROJECTIONS, stop, gather=GATHER),
                 "replays": lambda: replays.run_pending(stop),
+                "housekeeping": lambda: keep_house(subscriptions, stop),
             },
             stop,
         )
     finally:
         events.close()
         database.close()
+
+
+def keep_house(subscriptions: SubscriptionStore, stop: threading.Event) -> None:
+    """Forget what nobody looks at any more, every hour until `stop` is set."""
+    while not stop.is_set():
+        try:
+            pruned = subscriptions.prune_letters(before=datetime.now(UTC) - LETTERS_KEPT)
+            if pruned:
+                log.info("event_worker.letters_pruned", letters=pruned)
+        except UnavailableError as error:
+            log.warning("event_worker.housekeeping_waits", error=str(error))
+        stop.wait(HOUSEKEEPING_SECONDS)
 
 
 def run_all(parts: dict[str, Callable[[], None]], stop: threading.Event) -> bool:

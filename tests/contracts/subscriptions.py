@@ -267,6 +267,49 @@ class SubscriptionContract:
         with pytest.raises(NotFoundError):
             subscriptions.discard(10**12)
 
+    def test_events_handed_over_keep_the_order_of_their_stream_among_workers(
+        self,
+        store: EventStore,
+        define: Callable[..., str],
+        worker: Worker,
+        subscriptions: SubscriptionStore,
+        tenant: str,
+    ) -> None:
+        name = define()
+        first, second, third = store.append(A, [received(1), received(2), received(3)], tenant=tenant).events
+        (other,) = store.append(B, [received(4)], tenant=tenant).events
+        for event in (third, first, other, second):
+            subscriptions.forward(name, event, reason="replayed")
+        one, two = worker(), worker()
+        mine, theirs = one.claim_letter(name), two.claim_letter(name)
+        assert mine is not None
+        assert theirs is not None
+        assert [mine.position, theirs.position] == [first.position, other.position]
+        assert worker().claim_letter(name) is None, "the second of a stream waits for the first"
+        one.settle(mine, error=None)
+        following = two.claim_letter(name)
+        assert following is not None
+        assert following.position == second.position
+
+    def test_settled_letters_are_forgotten_and_open_ones_kept(
+        self,
+        store: EventStore,
+        define: Callable[..., str],
+        consume: Callable[..., Consumer],
+        subscriptions: SubscriptionStore,
+        tenant: str,
+    ) -> None:
+        name = define(max_attempts=1)
+        store.append(A, [received(2)], tenant=tenant)
+        store.append(B, [received(2)], tenant=tenant)
+        consume(name, Target(2)).run_once()
+        gone, kept = subscriptions.dead_letters(name)
+        subscriptions.discard(gone.id)
+        subscriptions.prune_letters(before=datetime.now(UTC) - timedelta(hours=1))
+        assert len(subscriptions.dead_letters(name)) == 2
+        assert subscriptions.prune_letters(before=datetime.now(UTC) + timedelta(minutes=1)) >= 1
+        assert [letter.id for letter in subscriptions.dead_letters(name)] == [kept.id]
+
     def test_a_stream_that_fails_too_often_is_poison(
         self,
         store: EventStore,

@@ -29,6 +29,7 @@ class Projector:
         self._projections = projections
         self._batch = batch
         self._defined: set[str] = set()
+        self._told: dict[str, str] = {}
 
     def update(self, projection: Projection, *, progress: Callable[[Progress], None] | None = None) -> int:
         """Bring the rows up to the newest event; returns how many events were applied.
@@ -89,9 +90,13 @@ class Projector:
 
     def _update_quietly(self, projection: Projection) -> int:
         try:
-            return self.update(projection)
+            applied = self.update(projection)
+            self._told.pop(projection.name, None)
+            return applied
         except PlatformError as error:
-            log.warning("events.projection_waits", projection=projection.name, error=str(error))
+            if self._told.get(projection.name) != str(error):
+                log.warning("events.projection_waits", projection=projection.name, error=str(error))
+            self._told[projection.name] = str(error)
             return 0
 
     def _catch_up(

@@ -251,15 +251,32 @@ class MemorySubscriptions:
     def discard(self, letter_id: int) -> None:
         with self._lock:
             letter = self._open_letter(letter_id)
-            self._letters[letter_id] = msgspec.structs.replace(letter, status="discarded")
+            self._letters[letter_id] = msgspec.structs.replace(letter, status="discarded", updated_at=datetime.now(UTC))
 
     def claim_letter(self, name: str) -> DeadLetter | None:
         with self._lock:
-            for letter in self._letters.values():
-                if letter.subscription == name and letter.status == "retrying" and letter.id not in self._tried:
+            waiting = (
+                found for found in self._letters.values() if (found.subscription, found.status) == (name, "retrying")
+            )
+            streams = set()
+            for letter in sorted(waiting, key=lambda found: found.position):
+                stream = (letter.tenant, letter.stream)
+                if stream not in streams and letter.id not in self._tried:
                     self._tried.add(letter.id)
                     return letter
+                streams.add(stream)
             return None
+
+    def prune_letters(self, *, before: datetime) -> int:
+        with self._lock:
+            old = [
+                found.id
+                for found in self._letters.values()
+                if found.status in {"resolved", "discarded"} and found.updated_at < before
+            ]
+            for letter_id in old:
+                del self._letters[letter_id]
+            return len(old)
 
     def settle(self, letter: DeadLetter, *, error: str | None) -> None:
         with self._lock:

@@ -94,10 +94,19 @@ _LETTER_STATUS = "SELECT status FROM aiw.dead_letter WHERE id = %s FOR UPDATE"
 _RETRY = """UPDATE aiw.dead_letter SET status = 'retrying', edited = coalesce(%s, edited), updated_at = now()
     WHERE id = %s"""
 _DISCARD = "UPDATE aiw.dead_letter SET status = 'discarded', updated_at = now() WHERE id = %s"
-_TO_RETRY = f"""SELECT {_LETTER_COLUMNS} FROM aiw.dead_letter
-    WHERE subscription = %s AND status = 'retrying' ORDER BY id LIMIT 20"""
+# The first letter of each stream: the others of it wait, so that a stream's events keep their order. Letters in front are
+# looked at, not all: a stream that is replayed may have millions.
+_TO_RETRY = f"""WITH front AS (
+        SELECT * FROM aiw.dead_letter WHERE subscription = %s AND status = 'retrying' ORDER BY position LIMIT 200
+    ), turn AS (
+        SELECT *, row_number() OVER (PARTITION BY tenant, stream_type, stream_id ORDER BY position) AS place FROM front
+    )
+    SELECT {_LETTER_COLUMNS} FROM turn WHERE place = 1 ORDER BY position LIMIT 20"""
+_PRUNE = """DELETE FROM aiw.dead_letter WHERE id IN (SELECT id FROM aiw.dead_letter
+    WHERE status IN ('resolved', 'discarded') AND updated_at < %s ORDER BY id LIMIT %s)"""
 _SETTLE = """UPDATE aiw.dead_letter
     SET status = %s, error = coalesce(%s, error), attempts = attempts + 1, updated_at = now() WHERE id = %s"""
+_PRUNED_AT_ONCE = 5000
 _LAG = """SELECT count(*), min(recorded_at) FROM aiw.event
     WHERE position > %(after)s AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
         AND (%(types)s::text[] IS NULL OR type = ANY (%(types)s))
@@ -278,6 +287,15 @@ class PostgresSubscriptions:
                 self._held.add(key)
                 return _letter(row)
         return None
+
+    def prune_letters(self, *, before: datetime) -> int:
+        pruned = 0
+        while True:
+            with self._transaction() as connection:
+                count = connection.execute(_PRUNE, (before, _PRUNED_AT_ONCE)).rowcount
+            pruned += count
+            if count < _PRUNED_AT_ONCE:
+                return pruned
 
     def settle(self, letter: DeadLetter, *, error: str | None) -> None:
         key = f"letter {letter.id}"

@@ -92,7 +92,10 @@ class SubscriptionStore(Protocol):
         """Give it up for good. Raises NotFoundError, ConflictError when it is settled."""
 
     def claim_letter(self, name: str) -> DeadLetter | None:
-        """A letter to be tried again that no other worker tries now."""
+        """A letter to be tried again that no other worker tries now; of each stream the one of the earliest event."""
+
+    def prune_letters(self, *, before: datetime) -> int:
+        """Forget letters that were resolved or discarded before then, of all subscriptions; returns how many."""
 
     def settle(self, letter: DeadLetter, *, error: str | None) -> None:
         """Note how the try went; `error` None = well."""

@@ -78,6 +78,7 @@ class ProblemItem(BaseModel):
     path: str = Field(examples=["body.events[2].type"])
     message: str
     hint: str | None = None
+    code: str | None = Field(default=None, description="Stable and for machines, where the kind of problem has one")
 
 
 class ProblemDetails(BaseModel):
@@ -125,7 +126,9 @@ def document(
         "instance": instance,
         "code": code,
         "correlation_id": correlation.current(),
-        "errors": [{"path": item.path, "message": item.message, "hint": item.hint} for item in errors],
+        "errors": [
+            {"path": item.path, "message": item.message, "hint": item.hint, "code": item.code} for item in errors
+        ],
         **{name: value for name, value in (details or {}).items() if name not in _RESERVED},
     }
 

@@ -39,14 +39,19 @@ class PlatformError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with an input: where (`nodes.summarise.config.model`), what, and what to do about it."""
+    """One thing that is wrong with an input: where (`nodes.summarise.config.model`), what, and what to do about it.
+
+    `code` is stable and machine-readable (`cycle_detected`), where the kind of problem has one.
+    """
 
     path: str
     message: str
     hint: str | None = None
+    code: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        where = f"{self.path}: " if self.path else ""
+        return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 class InvalidInputError(PlatformError):

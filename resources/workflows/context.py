@@ -41,6 +41,7 @@ class TaskContext:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     scope: Mapping[str, Any] = field(default_factory=dict)
+    tenant: str | None = None
 
     def merge(self, results: Iterable[NodeResult], *, at: datetime) -> TaskContext:
         """This and the results, in their order: of two for one node the later counts."""

@@ -18,16 +18,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from types import BuiltinMethodType, MethodType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote
 
 import orjson
 from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, nodes, pass_environment
-from jinja2.defaults import DEFAULT_FILTERS, DEFAULT_TESTS
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
+from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.utils import Namespace
 
 from resources.errors import InvalidInputError, LimitExceededError, Problem
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
     from resources.workflows.context import TaskContext
+
+T = TypeVar("T")
 
 MAX_RENDERED_BYTES = 1024 * 1024
 MAX_RANGE = 10_000
@@ -136,6 +140,7 @@ class Expressions:
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
         self._jinja = _Environment()
+        self._parsed = functools.lru_cache(_CACHED_TEMPLATES)(self._read)
         self._compiled = functools.lru_cache(_CACHED_TEMPLATES)(self._compile)
 
     def render(self, value: Any, task: TaskContext, **scope: Any) -> Any:
@@ -174,17 +179,17 @@ class Expressions:
         while waiting:
             value = waiting.pop()
             if isinstance(value, str) and MARKERS.search(value):
-                found.update(dict.fromkeys(self._template(value, "").references))
+                found.update(dict.fromkeys(self._parse(value, "").references))
             elif isinstance(value, Mapping):
-                waiting.extend(reversed(value.values()))
+                waiting.extend(reversed(list(value.values())))
             elif isinstance(value, list | tuple):
                 waiting.extend(reversed(value))
         return References(tuple(found))
 
     def sole_reference(self, text: str) -> Reference | None:
         """What the string stands for when it is one plain reference, such as `{{ inputs.x }}`."""
-        template = self._template(text, "")
-        return template.references[0] if template.plain else None
+        parsed = self._parse(text, "")
+        return parsed.references[0] if parsed.plain else None
 
     def _names(self, task: TaskContext, scope: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -197,32 +202,43 @@ class Expressions:
             **scope,
         }
 
+    def _parse(self, text: str, path: str) -> _Parsed:
+        return self._guarded(self._parsed if len(text) <= _CACHED_LENGTH else self._read, text, path)
+
     def _template(self, text: str, path: str) -> _Compiled:
+        return self._guarded(self._compiled if len(text) <= _CACHED_LENGTH else self._compile, text, path)
+
+    def _guarded(self, read: Callable[[str], T], text: str, path: str) -> T:
         try:
             with _budget(self._max_bytes, self._max_seconds):
-                return self._compiled(text) if len(text) <= _CACHED_LENGTH else self._compile(text)
+                return read(text)
         except TemplateSyntaxError as error:
             raise _invalid(error.message or "its syntax is wrong", path, text) from error
         except (RecursionError, MemoryError, SyntaxError) as error:
             raise _invalid("it is nested too deeply", path, text) from error
 
-    def _compile(self, text: str) -> _Compiled:
+    def _read(self, text: str) -> _Parsed:
         if len(text) > self._max_bytes:
             raise TemplateSyntaxError(f"it is longer than {self._max_bytes} characters", 1)
-        return _Compiled.of(self._jinja, self._jinja.parse(text))
+        return _Parsed.of(self._jinja.parse(text))
+
+    def _compile(self, text: str) -> _Compiled:
+        parsed = self._read(text)
+        return _Compiled(parsed, self._jinja.from_string(parsed.tree))
 
     def _evaluate(self, text: str, names: Mapping[str, Any], path: str, *, only_native: bool = False) -> Any:
         template = self._template(text, path)
-        if only_native and not template.native:
+        parsed = template.parsed
+        if only_native and not parsed.native:
             raise _invalid("a condition is one expression, with nothing around it", path, text)
         try:
             with _budget(self._max_bytes, self._max_seconds) as budget:
-                if template.native:
+                if parsed.native:
                     value = template.value(names)
-                    return value if template.plain and isinstance(value, _JSON) else _plain(value)
+                    return value if parsed.plain and isinstance(value, _JSON) else _plain(value)
                 return _as_json(template.text(names, budget))
         except UndefinedError as error:
-            raise _undefined(error, template, names, path) from error
+            raise _undefined(error, parsed, names, path) from error
         except _TooMuchError as error:
             message = f"The expression {_shown(text)} is stopped: {error}."
             raise LimitExceededError(message, code="expression_limit", path=path) from error
@@ -247,24 +263,31 @@ def as_expression(condition: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
-    """A template. `native`: it is one expression. `plain`: one that only names something."""
+class _Parsed:
+    """What a text says. `native`: it is one expression. `plain`: one that only names something."""
 
-    template: Template
+    tree: nodes.Template
     references: tuple[Reference, ...]
     native: bool
     plain: bool
 
     @classmethod
-    def of(cls, environment: _Environment, tree: nodes.Template) -> _Compiled:
+    def of(cls, tree: nodes.Template) -> _Parsed:
+        found = _references(tree)
         expression = _only_expression(tree)
-        if expression is not None:
-            found = _references(expression)
-            result = nodes.Assign(nodes.Name("result", "store", lineno=1), expression, lineno=1)
-            template = environment.from_string(nodes.Template([result], lineno=1))
-            plain = len(found) == 1 and isinstance(expression, nodes.Name | nodes.Getattr | nodes.Getitem)
-            return cls(template, found, native=True, plain=plain and _is_chain(expression))
-        return cls(environment.from_string(tree), _references(tree), native=False, plain=False)
+        if expression is None:
+            return cls(tree, found, native=False, plain=False)
+        result = nodes.Assign(nodes.Name("result", "store", lineno=1), expression, lineno=1)
+        native = nodes.Template([result], lineno=1)
+        return cls(native, found, native=True, plain=len(found) == 1 and _is_chain(expression))
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """That, as a program."""
+
+    parsed: _Parsed
+    template: Template
 
     def value(self, names: Mapping[str, Any]) -> Any:
         context = self.template.new_context(dict(names))
@@ -379,7 +402,7 @@ class _Variables(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
-_JSON = dict | list | str | int | float | bool | None
+_JSON = (dict, list, str, int, float, bool, type(None))
 
 
 def _plain(value: Any) -> Any:
@@ -621,12 +644,12 @@ class _Environment(ImmutableSandboxedEnvironment):
             cache_size=0,
         )
         self.globals = dict(_GLOBALS)
-        self.filters = {name: _metered(_OWN_FILTERS.get(name) or DEFAULT_FILTERS[name]) for name in FILTERS}
+        self.filters = {name: _metered(_OWN_FILTERS.get(name) or JINJA_FILTERS[name]) for name in FILTERS}
         self.filters |= {_LOOPED: _counted, _SLICED: _metered(lambda value, *bounds: value[slice(*bounds)])}
-        self.tests = {name: test for name, test in DEFAULT_TESTS.items() if name not in {"filter", "test"}}
+        self.tests = {name: test for name, test in JINJA_TESTS.items() if name not in {"filter", "test"}}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        return _prepared(super()._parse(source, name, filename))
+        return _prepared(super()._parse(source, name, filename), self)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Undefined):
@@ -659,7 +682,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             return False
         return any(isinstance(obj.__self__, kind) and obj.__name__ in names for kind, names in _METHODS.items())
 
-    def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # names of its own
+    def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
         result = super().call(context, obj, *args, **kwargs)
         _current.get().expect(len(result) if isinstance(result, str | list) else 1)
         return result
@@ -670,6 +693,9 @@ class _Environment(ImmutableSandboxedEnvironment):
                 _refuse(operand)
         _current.get().expect(_size_of_result(operator, left, right))
         return super().call_binop(context, operator, left, right)
+
+
+_SEQUENCES = (str, list, tuple)
 
 
 def _size_of_result(operator: str, left: Any, right: Any) -> int:
@@ -683,25 +709,31 @@ def _size_of_result(operator: str, left: Any, right: Any) -> int:
         if sum(value.bit_length() for value in (left, right) if isinstance(value, int)) > MAX_INTEGER_BITS:
             raise _TooMuchError("a number would get too large")
         return 1
-    sequences = str | list | tuple
-    if operator == "+" and isinstance(left, sequences) and isinstance(right, sequences):
+    if operator == "+" and isinstance(left, _SEQUENCES) and isinstance(right, _SEQUENCES):
         return len(left) + len(right)
     if operator == "*":
         for sequence, times in ((left, right), (right, left)):
-            if isinstance(sequence, sequences) and isinstance(times, int):
+            if isinstance(sequence, _SEQUENCES) and isinstance(times, int):
                 return len(sequence) * max(0, times)
     if operator in {"+", "-"} and isinstance(left, date) and isinstance(right, date):
         return 1
     raise TypeError(f"{type(left).__name__} {operator} {type(right).__name__} is not possible")
 
 
-def _prepared(tree: nodes.Template) -> nodes.Template:
+def _prepared(tree: nodes.Template, environment: Environment) -> nodes.Template:
     """The tree with bounded loops and joins, and with variables written `${NAME}`. Raises for what is not allowed."""
     waiting: list[nodes.Node] = [tree]
     while waiting:
         node = waiting.pop()
         if not isinstance(node, _STATEMENTS):
             raise TemplateSyntaxError(f"{type(node).__name__.lower()} is not possible here", node.lineno)
+        if isinstance(node, nodes.Filter | nodes.Test):
+            known = environment.filters if isinstance(node, nodes.Filter) else environment.tests
+            if node.name not in known:
+                near = ", ".join(get_close_matches(node.name, known)) or ", ".join(FILTERS)
+                raise TemplateSyntaxError(
+                    f"there is no {type(node).__name__.lower()} {node.name!r}, but {near}", node.lineno
+                )
         if isinstance(node, nodes.For):
             if node.recursive:
                 raise TemplateSyntaxError("a recursive loop is not possible here", node.lineno)
@@ -762,8 +794,8 @@ def _invalid(reason: str, path: str, text: str) -> InvalidInputError:
     return InvalidInputError(str(problem), code="expression_invalid", problems=(problem,))
 
 
-def _undefined(error: UndefinedError, template: _Compiled, names: Mapping[str, Any], path: str) -> InvalidInputError:
-    for reference in template.references:
+def _undefined(error: UndefinedError, parsed: _Parsed, names: Mapping[str, Any], path: str) -> InvalidInputError:
+    for reference in parsed.references:
         reached: Any = names
         for depth, part in enumerate((reference.root, *reference.path)):
             known = _keys(reached)

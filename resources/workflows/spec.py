@@ -21,7 +21,7 @@ from datetime import timedelta  # pydantic reads the annotations at run time
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MAX_NODES = 1000
 MAX_DEPTH = 100
@@ -64,9 +64,17 @@ class InputSpec(_Model):
     pattern: str | None = Field(default=None, description="Regular expression that a string must match as a whole")
     enum: tuple[Any, ...] | None = Field(default=None, description="The only values")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_a_default(cls, value: Any) -> Any:
+        """`default: null` means that the input may be left out, which is said in one way only."""
+        if isinstance(value, dict) and "default" in value and value["default"] is None:
+            return {key: item for key, item in value.items() if key != "default"} | {"required": False}
+        return value
+
     @property
     def has_default(self) -> bool:
-        return "default" in self.model_fields_set
+        return self.default is not None
 
 
 class RetrySpec(_Model):
@@ -122,7 +130,7 @@ class NodeSpec(_Model):
 class EventTrigger(_Model):
     """Run for each event of a type (`document.ready`, `document.*`) that meets the condition."""
 
-    type: Literal["event"] = "event"
+    type: Literal["event"]
     event: str
     when: str | None = Field(default=None, description="Expression over `event`")
     inputs: dict[str, Any] = Field(default_factory=dict, description="Expressions over `event`")
@@ -131,7 +139,7 @@ class EventTrigger(_Model):
 class ScheduleTrigger(_Model):
     """Run by the clock. `cron` as in crontab(5)."""
 
-    type: Literal["schedule"] = "schedule"
+    type: Literal["schedule"]
     cron: str
     timezone: str = "UTC"
     inputs: dict[str, Any] = Field(default_factory=dict)
@@ -140,7 +148,7 @@ class ScheduleTrigger(_Model):
 class WebhookTrigger(_Model):
     """Run when somebody posts to `/api/v1/hooks/<name>`, signed with HMAC-SHA256 of the secret in the setting named."""
 
-    type: Literal["webhook"] = "webhook"
+    type: Literal["webhook"]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     inputs: dict[str, Any] = Field(default_factory=dict, description="Expressions over `body` and `headers`")
 
@@ -148,7 +156,7 @@ class WebhookTrigger(_Model):
 class RunTrigger(_Model):
     """Run when a run of another workflow has ended."""
 
-    type: Literal["run"] = "run"
+    type: Literal["run"]
     workflow: str
     status: Literal["completed", "failed", "cancelled"] = "completed"
     inputs: dict[str, Any] = Field(default_factory=dict, description="Expressions over `run` and its `outputs`")
@@ -157,7 +165,7 @@ class RunTrigger(_Model):
 class AssetTrigger(_Model):
     """Run when one of the assets was materialised."""
 
-    type: Literal["asset"] = "asset"
+    type: Literal["asset"]
     assets: tuple[str, ...] = Field(min_length=1)
     inputs: dict[str, Any] = Field(default_factory=dict)
 

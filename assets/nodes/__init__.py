@@ -2,14 +2,53 @@
 
 from typing import Final
 
+from assets.nodes.agent import agent
+from assets.nodes.analyse import analyse
+from assets.nodes.append_event import append_event
 from assets.nodes.condition import condition
 from assets.nodes.delay import delay
+from assets.nodes.embed import embed
 from assets.nodes.fail import fail
+from assets.nodes.http import http
+from assets.nodes.loop import loop
 from assets.nodes.map import map_
+from assets.nodes.mcp_tool import mcp_tool
+from assets.nodes.notify import notify
 from assets.nodes.parallel import parallel
+from assets.nodes.parse import parse
+from assets.nodes.python import python
 from assets.nodes.router import router
+from assets.nodes.search import search
 from assets.nodes.sub_workflow import sub_workflow
 from assets.nodes.template import template
+from assets.nodes.transform import transform
 from resources.workflows.node_type import NodeTypes
 
-NODES: Final = NodeTypes([template, condition, router, map_, parallel, sub_workflow, delay, fail])
+NODES: Final = NodeTypes(
+    [
+        # Models and knowledge
+        agent,
+        embed,
+        parse,
+        analyse,
+        search,
+        mcp_tool,
+        # Data
+        template,
+        transform,
+        python,
+        # Control
+        condition,
+        router,
+        map_,
+        loop,
+        parallel,
+        sub_workflow,
+        delay,
+        fail,
+        # The world
+        http,
+        notify,
+        append_event,
+    ]
+)

@@ -4,6 +4,7 @@ A node is a plain function `f(config, context)`. What it returns becomes JSON he
 Nothing below this folder knows Dagster: the compile step wraps the functions.
 """
 
+import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
@@ -20,6 +21,7 @@ from resources.errors import (
     UnavailableError,
     UpstreamError,
 )
+from resources.workflows.expressions import has_markers
 from resources.workflows.node_type import NodeConfig, NodeContext, NodeKind, NodeType, Routed
 from resources.workflows.spec import NodeSpec
 
@@ -154,12 +156,25 @@ def pause(context: NodeContext, seconds: float) -> None:
 
 def is_expression(value: Any) -> bool:
     """Whether a value of a config is known only when the node runs."""
-    return isinstance(value, str) and ("{{" in value or "{%" in value)
+    return isinstance(value, str) and has_markers(value)
 
 
-def truth(value: Any) -> bool:
-    """A rendered condition as yes or no: JSON's false, null, 0, "" and empty collections are no."""
-    return bool(value)
+def has_expressions(value: Any) -> bool:
+    """Whether there is an expression anywhere in a JSON value."""
+    if isinstance(value, Mapping):
+        return any(has_expressions(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(has_expressions(item) for item in value)
+    return is_expression(value)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A hint that names what was probably meant."""
+    known = sorted(known)
+    found = difflib.get_close_matches(name, known, n=3)
+    if found:
+        return f"did you mean {' or '.join(map(repr, found))}?"
+    return f"there are: {', '.join(known)}" if known else "there are none"
 
 
 def check_condition(value: Any, path: str) -> Sequence[Problem]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from assets.nodes.base import check_condition, node, truth
+from assets.nodes.base import check_condition, node
 from resources.errors import Problem
 from resources.workflows.node_type import NodeConfig, NodeContext, Routed
 from resources.workflows.spec import NodeSpec
@@ -44,6 +44,6 @@ def _check(spec: NodeSpec) -> Sequence[Problem]:
 )
 def condition(config: Config, context: NodeContext) -> Routed:
     """The branch that holds."""
-    result = truth(context.render(config.when))
+    result = bool(context.render(config.when))
     branch = "true" if result else "false"
     return Routed((branch,), Output(result=result, branch=branch))

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from assets.nodes.base import check_condition, node, truth
+from assets.nodes.base import check_condition, node
 from resources.errors import Problem
 from resources.workflows.node_type import NodeConfig, NodeContext, Routed
 from resources.workflows.spec import NODE_ID, NodeSpec
@@ -80,7 +80,7 @@ def router(config: Config, context: NodeContext) -> Routed:
     """The branches that hold; a case after the one that is taken is not looked at."""
     taken: list[str] = []
     for case in config.cases:
-        if truth(context.render(case.when)) and case.branch not in taken:
+        if bool(context.render(case.when)) and case.branch not in taken:
             taken.append(case.branch)
             if not config.all_matching:
                 break

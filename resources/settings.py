@@ -91,6 +91,10 @@ class Settings(BaseSettings):
         default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Tenant of local commands"
     )
     data_dir: Path = Field(default=Path(".aiw"), description="Data of the embedded servers, logs and Dagster's home")
+    outputs: str | None = Field(
+        default=None,
+        description="Folder for large outputs of steps, as a URL (file:///path, s3://bucket/path); unset = in the data folder",
+    )
     database: DatabaseSettings = DatabaseSettings()
     graph: GraphSettings = GraphSettings()
     api: ApiSettings = ApiSettings()

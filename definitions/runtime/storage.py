@@ -32,10 +32,12 @@ from dagster_postgres.utils import (
 )
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
+from definitions.runtime.lean.outbox import OUTBOXES
 from resources.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from typing import Self
 
     from dagster._serdes import ConfigurableClassData
@@ -87,6 +89,13 @@ class _Engines:
 
 
 _engines = _Engines()
+
+
+def shared_engine(url: str, token_provider: Any = None) -> Engine:
+    """The pool of this process for `url`, in autocommit mode."""
+    return _engines.get(url, token_provider)
+
+
 _found_tables: set[tuple[type, str]] = set()
 _known_facts: set[tuple[str, str]] = set()
 
@@ -165,6 +174,11 @@ class _Pooled:
 
 class PooledRunStorage(_Pooled, PostgresRunStorage):
     """Runs, snapshots, backfills and heartbeats."""
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        """Every statement goes through here: it sees the changes of runs that this process has still on their way."""
+        OUTBOXES.write_updates(self.postgres_url)
+        return super().connect()
 
     def has_run_stats_index_cols(self) -> bool:
         return self._once_true("run_stats", super().has_run_stats_index_cols)

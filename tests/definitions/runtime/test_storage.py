@@ -11,8 +11,9 @@ import psycopg
 import pytest
 import sqlalchemy
 
+from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
 from definitions.runtime.runs import RunReader
-from definitions.runtime.storage import PooledEventLogStorage, PooledRunStorage, PooledScheduleStorage
+from definitions.runtime.storage import PooledRunStorage, PooledScheduleStorage
 from resources.errors import UnavailableError
 from tests.definitions.runtime.conftest import dagster_url
 
@@ -33,7 +34,7 @@ def _backend(storage: PooledRunStorage) -> int:
 
 def test_the_instance_file_makes_the_pooled_storages(runtime: Runtime) -> None:
     assert type(runtime.instance.run_storage) is PooledRunStorage
-    assert type(runtime.instance.event_log_storage) is PooledEventLogStorage
+    assert type(runtime.instance.event_log_storage) is WriteBehindEventLogStorage
     assert type(runtime.instance.schedule_storage) is PooledScheduleStorage
 
 

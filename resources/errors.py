@@ -8,6 +8,7 @@ The tree says who is at fault and what a caller can do; each face of the platfor
     ├── NotFoundError          the named thing does not exist (for this tenant)
     ├── ConflictError          the thing is in a state that does not allow this
     │   └── ConcurrencyError   somebody else wrote first; read again and retry
+    ├── UnauthenticatedError   the caller is not known: no credentials, or none that are good
     ├── NotPermittedError      the caller may not do this
     ├── LimitExceededError     too much or too fast; `retry_after` says when to come back, if ever
     ├── UnavailableError       a dependency cannot be reached; named in `dependency`
@@ -88,6 +89,12 @@ class ConcurrencyError(ConflictError):
         super().__init__(message, expected=expected, actual=actual)
         self.expected = expected
         self.actual = actual
+
+
+class UnauthenticatedError(PlatformError):
+    """Nobody knows who the caller is: credentials are missing, wrong, expired or revoked."""
+
+    default_code = "unauthenticated"
 
 
 class NotPermittedError(PlatformError):

@@ -198,6 +198,36 @@ class NodeFailed(_Node):
     duration_ms: int | None = Field(default=None, ge=0)
 
 
+# Prompts: one stream a prompt, `prompt/<id>`
+
+
+@CATALOG.event("prompt.published")
+class PromptPublished(EventData):
+    """A version of a prompt, which never changes. `content` and `system` are flat: what they include is in them."""
+
+    prompt_id: str
+    version: int = Field(ge=1)
+    sha256: str
+    spec: dict[str, Any]
+    content: str
+    system: str | None = None
+    includes: dict[str, int] = Field(default_factory=dict)
+    created_by: str | None = None
+    comment: str | None = None
+
+
+@CATALOG.event("prompt.labelled")
+class PromptLabelled(EventData):
+    """A label names another version from now on."""
+
+    prompt_id: str
+    label: str
+    version: int = Field(ge=1)
+    former: int | None = None
+    sha256: str
+    user: str | None = None
+
+
 # Calls of models: one stream a request, `ai_interaction/<id>`
 
 
@@ -493,3 +523,136 @@ class SagaCompleted(_Saga):
     """The saga has ended well."""
 
     output_data: Any = None
+
+
+# Identity: who may do what. `tenant/<id>`, `user/<id>`, `key/<id>`; `metadata.user_id` tells who did it. Secrets are never recorded
+
+
+@CATALOG.event("tenant.created")
+class TenantCreated(EventData):
+    """There is a new tenant."""
+
+    tenant_id: str
+    name: str
+
+
+@CATALOG.event("tenant.changed")
+class TenantChanged(EventData):
+    """A tenant's name, status or limits are as given now."""
+
+    tenant_id: str
+    name: str
+    status: str
+    limits: dict[str, Any] = Field(default_factory=dict)
+
+
+class _User(EventData):
+    user_id: str
+    username: str
+
+
+@CATALOG.event("user.created")
+class UserCreated(_User):
+    """There is a new user."""
+
+    role: str
+    email: str | None = None
+
+
+@CATALOG.event("user.changed")
+class UserChanged(_User):
+    """A user's role, status or email are as given now."""
+
+    role: str
+    status: str
+    email: str | None = None
+
+
+@CATALOG.event("user.password_changed")
+class UserPasswordChanged(_User):
+    """A user has another password; all sessions have ended."""
+
+
+@CATALOG.event("user.logged_in")
+class UserLoggedIn(_User):
+    """A session has begun."""
+
+    session_id: str
+    method: Literal["password", "oidc"]
+    address: str | None = None
+
+
+@CATALOG.event("user.login_refused")
+class UserLoginRefused(_User):
+    """Somebody tried to log in as this user, with a wrong password or while it was blocked."""
+
+    reason: str
+    failures: int = Field(default=0, ge=0)
+    address: str | None = None
+
+
+@CATALOG.event("user.sessions_revoked")
+class UserSessionsRevoked(_User):
+    """Sessions have ended before their time; `refresh_reused` means that a token was stolen."""
+
+    reason: str
+    sessions: int = Field(ge=0)
+
+
+@CATALOG.event("key.created")
+class KeyCreated(EventData):
+    """There is a new API key."""
+
+    key_id: str
+    user_id: str
+    name: str
+    scopes: tuple[str, ...] = ()
+    expires_at: str | None = None
+
+
+@CATALOG.event("key.revoked")
+class KeyRevoked(EventData):
+    """An API key is no longer good."""
+
+    key_id: str
+    name: str
+
+
+@CATALOG.event("key.service_token_issued")
+class ServiceTokenIssued(EventData):
+    """A program was given a token."""
+
+    session_id: str
+    subject: str
+    role: str
+    expires_at: str
+
+
+@CATALOG.event("key.signing_rotated")
+class SigningKeyRotated(EventData):
+    """Access tokens are signed with another key; the former ones verify until `former_until`."""
+
+    kid: str
+    former_until: str
+
+
+@CATALOG.event("key.master_rotated")
+class MasterKeyRotated(EventData):
+    """Sealed secrets are under the present master key."""
+
+    rewrapped: int = Field(ge=0)
+
+
+@CATALOG.event("key.provider_stored")
+class ProviderKeyStored(EventData):
+    """The tenant's key of an AI provider was stored or replaced; `hint` is its end."""
+
+    provider: str
+    hint: str
+
+
+@CATALOG.event("key.provider_removed")
+class ProviderKeyRemoved(EventData):
+    """The tenant has no key of this AI provider any more."""
+
+    provider: str

@@ -1,0 +1,1 @@
+"""Tenants, users, and how they prove who they are."""

@@ -9,6 +9,7 @@ from assets.nodes.condition import condition
 from assets.nodes.delay import delay
 from assets.nodes.embed import embed
 from assets.nodes.fail import fail
+from assets.nodes.graph_query import graph_query
 from assets.nodes.http import http
 from assets.nodes.loop import loop
 from assets.nodes.map import map_
@@ -32,6 +33,7 @@ NODES: Final = NodeTypes(
         parse,
         analyse,
         search,
+        graph_query,
         mcp_tool,
         # Data
         template,

@@ -41,9 +41,9 @@ class LearningPaths:
         Raises NotFoundError, with suggestions, for a name that no concept or more than one has.
         """
         concepts = {concept.id: concept for concept in self._graph.concepts(tenant=tenant)}
-        goal = _resolve(target, concepts)
-        start = _resolve(source, concepts) if source is not None else None
-        learned = {_resolve(name, concepts) for name in known}
+        goal = resolve(target, concepts)
+        start = resolve(source, concepts) if source is not None else None
+        learned = {resolve(name, concepts) for name in known}
 
         requires = [
             edge
@@ -131,8 +131,11 @@ def validate(path: LearningPath, edges: Iterable[Edge], *, known: Collection[str
     return messages
 
 
-def _resolve(name: str, concepts: dict[str, Concept]) -> str:
-    """The id of the one concept that `name` means: its id, its name, or a part of exactly one name."""
+def resolve(name: str, concepts: dict[str, Concept]) -> str:
+    """The id of the one concept that `name` means: its id, its name, or a part of exactly one name.
+
+    Raises NotFoundError, with suggestions, for a name that no concept or more than one has.
+    """
     if name in concepts:
         return name
     if (plain := concept_id(name)) in concepts:

@@ -1,0 +1,1 @@
+"""Realtime: messages on topics, who is there, and where a message goes."""

@@ -99,7 +99,8 @@ class NodeType:
     `lazy` names fields of the config that stay as they are written (conditions, bodies): the type renders them itself, with
     `context.render`. `effects`: it changes something outside the platform, so what came before is made durable first.
     `branches` tells a router's branch names from its config, and `exclusive` whether it never takes two of them at once (which
-    is so when it is not given); `check` finds problems that a schema cannot. A type of the kind `sub_workflow` has the fields
+    is so when it is not given); `check` finds problems that a schema cannot (with paths within
+    the node, such as `config.items`). A type of the kind `sub_workflow` has the fields
     `workflow`, `revision` and `inputs` in its config.
     """
 
@@ -140,6 +141,10 @@ class NodeTypes(Mapping[str, NodeType]):
             raise NotFoundError(
                 f"There is no node type {name!r}, only: {known}.", code="node_type_not_found", name=name
             ) from None
+
+    def find(self, name: str) -> NodeType | None:
+        """The type, or None."""
+        return self._types.get(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._types

@@ -27,6 +27,7 @@ from api.routes import (
     health,
     knowledge,
     projections,
+    prompts,
     replays,
     runs,
     statistics,
@@ -57,6 +58,7 @@ _ROUTES = (
     replays,
     documents,
     knowledge,
+    prompts,
     statistics,
     runs,
 )
@@ -71,6 +73,7 @@ _TAGS = [
     {"name": "projections", "description": "Read models: what the events add up to."},
     {"name": "routes", "description": "Rules: which event starts a workflow, or goes to a subscription."},
     {"name": "replays", "description": "Stored events, delivered once more."},
+    {"name": "prompts", "description": "What models are told: versions that never change, labels that move."},
     {"name": "runs", "description": "What Dagster does about it."},
     {"name": "health", "description": "Whether the platform is well."},
 ]

@@ -288,6 +288,40 @@ class ApiClient:
     def run(self, run_id: str) -> RunOut:
         return self._get(f"{_V1}/runs/{run_id}", RunOut)
 
+    def prompts(self, *, context: str | None = None, tag: str | None = None) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{_V1}/prompts", context=context, tag=tag))
+
+    def prompt(self, reference: str) -> dict[str, Any]:
+        prompt_id, which = _named(reference)
+        return dict(self._plain("GET", f"{_V1}/prompts/{prompt_id}", which=which))
+
+    def publish_prompt(
+        self, prompt: Mapping[str, Any], *, comment: str | None = None, labels: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        body = {"prompt": prompt, "comment": comment, "labels": list(labels)}
+        return dict(self._plain("POST", f"{_V1}/prompts", json=body))
+
+    def label_prompt(self, prompt_id: str, label: str, *, version: int) -> dict[str, Any]:
+        return dict(self._plain("PUT", f"{_V1}/prompts/{prompt_id}/labels/{label}", json={"version": version}))
+
+    def render_prompt(self, reference: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        prompt_id, which = _named(reference)
+        body = {"variables": variables}
+        return dict(self._plain("POST", f"{_V1}/prompts/{prompt_id}/render", json=body, which=which))
+
+    def test_prompt(self, reference: str) -> list[dict[str, Any]]:
+        prompt_id, which = _named(reference)
+        return list(self._plain("POST", f"{_V1}/prompts/{prompt_id}/test", which=which))
+
+    def diff_prompt(self, prompt_id: str, one: str, other: str) -> str:
+        return str(self._plain("GET", f"{_V1}/prompts/{prompt_id}/diff", one=one, other=other)["diff"])
+
+    def _plain(self, method: str, path: str, *, json: Any = None, **parameters: Any) -> Any:
+        """The answer as plain JSON values."""
+        given = {key: value for key, value in parameters.items() if value is not None}
+        body = {} if json is None else {"json": json}
+        return self._send(method, path, params=given, **body).json()
+
     def _get(self, path: str, model: type[_Model], **parameters: Any) -> _Model:
         given = {key: value for key, value in parameters.items() if value is not None}
         return model.model_validate_json(self._send("GET", path, params=given).content)
@@ -349,6 +383,12 @@ def error_of(answer: httpx.Response) -> PlatformError:
 
 def _list_of(model: type[_Model], answer: httpx.Response) -> list[_Model]:
     return [model.model_validate(item) for item in answer.json()]
+
+
+def _named(reference: str) -> tuple[str, str | None]:
+    """`id@which` in its parts."""
+    name, _, which = reference.partition("@")
+    return name, which or None
 
 
 def _reason(error: httpx.TransportError) -> str:

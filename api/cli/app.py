@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import demo, doctor, documents, events, ingest, knowledge, system, up
+from api.cli import demo, doctor, documents, events, ingest, knowledge, prompts, system, up
 from api.cli.output import Commands
 from api.cli.session import Session
 from api.version import VERSION
@@ -56,6 +56,8 @@ def build() -> typer.Typer:
     app.command("search", rich_help_panel=panel)(knowledge.search)
     app.command("path", rich_help_panel=panel)(knowledge.path)
     app.add_typer(documents.app, name="documents", rich_help_panel=panel)
+    panel = "AI"
+    app.add_typer(prompts.app, name="prompts", rich_help_panel=panel)
     panel = "Events and runs"
     app.add_typer(events.app, name="events", rich_help_panel=panel)
     app.add_typer(system.runs, name="runs", rich_help_panel=panel)

@@ -1,14 +1,18 @@
-"""The embedding model as a Dagster resource: ops and assets ask for `dg.ResourceParam[Embedder]`."""
+"""The AI layer as Dagster resources: ops and assets ask for `dg.ResourceParam[AiCalls]` and `dg.ResourceParam[Embedder]`."""
 
+import os
 from functools import cache
 from typing import Literal
 
 import dagster as dg
 from pydantic import Field
 
+from resources.ai.build import AiOptions, build_ai
 from resources.ai.embedder import Embedder
 from resources.ai.memory import HashingEmbedder
 from resources.ai.minilm import MiniLmEmbedder
+from resources.ai.pipeline import AiCalls
+from resources.database.resource import shared_database
 
 
 @cache
@@ -32,3 +36,24 @@ class EmbedderResource(dg.ConfigurableResource[Embedder]):
     def create_resource(self, context: dg.InitResourceContext) -> Embedder:
         del context
         return embedder(self.model, threads=self.threads)
+
+
+class AiResource(dg.ConfigurableResource[AiCalls]):
+    """Calls of models, in the books and on the budgets of the platform's PostgreSQL database."""
+
+    url: str = Field(description="postgresql://user:password@host:port/database")
+    options: str = Field(
+        default="{}", description="AiOptions as JSON. It holds keys: give it as dg.EnvVar, which the UI does not show"
+    )
+    pool_size: int = Field(default=4, description="Connections that one process opens at most")
+
+    def create_resource(self, context: dg.InitResourceContext) -> AiCalls:
+        del context
+        return _calls(self.url, self.pool_size, self.options, os.getpid())
+
+
+@cache
+def _calls(url: str, pool_size: int, options: str, process: int) -> AiCalls:
+    """One a process: it holds clients of providers, and windows of their limits."""
+    del process
+    return build_ai(shared_database(url, pool_size), AiOptions.model_validate_json(options))

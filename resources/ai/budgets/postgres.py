@@ -1,0 +1,114 @@
+"""Budgets in PostgreSQL (migration 0030)."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from resources.ai.budgets.model import SCOPES, Budget, BudgetStatus, period_start
+from resources.errors import NotFoundError
+from resources.events.postgres import AS_SYSTEM, AS_TENANT, in_our_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from uuid import UUID
+
+    from resources.database.postgres import Connection, Database
+
+_COLUMNS = "budget_id, tenant, scope, subject, period, starts_at, ends_at, limit_usd, hard, thresholds, cooldown"
+_PUT = f"""INSERT INTO aiw.ai_budget ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (tenant, scope, subject, period, starts_at, hard) DO UPDATE SET limit_usd = excluded.limit_usd,
+        ends_at = excluded.ends_at, thresholds = excluded.thresholds, cooldown = excluded.cooldown
+    RETURNING budget_id"""
+_REMOVE = "DELETE FROM aiw.ai_budget WHERE budget_id = %s AND tenant IS NOT DISTINCT FROM %s"
+_LIST = f"SELECT {_COLUMNS} FROM aiw.ai_budget WHERE tenant IS NOT DISTINCT FROM %s"
+_SPENDS = """SELECT s.budget_id, s.subject, s.spent, s.reserved, s.calls, s.unpriced
+    FROM aiw.ai_spend s JOIN unnest(%s::uuid[], %s::timestamptz[]) AS wanted(b, t) ON s.budget_id = b AND s.period_start = t
+    WHERE s.tenant IS NOT DISTINCT FROM %s ORDER BY s.subject"""
+
+
+class PostgresBudgets:
+    """Safe to share between threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, budget: Budget) -> Budget:
+        parameters = (
+            budget.budget_id,
+            budget.tenant,
+            budget.scope,
+            budget.subject,
+            budget.period,
+            budget.starts_at,
+            budget.ends_at,
+            budget.limit_usd,
+            budget.hard,
+            list(budget.thresholds),
+            budget.cooldown,
+        )
+        with self._visible_to(budget.tenant) as connection:
+            (budget_id,) = connection.execute(_PUT, parameters).fetchone() or (budget.budget_id,)
+        return replace(budget, budget_id=budget_id)
+
+    def remove(self, budget_id: UUID, *, tenant: str | None) -> None:
+        # The counters go with the budget, and belong to the platform: a tenant may not change what it has spent.
+        with self._database.transaction() as connection, in_our_words():
+            connection.execute(AS_SYSTEM)
+            if not connection.execute(_REMOVE, (budget_id, tenant)).rowcount:
+                raise NotFoundError(f"There is no budget {str(budget_id)!r}.")
+
+    def list(self, *, tenant: str | None) -> Sequence[Budget]:
+        with self._visible_to(tenant) as connection:
+            return _listed(connection, tenant)
+
+    def statuses(self, *, tenant: str | None, now: datetime | None = None) -> Sequence[BudgetStatus]:
+        at = now or datetime.now(UTC)
+        with self._visible_to(tenant) as connection:
+            starts = {budget: start for budget in _listed(connection, tenant) if (start := period_start(budget, at))}
+            wanted = [budget.budget_id for budget in starts]
+            # the database calls the beginning of a budget without end -infinity
+            moments = ["-infinity" if budget.period == "total" else start for budget, start in starts.items()]
+            rows = connection.execute(_SPENDS, (wanted, [str(moment) for moment in moments], tenant)).fetchall()
+        statuses = []
+        for budget, start in starts.items():
+            counted = [row for row in rows if row[0] == budget.budget_id]
+            statuses += [
+                BudgetStatus(budget, subject, start, spent, reserved, calls, unpriced, at)
+                for _, subject, spent, reserved, calls, unpriced in counted
+            ] or [BudgetStatus(budget, budget.subject, start, Decimal(0), Decimal(0), 0, 0, at)]
+        return statuses
+
+    @contextmanager
+    def _visible_to(self, tenant: str | None) -> Iterator[Connection]:
+        with self._database.transaction() as connection, in_our_words():
+            if tenant is None:
+                connection.execute(AS_SYSTEM)
+            else:
+                connection.execute(AS_TENANT, (tenant,))
+            yield connection
+
+
+def _listed(connection: Connection, tenant: str | None) -> list[Budget]:
+    budgets = [_as_budget(row) for row in connection.execute(_LIST, (tenant,))]
+    return sorted(budgets, key=lambda budget: (SCOPES.index(budget.scope), budget.budget_id))
+
+
+def _as_budget(row: tuple[Any, ...]) -> Budget:
+    budget_id, tenant, scope, subject, period, starts_at, ends_at, limit, hard, thresholds, cooldown = row
+    return Budget(
+        scope=scope,
+        period=period,
+        limit_usd=limit,
+        tenant=tenant,
+        subject=subject,
+        hard=hard,
+        thresholds=tuple(thresholds),
+        cooldown=cooldown,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        budget_id=budget_id,
+    )

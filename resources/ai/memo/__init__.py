@@ -1,0 +1,1 @@
+"""Pay once: answers by the request that they were given to."""

@@ -1,0 +1,1 @@
+"""What a call costs, in US dollars, exactly; and what is not known."""

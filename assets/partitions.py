@@ -12,6 +12,10 @@ DOCUMENTS = dg.DynamicPartitionsDefinition(name="documents")
 TENANT_TAG = "aiw/tenant"
 CORRELATION_TAG = "aiw/correlation-id"
 POSITION_TAG = "aiw/event-position"
+WORKFLOW_TAG = "aiw/workflow"
+REVISION_TAG = "aiw/revision"
+TRIGGER_TAG = "aiw/trigger"
+USER_TAG = "aiw/user"
 
 PARTITION_TAG = "dagster/partition"
 

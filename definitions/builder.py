@@ -24,7 +24,7 @@ from dagster._core.definitions.dependency import DynamicCollectDependencyDefinit
 from dagster._core.storage.tags import MAX_RETRIES_TAG, MAX_RUNTIME_SECONDS_TAG, PRIORITY_TAG, RETRY_STRATEGY_TAG
 
 from assets.failures import failures
-from assets.partitions import DEFAULT_TENANT, TENANT_TAG
+from assets.partitions import DEFAULT_TENANT, REVISION_TAG, TENANT_TAG, WORKFLOW_TAG
 from definitions.runtime.live import live_run
 from definitions.steps import (
     INPUTS,
@@ -45,8 +45,6 @@ from resources.workflows.inputs import check_inputs
 from resources.workflows.node_type import NodeTypes, Routed
 from resources.workflows.spec import AssetSpec, InputSpec, NodeSpec, RetrySpec, WorkflowSpec
 
-WORKFLOW_TAG: Final = "aiw/workflow"
-REVISION_TAG: Final = "aiw/revision"
 SPEC_TAG: Final = "aiw/spec"
 ISOLATION_TAG: Final = "aiw/isolation"
 CONCURRENCY_TAG: Final = "aiw/concurrency"

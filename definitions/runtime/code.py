@@ -22,8 +22,7 @@ from dagster._core.code_pointer import CustomPointer, ModuleCodePointer
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
 
-from assets.partitions import TENANT_TAG
-from definitions.builder import REVISION_TAG, WORKFLOW_TAG
+from assets.partitions import REVISION_TAG, TENANT_TAG, WORKFLOW_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -198,6 +198,11 @@ class NodeFailed(_Node):
     duration_ms: int | None = Field(default=None, ge=0)
 
 
+@CATALOG.event("workflow.node_skipped")
+class NodeSkipped(_Node):
+    """A node was left out, as nothing led to it."""
+
+
 # Prompts: one stream a prompt, `prompt/<id>`
 
 
@@ -566,6 +571,13 @@ class UserChanged(_User):
     role: str
     status: str
     email: str | None = None
+
+
+@CATALOG.event("user.linked")
+class UserLinked(_User):
+    """A user can log in elsewhere too, as `subject` (issuer and subject of OpenID Connect)."""
+
+    subject: str
 
 
 @CATALOG.event("user.password_changed")

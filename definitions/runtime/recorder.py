@@ -1,0 +1,135 @@
+"""Tells the event store what a run does, while it does it, and keeps no step waiting for that.
+
+Steps add to a list; a thread of the run's own appends what has gathered every few dozen milliseconds. The worker says that a run
+is done only after the last event was stored. While the database is away, events wait; if that takes too long they are given
+up, and told from Dagster's log when the run has ended (`sensors/workflow_events.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from dagster import DagsterEventType
+
+from assets.partitions import TRIGGER_TAG, tenant_of
+from resources.errors import ConflictError, PlatformError, UnavailableError
+from resources.telemetry.logging import get_logger
+from sensors.workflow_events import Story, append_missing, reason_of, stream_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dagster import DagsterEvent, DagsterRun
+
+    from resources.events.model import NewEvent
+    from resources.events.store import EventStore
+
+log = get_logger(__name__)
+
+GATHER_SECONDS = 0.04
+PATIENCE_SECONDS = 30.0
+PAUSE_SECONDS = 0.25
+
+_ENDS = frozenset({DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED})
+
+
+class Recorder:
+    """The story of one run, as it unfolds. Steps may tell it from any thread."""
+
+    def __init__(self, events: EventStore, run: DagsterRun) -> None:
+        self._events = events
+        self._story = Story(run)
+        self._stream = stream_of(run.run_id)
+        self._tenant = tenant_of(run)
+        self._waiting: list[NewEvent] = []
+        self._something = threading.Event()
+        self._closing = threading.Event()
+        self._attempts: dict[str, int] = {}
+        self._completed = 0
+        self._outputs: Any = None
+        self._began = time.monotonic()
+        if run.parent_run_id is not None or TRIGGER_TAG not in run.tags:
+            self._add(self._story.created())  # otherwise the launcher has told it
+        self._add(self._story.started())
+        self._thread = threading.Thread(target=self._write_until_closed, name="workflow-events", daemon=True)
+        self._thread.start()
+
+    # ------------------------------------------------------------------ what steps tell
+
+    def node_started(self, key: str, type: str, *, attempt: int, given: Any) -> None:
+        self._attempts[key] = attempt
+        self._add(self._story.node_started(key, attempt=attempt, type=type, given=given))
+
+    def node_completed(self, key: str, type: str, *, attempt: int, given: Any, seconds: float) -> None:
+        self._completed += 1
+        self._add(self._story.node_completed(key, attempt=attempt, type=type, given=given, seconds=seconds))
+
+    def outputs(self, values: Any) -> None:
+        self._outputs = values
+
+    def emit(self, key: str, progress: Mapping[str, Any]) -> None:
+        """Output in progress is for those who listen now; the story holds the whole."""
+
+    # ------------------------------------------------------------------ what Dagster tells
+
+    def see(self, event: DagsterEvent) -> None:
+        """An event of the run, as the executor gave it."""
+        key = event.step_key or ""
+        match event.event_type:
+            case DagsterEventType.STEP_FAILURE | DagsterEventType.STEP_UP_FOR_RETRY:
+                again = event.event_type is DagsterEventType.STEP_UP_FOR_RETRY
+                attempt = self._attempts.get(key, 1)
+                self._add(self._story.node_failed(key, attempt=attempt, error=reason_of(event), will_retry=again))
+            case DagsterEventType.STEP_SKIPPED:
+                self._add(self._story.node_skipped(key))
+            case kind if kind in _ENDS:
+                seconds = time.monotonic() - self._began
+                self._add(self._story.ended(event, seconds=seconds, nodes=self._completed, outputs=self._outputs))
+
+    def close(self) -> None:
+        """Return when everything is stored, or was given up."""
+        self._closing.set()
+        self._something.set()
+        self._thread.join()
+
+    # ------------------------------------------------------------------ writing
+
+    def _add(self, event: NewEvent) -> None:
+        self._waiting.append(event)
+        if not self._something.is_set():
+            self._something.set()
+
+    def _write_until_closed(self) -> None:
+        while True:
+            self._something.wait()
+            self._closing.wait(GATHER_SECONDS)
+            self._something.clear()
+            closing = self._closing.is_set()
+            count = len(self._waiting)
+            batch = self._waiting[:count]
+            del self._waiting[:count]
+            if batch:
+                self._write(batch)
+            if closing and not self._waiting:
+                return
+
+    def _write(self, batch: list[NewEvent]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                self._events.append(self._stream, batch, tenant=self._tenant, durable=False)
+            except UnavailableError as error:
+                if time.monotonic() > deadline:
+                    log.warning("workflow.events_given_up", run_id=self._stream.id, events=len(batch), error=str(error))
+                    return
+                time.sleep(PAUSE_SECONDS)
+            except ConflictError:  # the run is executed again: some of it was told the first time
+                append_missing(self._events, batch, stream=self._stream, tenant=self._tenant)
+                return
+            except PlatformError as error:
+                log.warning("workflow.events_refused", run_id=self._stream.id, events=len(batch), error=str(error))
+                return
+            else:
+                return

@@ -11,12 +11,14 @@ from assets.nodes.embed import embed
 from assets.nodes.fail import fail
 from assets.nodes.graph_query import graph_query
 from assets.nodes.http import http
+from assets.nodes.ingest import ingest
 from assets.nodes.loop import loop
 from assets.nodes.map import map_
 from assets.nodes.mcp_tool import mcp_tool
 from assets.nodes.notify import notify
 from assets.nodes.parallel import parallel
 from assets.nodes.parse import parse
+from assets.nodes.prompt import prompt
 from assets.nodes.python import python
 from assets.nodes.router import router
 from assets.nodes.search import search
@@ -28,10 +30,12 @@ from resources.workflows.node_type import NodeTypes
 NODES: Final = NodeTypes(
     [
         # Models and knowledge
+        prompt,
         agent,
         embed,
         parse,
         analyse,
+        ingest,
         search,
         graph_query,
         mcp_tool,

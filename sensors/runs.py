@@ -2,6 +2,7 @@
 
 Warm workers tell the end of a run at once. The sensors here tell it again, a little later, for runs that ended elsewhere (in
 a process of their own, or with a worker that was killed). The event's id is made from the run's: it is stored once.
+They complete the story of a workflow's run in the same way (`workflow_events.py`).
 """
 
 import uuid
@@ -12,6 +13,7 @@ from assets.partitions import CORRELATION_TAG, PARTITION_TAG, tenant_of
 from resources.errors import ConflictError
 from resources.events.model import EventMetadata, NewEvent, StreamId
 from resources.events.store import EventStore
+from sensors.workflow_events import tell_again
 
 _NAMESPACE = uuid.UUID("6f0a5cf0-3c6e-4a6b-9a50-6f1f4d0c2b0e")
 
@@ -59,13 +61,14 @@ def build_run_end_sensors() -> list[dg.SensorDefinition]:
             context.dagster_event,
             milliseconds=None if seconds is None else max(0, round(seconds * 1000)),
         )
+        tell_again(context.instance, events, context.dagster_run)
 
     def build(name: str, status: dg.DagsterRunStatus, description: str) -> dg.SensorDefinition:
         @dg.run_status_sensor(
             run_status=status,
             name=name,
             default_status=dg.DefaultSensorStatus.RUNNING,
-            minimum_interval_seconds=30,
+            minimum_interval_seconds=5,
             description=description,
         )
         def sensor(context: dg.RunStatusSensorContext, events: dg.ResourceParam[EventStore]) -> None:

@@ -8,10 +8,9 @@ the two never tell anything twice.
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster_shared.error import SerializableErrorInfo
 
 from assets.partitions import CORRELATION_TAG, REVISION_TAG, TRIGGER_TAG, USER_TAG, WORKFLOW_TAG, tenant_of
 from resources.errors import ConflictError
@@ -29,6 +28,9 @@ from resources.events.catalog import (
 from resources.events.model import EventMetadata, NewEvent, StreamId
 from resources.events.schema import EventData
 from resources.events.store import EventStore
+
+if TYPE_CHECKING:
+    from dagster_shared.error import SerializableErrorInfo
 
 _NAMESPACE = uuid.UUID("2c1c9a54-5d2e-4f0f-9d1b-7c0f8b6a4e11")
 _MAX_ERROR_CHARS = 4000
@@ -160,7 +162,7 @@ class Story:
 def reason_of(event: dg.DagsterEvent) -> str:
     """Why a step failed, in the words of whoever raised it."""
     if event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
-        error: SerializableErrorInfo | None = event.step_retry_data.error
+        error: "SerializableErrorInfo | None" = event.step_retry_data.error
     else:
         failure = event.step_failure_data
         if failure.user_failure_data is not None and failure.user_failure_data.description:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType
 
-from assets.partitions import TRIGGER_TAG, tenant_of
+from assets.partitions import TRIGGER_TAG, WORKFLOW_TAG, tenant_of
+from definitions.runtime.live import executing
 from resources.errors import ConflictError, PlatformError, UnavailableError
 from resources.telemetry.logging import get_logger
 from sensors.workflow_events import Story, append_missing, reason_of, stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dagster import DagsterEvent, DagsterRun
 
@@ -33,6 +35,18 @@ PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 0.25
 
 _ENDS = frozenset({DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED})
+
+
+@contextmanager
+def telling(events: EventStore, run: DagsterRun) -> Iterator[Recorder | None]:
+    """While the block executes the run, its steps tell what they do. None: the run is of no workflow, and has no story."""
+    recorder = Recorder(events, run) if WORKFLOW_TAG in run.tags else None
+    with executing(run.run_id, recorder):
+        try:
+            yield recorder
+        finally:
+            if recorder is not None:
+                recorder.close()
 
 
 class Recorder:

@@ -9,22 +9,29 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from api import problems
+from api.auth.oidc import OidcLogin
+from api.auth.principal import authorize
+from api.auth.startup import check_auth
 from api.composition import build_services
+from api.middleware.auth import AuthMiddleware
 from api.middleware.correlation import CorrelationMiddleware
 from api.middleware.limits import BodyLimitMiddleware
 from api.middleware.outcome import OutcomeMiddleware
 from api.middleware.security import LoopbackOnlyMiddleware, SecurityHeadersMiddleware
 from api.routes import (
+    auth,
     documents,
     event_routes,
     events,
     health,
+    keys,
     knowledge,
     projections,
     prompts,
@@ -34,6 +41,8 @@ from api.routes import (
     streams,
     subscriptions,
     tail,
+    tenants,
+    users,
 )
 from api.schemas import EventIn
 from api.tail import Tails
@@ -61,10 +70,15 @@ _ROUTES = (
     prompts,
     statistics,
     runs,
+    auth,
+    tenants,
+    users,
+    keys,
 )
 BODY_LIMIT = 4 * 1024 * 1024
 _FORM_OVERHEAD = 256 * 1024
 _ASSETS = "/docs/assets"
+_EXPOSED = ["X-Correlation-ID", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy"]
 _TAGS = [
     {"name": "documents", "description": "Hand documents in and see what became of them."},
     {"name": "knowledge", "description": "Search by meaning, concepts and learning paths."},
@@ -75,6 +89,10 @@ _TAGS = [
     {"name": "replays", "description": "Stored events, delivered once more."},
     {"name": "prompts", "description": "What models are told: versions that never change, labels that move."},
     {"name": "runs", "description": "What Dagster does about it."},
+    {"name": "auth", "description": "Log in and out, and see who one is."},
+    {"name": "tenants", "description": "Whose platform this is, for its admins."},
+    {"name": "users", "description": "Who may do what in the tenant."},
+    {"name": "keys", "description": "API keys, and the tenant's keys of AI providers."},
     {"name": "health", "description": "Whether the platform is well."},
 ]
 
@@ -85,6 +103,7 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     Given services belong to the caller and are left open. Raises InvalidInputError when the settings are incomplete.
     """
     settings = settings or Settings()
+    check_auth(settings)
     owned = build_services(settings) if services is None else None
     app = FastAPI(
         title="AI Workflow Engine",
@@ -98,14 +117,20 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
         # Nothing reads it yet, and it costs about a tenth of a small request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.services = services or owned
+    used = services or owned
+    assert used is not None
+    app.state.services = used
     app.state.tenant = settings.tenant
     app.state.tails = Tails()
+    app.state.public_url = settings.api.public_url
+    app.state.oidc = OidcLogin(settings.auth, used.identity) if settings.auth.oidc_issuer else None
     problems.install(app)
-    _add_middleware(app, settings)
+    _add_middleware(app, settings, used)
+    guard = [Depends(authorize)]
     for routes in _ROUTES:
-        app.include_router(routes.router, prefix=V1)
-    app.include_router(health.router)
+        app.include_router(routes.router, prefix=V1, dependencies=guard)
+    for router in (auth.aliases, health.router):
+        app.include_router(router, dependencies=guard)
     _add_docs(app)
     return app
 
@@ -122,11 +147,29 @@ async def _lifespan(_app: FastAPI, *, owned: Services | None, threads: int) -> A
             await to_thread.run_sync(owned.close)
 
 
-def _add_middleware(app: FastAPI, settings: Settings) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> None:
     # Starlette runs the one that was added last first.
     upload_limit = settings.content.max_bytes + _FORM_OVERHEAD
     app.add_middleware(BodyLimitMiddleware, limit=BODY_LIMIT, limits={f"{V1}/documents": upload_limit})
-    app.add_middleware(LoopbackOnlyMiddleware)
+    local = settings.auth.mode == "local"
+    app.add_middleware(
+        AuthMiddleware,
+        verified=services.identity.verified,
+        limits=settings.limits,
+        local_tenant=(lambda: str(app.state.tenant)) if local else None,
+        shared=services.rate_buckets,
+    )
+    if local:  # what lets everybody in must be asked by nobody else's page
+        app.add_middleware(LoopbackOnlyMiddleware)
+    if origins := [origin.strip() for origin in settings.api.cors_origins.split(",") if origin.strip()]:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
+            max_age=3600,
+        )
     app.add_middleware(OutcomeMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(CorrelationMiddleware)

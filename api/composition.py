@@ -13,7 +13,12 @@ from resources.telemetry.logging import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from api.auth.limiter import SharedBuckets
+    from resources.database.postgres import Database
+    from resources.events.store import EventStore
     from resources.settings import Settings
+    from resources.tenants.identity import Identity
+    from resources.tenants.store import Notices
 
 log = get_logger(__name__)
 
@@ -46,6 +51,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
     from resources.events.writer import EventWriter
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.neo4j import BoltGraphStore
+    from resources.prompts.bundled import bundled_prompts
+    from resources.prompts.engine import PromptEngine
+    from resources.prompts.library import PromptLibrary
 
     if settings.database.url is None or settings.graph.url is None:
         raise InvalidInputError(
@@ -85,7 +93,11 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
         embedder.embed(["ready?"])
         return embedder.model_id
 
+    identity, notices = _identity(settings, database, events)
+
     def close() -> None:
+        identity.close()
+        notices.close()
         runs.close()
         event_writer.close()
         events.close()
@@ -114,7 +126,10 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
         search=SearchService(embedder, chunks),
         graph=graph,
         learning_paths=LearningPaths(graph),
+        prompts=PromptLibrary(events, PromptEngine(), bundled=bundled_prompts()),
         runs=runs,
+        identity=identity,
+        rate_buckets=_rate_buckets(settings, database),
         probes={
             "database": Probe(_silent(database.ping)),
             "graph": Probe(_silent(graph.ping)),
@@ -126,6 +141,46 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
         warm=lambda: _try_each(check_embedder, runs.check, graph.ping, database.ping),
         close=close,
     )
+
+
+def _identity(settings: Settings, database: Database, events: EventStore) -> tuple[Identity, Notices]:
+    from resources.tenants.identity import build_identity
+    from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresNotices, PostgresSecrets
+    from resources.tenants.tokens import Tokens
+    from resources.tenants.vault import Vault
+
+    auth = settings.auth
+    former = auth.former_master_keys.get_secret_value().split(",")
+    keys = ([auth.master_key.get_secret_value()] if auth.master_key else []) + [key.strip() for key in former]
+    vault, secrets, notices = Vault([key for key in keys if key]), PostgresSecrets(database), PostgresNotices(database)
+    tokens = Tokens(
+        secrets,
+        vault,
+        algorithm=auth.algorithm,
+        secret=auth.secret.get_secret_value() if auth.secret else None,
+        issuer=auth.issuer,
+        audience=auth.audience,
+        access_seconds=auth.access_seconds,
+    )
+    identity = build_identity(
+        accounts=PostgresAccounts(database),
+        credentials=PostgresCredentials(database),
+        secret_store=secrets,
+        notices=notices,
+        events=events,
+        tokens=tokens,
+        vault=vault,
+        home=settings.tenant,
+        access_seconds=auth.access_seconds,
+        session_seconds=auth.session_days * 86_400,
+    )
+    return identity, notices
+
+
+def _rate_buckets(settings: Settings, database: Database) -> SharedBuckets | None:
+    from resources.tenants.postgres import PostgresBuckets
+
+    return PostgresBuckets(database) if settings.limits.store == "postgres" else None
 
 
 def _silent(ping: Callable[[], float]) -> Callable[[], None]:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from api.auth.principal import current_principal
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from api.auth.limiter import SharedBuckets
     from api.launcher import Runs
     from resources.content.intake import DocumentIntake
     from resources.content.search import SearchService
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from resources.events.writer import EventWriter
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.store import GraphStore
+    from resources.prompts.library import PromptLibrary
+    from resources.tenants.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +65,11 @@ class Services:
     search: SearchService
     graph: GraphStore
     learning_paths: LearningPaths
+    prompts: PromptLibrary
     runs: Runs
+    identity: Identity
     probes: Mapping[str, Probe]
+    rate_buckets: SharedBuckets | None = None
     warm: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
 
@@ -73,9 +81,8 @@ async def services_of(request: Request) -> Services:
 
 
 async def current_tenant(request: Request) -> str:
-    """The tenant on whose behalf the request acts: the local one, until there is auth to tell another."""
-    tenant: str = request.app.state.tenant
-    return tenant
+    """The tenant on whose behalf the request acts: its principal's, and nothing that a request says can change it."""
+    return (await current_principal(request)).tenant
 
 
 ServicesDep = Annotated[Services, Depends(services_of)]

@@ -25,6 +25,7 @@ from resources.errors import (
     NotPermittedError,
     PlatformError,
     Problem,
+    UnauthenticatedError,
     UnavailableError,
     UpstreamError,
 )
@@ -47,6 +48,7 @@ _STATUS: tuple[tuple[type[PlatformError], HTTPStatus], ...] = (
     (InvalidInputError, HTTPStatus.BAD_REQUEST),
     (NotFoundError, HTTPStatus.NOT_FOUND),
     (ConflictError, HTTPStatus.CONFLICT),
+    (UnauthenticatedError, HTTPStatus.UNAUTHORIZED),
     (NotPermittedError, HTTPStatus.FORBIDDEN),
     (LimitExceededError, HTTPStatus.TOO_MANY_REQUESTS),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -179,7 +181,7 @@ async def _on_platform_error(request: Request, error: Exception) -> Response:
     problem = of_error(error, instance=request.url.path)
     if problem["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request.unserved", code=error.code, path=request.url.path, reason=error.message, **error.details)
-    return response(problem, headers=_retry_after(error))
+    return response(problem, headers=headers_of(error))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -206,7 +208,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return response(document(status, code, detail, instance=request.url.path), headers=error.headers)
 
 
-def _retry_after(error: PlatformError) -> dict[str, str]:
+def headers_of(error: PlatformError) -> dict[str, str]:
+    """The headers that belong to the answer: when to come back, or how to log in."""
+    if isinstance(error, UnauthenticatedError):
+        return {"WWW-Authenticate": 'Bearer realm="aiw"'}
     if isinstance(error, LimitExceededError) and error.retry_after is not None:
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     if isinstance(error, UnavailableError):

@@ -1,7 +1,7 @@
 """The API's process: `python -m api.server [--host H] [--port N] [--port-file F]`.
 
 Binds its socket itself, so that port 0 (the kernel chooses) can be reported: as one JSON line on standard output, and in
-`--port-file`, once requests are served. Refuses any address but loopback as long as there is no authentication.
+`--port-file`, once requests are served. Refuses any address but loopback unless everybody must log in.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ GRACE = 10
 _BACKLOG = 2048
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises InvalidInputError when `host` is not loopback, UnavailableError when the port is taken."""
-    family, address = _loopback_address(host, port)
+def bind(host: str, port: int, *, remote: bool = False) -> socket.socket:
+    """A listening socket. Raises UnavailableError when the port is taken.
+
+    Without `remote` raises InvalidInputError when `host` is not loopback.
+    """
+    family, address = _remote_address(host, port) if remote else _loopback_address(host, port)
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -102,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from resources.telemetry.logging import configure_logging
 
     settings = Settings()
-    parser = argparse.ArgumentParser(prog="python -m api.server", description="The platform's HTTP API, on loopback.")
-    parser.add_argument("--host", default=settings.api.host, help="loopback address (default: %(default)s)")
+    parser = argparse.ArgumentParser(prog="python -m api.server", description="The platform's HTTP API.")
+    parser.add_argument("--host", default=settings.api.host, help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port", type=int, default=settings.api.port, help="0 = the kernel chooses (default: %(default)s)"
     )
@@ -111,13 +114,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     configure_logging(level=settings.log.level, format=settings.log.format, service="api")
     try:
-        listener = bind(options.host, options.port)
+        listener = bind(options.host, options.port, remote=settings.auth.mode == "required")
         server = Server(create_app(settings=settings), listener, port_file=options.port_file)
     except PlatformError as error:
         print(f"api: {error.message}", file=sys.stderr)  # noqa: T201 - for the person who started it
         return 2 if isinstance(error, InvalidInputError) else 1
     server.serve_forever()
     return 0 if server.started else 1
+
+
+def _remote_address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        message = f"{host!r} is no address of this machine. Set AIW_API__HOST or --host to one."
+        raise InvalidInputError(message, code="host_unknown") from error
+    family, _, _, _, address = found[0]
+    return family, (str(address[0]), port)
 
 
 def _loopback_address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
@@ -128,8 +141,8 @@ def _loopback_address(host: str, port: int) -> tuple[socket.AddressFamily, tuple
         address = None
     if address is None or not address.is_loopback:
         raise InvalidInputError(
-            f"Refusing to listen on {host!r}: the API has no authentication yet, so only loopback addresses "
-            "(127.0.0.1, ::1, localhost) are allowed. Set AIW_API__HOST or --host to one of them.",
+            f"Refusing to listen on {host!r}: with AIW_AUTH__MODE=local nobody has to log in, so only loopback addresses "
+            "(127.0.0.1, ::1, localhost) are allowed. Set the mode to `required` for any other.",
             code="host_not_loopback",
         )
     return socket.AF_INET6 if address.version == 6 else socket.AF_INET, (literal, port)  # noqa: PLR2004 - IPv6

@@ -42,9 +42,57 @@ class ApiSettings(BaseModel):
     """The FastAPI sidecar."""
 
     host: str = Field(
-        default="127.0.0.1", description="Loopback only: any other address is refused until there is auth"
+        default="127.0.0.1", description="Any other address than loopback needs AIW_AUTH__MODE=required"
     )
     port: int = Field(default=0, ge=0, le=65535, description="0 = the kernel chooses a free port")
+    public_url: str | None = Field(
+        default=None, description="Address that browsers know the API by, behind a proxy; unset = that of the request"
+    )
+    cors_origins: str = Field(
+        default="", description="Origins whose pages may call the API, separated by commas; * = any, empty = none"
+    )
+
+
+class AuthSettings(BaseModel):
+    """Who may use the platform, and how they prove it."""
+
+    mode: Literal["local", "required"] = Field(
+        default="local",
+        description="local = whoever is on this machine is its admin, on loopback and in development only",
+    )
+    algorithm: Literal["EdDSA", "HS256"] = Field(default="EdDSA", description="What access tokens are signed with")
+    secret: SecretStr | None = Field(default=None, description="For HS256: at least 32 random bytes")
+    master_key: SecretStr | None = Field(
+        default=None, description="Seals stored secrets: 32 random bytes in base64 (`aiw keys master` makes one)"
+    )
+    former_master_keys: SecretStr = Field(
+        default=SecretStr(""), description="Master keys of before, separated by commas, until `aiw keys rewrap`"
+    )
+    issuer: str = Field(default="aiw", min_length=1, description="`iss` of access tokens")
+    audience: str = Field(default="aiw", min_length=1, description="`aud` of access tokens")
+    access_seconds: int = Field(default=900, ge=30, le=86_400, description="How long an access token is good")
+    session_days: int = Field(default=30, ge=1, le=366, description="How long a session can be prolonged")
+    oidc_issuer: str | None = Field(default=None, description="OpenID Connect provider to log in with; unset = none")
+    oidc_client_id: str | None = Field(default=None, description="What the provider knows the platform as")
+    oidc_client_secret: SecretStr | None = Field(default=None, description="What the platform proves it with")
+    oidc_tenant: str | None = Field(default=None, description="Tenant of who logs in there; unset = AIW_TENANT")
+    oidc_role: Literal["viewer", "member"] | None = Field(
+        default=None, description="Role of users who come for the first time; unset = only known users may come"
+    )
+
+
+class LimitSettings(BaseModel):
+    """How many requests are answered (token buckets; none for the local admin)."""
+
+    store: Literal["memory", "postgres"] = Field(
+        default="memory", description="Where they are counted; memory = each process by itself"
+    )
+    principal_per_minute: int = Field(default=6_000, ge=1, description="Requests of one user or key")
+    principal_burst: int = Field(default=600, ge=1, description="At once")
+    tenant_per_minute: int = Field(default=60_000, ge=1, description="Requests of one tenant, unless it has its own limit")
+    tenant_burst: int = Field(default=6_000, ge=1, description="At once")
+    address_per_minute: int = Field(default=12_000, ge=1, description="Requests from one address")
+    address_burst: int = Field(default=1_200, ge=1, description="At once")
 
 
 class DagsterSettings(BaseModel):
@@ -98,6 +146,8 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     graph: GraphSettings = GraphSettings()
     api: ApiSettings = ApiSettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitSettings = LimitSettings()
     dagster: DagsterSettings = DagsterSettings()
     content: ContentSettings = ContentSettings()
     log: LogSettings = LogSettings()

@@ -157,6 +157,19 @@ class Administration:
         """The user who logs in elsewhere under `subject` (issuer and subject in one)."""
         return self._accounts.find_user(tenant=tenant, oidc_subject=subject)
 
+    def link_oidc(self, email: str, subject: str, *, tenant: str) -> User | None:
+        """Let the user with that email log in elsewhere, as `subject`, from now on; None when there is no such user.
+
+        Only for emails that the provider has verified. A user who is linked already stays so.
+        """
+        user = self._accounts.find_user(tenant=tenant, email=email)
+        if user is None or user.oidc_subject is not None:
+            return None
+        linked = self._accounts.save_user(replace(user, oidc_subject=subject))
+        fact = catalog.UserLinked(user_id=str(user.id), username=user.username, subject=subject)
+        self._audit.record(_stream(user), fact, tenant=tenant)
+        return linked
+
     def users(self, *, tenant: str) -> Sequence[User]:
         """All of the tenant."""
         return self._accounts.users(tenant=tenant)
@@ -213,6 +226,12 @@ class Administration:
         if not self._passwords.verify(user.password_hash, present):
             raise UnauthenticatedError("The present password is wrong.", code="credentials_wrong")
         self.change_password(user.id, password, tenant=actor.tenant, actor=actor)
+
+    def end_sessions(self, user_id: UUID, *, tenant: str, actor: Principal | None) -> int:
+        """End all sessions of a user; gives how many there were. Raises NotFoundError, NotPermittedError."""
+        user = self._accounts.user(user_id, tenant=tenant)
+        _refuse_more_than_own(user.role, actor)
+        return self._revoke_all(user, "ended_by_admin", actor)
 
     # Keys
 
@@ -314,7 +333,7 @@ class Administration:
         fact = catalog.ProviderKeyRemoved(provider=provider)
         self._audit.record(StreamId("key", f"provider-{provider}"), fact, tenant=tenant, actor=actor)
 
-    def _revoke_all(self, user: User, reason: str, actor: Principal | None) -> None:
+    def _revoke_all(self, user: User, reason: str, actor: Principal | None) -> int:
         now = datetime.now(UTC)
         ended = self._credentials.revoke_sessions(tenant=user.tenant, reason=reason, now=now, user_id=user.id)
         if ended:
@@ -322,6 +341,7 @@ class Administration:
                 user_id=str(user.id), username=user.username, reason=reason, sessions=ended
             )
             self._audit.record(_stream(user), fact, tenant=user.tenant, actor=actor)
+        return ended
 
 
 def _is_admin(user: User) -> bool:

@@ -20,8 +20,7 @@ from resources.tenants.model import SigningKey
 from resources.tenants.store import context_of_signing_key
 
 if TYPE_CHECKING:
-    from joserfc.jwk import OctKey, OKPKey
-    from joserfc.jwk import GuestProtocol
+    from joserfc.jwk import GuestProtocol, OctKey, OKPKey
 
     from resources.tenants.store import SecretStore
     from resources.tenants.vault import Vault

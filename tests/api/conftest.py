@@ -12,9 +12,11 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.composition import build_services
 from api.launcher import Runs
-from resources.settings import DatabaseSettings, Settings
+from resources.settings import AuthSettings, DatabaseSettings, Settings
 from tests.api.harness import serving
 from tests.api.knowledge import teach
+
+MASTER_KEY = "aiwTestsMasterKey0123456789abcdefghijklmnop="
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -40,6 +42,7 @@ def api_settings(database_url: str, graph_settings: GraphSettings) -> Settings:
         _env_file=None,
         database=DatabaseSettings(url=SecretStr(database_url), pool_size=4),
         graph=graph_settings,
+        auth=AuthSettings(master_key=SecretStr(MASTER_KEY)),
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", "", "127.0.0.1.evil.example"])
 def test_an_address_that_others_could_reach_is_refused(host: str) -> None:
-    with pytest.raises(InvalidInputError, match="no authentication yet") as caught:
+    with pytest.raises(InvalidInputError, match="nobody has to log in") as caught:
         bind(host, 0)
     assert caught.value.code == "host_not_loopback"
 
@@ -32,6 +32,13 @@ def test_the_program_says_why_it_refuses(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setenv("AIW_API__HOST", "0.0.0.0")
     assert main([]) == 2
     assert "Refusing to listen on '0.0.0.0'" in capsys.readouterr().err
+
+
+def test_any_address_will_do_when_everybody_must_log_in() -> None:
+    with closing(bind("0.0.0.0", 0, remote=True)) as listener:
+        assert listener.getsockname()[0] == "0.0.0.0"
+    with pytest.raises(InvalidInputError, match="no address of this machine"):
+        bind("no-such-host.invalid", 0, remote=True)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.8.8.8"])

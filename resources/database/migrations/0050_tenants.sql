@@ -98,6 +98,10 @@ CREATE UNLOGGED TABLE aiw.rate_bucket (
     updated_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
+CREATE FUNCTION aiw.rate_tokens(tokens float8, since timestamptz, until timestamptz, per_second float8, burst float8)
+RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN least(burst, tokens + greatest(0, extract(epoch FROM until - since)) * per_second);
+
 DO $$
 DECLARE
     name text;

@@ -1,0 +1,120 @@
+"""The explicit table of what each route asks for. Pure; a route that is not in it is for the platform's admins alone.
+
+Keys are the method and the path without `/api/v1`; values are a scope, `PUBLIC`, or `ANYONE` (whoever is logged in).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from resources.errors import NotPermittedError, UnauthenticatedError
+
+PUBLIC: Final = "public"
+ANYONE: Final = "anyone"
+_UNLISTED: Final = "system_admin"
+
+ACCESS: dict[str, str] = {
+    # Health, for supervisors
+    "GET /health": PUBLIC,
+    "GET /health/detailed": "read:health",
+    # Identity
+    "POST /auth/login": PUBLIC,
+    "POST /auth/refresh": PUBLIC,
+    "POST /login": PUBLIC,
+    "POST /refresh": PUBLIC,
+    "GET /auth/verify": PUBLIC,
+    "POST /auth/verify": PUBLIC,
+    "GET /auth/oidc/start": PUBLIC,
+    "GET /auth/oidc/callback": PUBLIC,
+    "GET /.well-known/jwks.json": PUBLIC,
+    "POST /auth/logout": PUBLIC,  # a refresh token is enough
+    "GET /auth/whoami": ANYONE,
+    "POST /auth/password": ANYONE,
+    "POST /auth/token": "manage:keys",
+    "GET /tenants": "system_admin",
+    "POST /tenants": "system_admin",
+    "GET /tenants/{tenant_id}": "read:tenants",
+    "PATCH /tenants/{tenant_id}": "system_admin",
+    "GET /users": "manage:users",
+    "POST /users": "manage:users",
+    "GET /users/{user_id}": "manage:users",
+    "PATCH /users/{user_id}": "manage:users",
+    "PUT /users/{user_id}/password": "manage:users",
+    "DELETE /users/{user_id}/sessions": "manage:users",
+    "GET /keys": ANYONE,
+    "POST /keys": ANYONE,
+    "DELETE /keys/{key_id}": ANYONE,
+    "POST /keys/signing/rotate": "system_admin",
+    "GET /provider-keys": "manage:keys",
+    "PUT /provider-keys/{provider}": "manage:keys",
+    "DELETE /provider-keys/{provider}": "manage:keys",
+    # Events
+    "POST /events": "write:events",
+    "GET /events": "read:events",
+    "GET /events/tail": "subscribe:events",
+    "GET /events/statistics": "read:events",
+    "GET /streams/{type}/{id:path}": "read:events",
+    "GET /aggregates/{type}/{id:path}": "read:events",
+    # Subscriptions and projections are the platform's: all tenants share them
+    "GET /subscriptions": "read:subscriptions",
+    "GET /subscriptions/{name}": "read:subscriptions",
+    "POST /subscriptions/{name}/pause": "system_operate",
+    "POST /subscriptions/{name}/resume": "system_operate",
+    "GET /subscriptions/{name}/dead-letters": "operate:subscriptions",
+    "GET /subscriptions/{name}/dead-letters/{letter_id}": "operate:subscriptions",
+    "POST /subscriptions/{name}/dead-letters/{letter_id}/retry": "operate:subscriptions",
+    "POST /subscriptions/{name}/dead-letters/{letter_id}/discard": "operate:subscriptions",
+    "GET /projections": "read:projections",
+    "GET /projections/{name}": "read:projections",
+    "GET /projections/{name}/rows": "read:projections",
+    "POST /projections/{name}/rebuild": "system_operate",
+    "POST /projections/{name}/cancel": "system_operate",
+    "GET /routes": "read:routes",
+    "POST /routes/dry-run": "read:routes",
+    "GET /routes/{name}": "read:routes",
+    "GET /routes/{name}/versions": "read:routes",
+    "PUT /routes/{name}": "operate:routes",
+    "DELETE /routes/{name}": "operate:routes",
+    "POST /replays": "operate:replays",
+    "GET /replays": "operate:replays",
+    "GET /replays/{replay_id}": "operate:replays",
+    "POST /replays/{replay_id}/cancel": "operate:replays",
+    # Documents and knowledge
+    "POST /documents": "write:documents",
+    "GET /documents": "read:documents",
+    "GET /documents/{document_id}": "read:documents",
+    "GET /search": "read:knowledge",
+    "GET /learning-path": "read:knowledge",
+    "GET /concepts/{concept}": "read:knowledge",
+    "GET /statistics": "read:knowledge",
+    # Runs
+    "GET /runs/{run_id}": "read:runs",
+}
+
+# Not routes of the framework: its documentation, and faces that authenticate by themselves.
+_OPEN_PREFIXES = ("/docs", "/openapi.json", "/.well-known/")
+_PUBLIC_PATHS = frozenset(
+    prefix + name.partition(" ")[2] for name, wanted in ACCESS.items() if wanted == PUBLIC for prefix in ("", "/api/v1")
+)
+
+
+def is_public(path: str) -> bool:
+    """Whether somebody unknown may ask at all; what they may do there is the route's business."""
+    return path in _PUBLIC_PATHS or path.startswith(_OPEN_PREFIXES)
+
+
+def needed(method: str, path: str) -> str:
+    """What the route asks for. `path` as the route has it, with or without the prefix."""
+    return ACCESS.get(f"{method} {path.removeprefix('/api/v1')}", _UNLISTED)
+
+
+def unauthenticated() -> UnauthenticatedError:
+    """The answer to whoever shows nothing."""
+    return UnauthenticatedError(
+        "Log in first: send `Authorization: Bearer TOKEN`, with a token of POST /api/v1/auth/login or an API key."
+    )
+
+
+def refused(scope: str) -> NotPermittedError:
+    """The answer to whoever may not."""
+    return NotPermittedError(f"This needs the permission {scope!r}.", code="scope_missing", scope=scope)

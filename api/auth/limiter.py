@@ -1,0 +1,119 @@
+"""Rate limits: token buckets, of which a request takes one token each for its address, its principal and its tenant.
+
+Buckets are per process, unless there is a store that all processes share: then a process leases a handful of tokens at a time
+(a tenth of the burst), so that most requests still ask nobody. What a lease overshoots is at most that handful a process.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_IDLE_SECONDS = 300.0
+_MOST_BUCKETS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`per_minute` in the long run, `burst` at once."""
+
+    per_minute: int
+    burst: int
+
+    @property
+    def per_second(self) -> float:
+        return self.per_minute / 60
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a request may go on; `retry_after` is in seconds, 0 when it may."""
+
+    name: str
+    rate: Rate
+    remaining: int
+    retry_after: float
+
+    @property
+    def allowed(self) -> bool:
+        return self.retry_after == 0
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """`RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers), and what clients knew before them."""
+        reset = max(1, round(self.retry_after or (self.rate.burst - self.remaining) / self.rate.per_second))
+        return [
+            (b"ratelimit-policy", f'"{self.name}";q={self.rate.per_minute};w=60'.encode()),
+            (b"ratelimit", f'"{self.name}";r={self.remaining};t={reset}'.encode()),
+            (b"x-ratelimit-limit", b"%d" % self.rate.per_minute),
+            (b"x-ratelimit-remaining", b"%d" % self.remaining),
+            (b"x-ratelimit-reset", b"%d" % reset),
+        ]
+
+
+class SharedBuckets(Protocol):
+    """Buckets that several processes draw from."""
+
+    def lease(self, key: str, *, per_second: float, burst: int, tokens: int) -> int:
+        """Take up to so many tokens; gives how many there were. Raises UnavailableError."""
+
+
+class Buckets:
+    """Of one process; only for the event loop, which is why it needs no lock."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._buckets: dict[tuple[str, str], list[float]] = {}
+
+    def take(self, name: str, key: str, rate: Rate) -> Decision:
+        """Take a token of the bucket `name` / `key`."""
+        now = self._clock()
+        bucket = self._buckets.get((name, key))
+        if bucket is None:
+            if len(self._buckets) >= _MOST_BUCKETS:
+                self._drop_idle(now)
+            bucket = self._buckets[name, key] = [float(rate.burst), now]
+        tokens = min(float(rate.burst), bucket[0] + (now - bucket[1]) * rate.per_second)
+        bucket[1] = now
+        if tokens >= 1:
+            bucket[0] = tokens - 1
+            return Decision(name, rate, int(tokens - 1), 0)
+        bucket[0] = tokens
+        return Decision(name, rate, 0, (1 - tokens) / rate.per_second)
+
+    def _drop_idle(self, now: float) -> None:
+        kept = {key: it for key, it in self._buckets.items() if now - it[1] < _IDLE_SECONDS}
+        # An attack with many addresses must not take all memory: the busiest are those seen last.
+        newest = sorted(kept.items(), key=lambda item: item[1][1])[-_MOST_BUCKETS // 2 :]
+        self._buckets = dict(newest)
+
+
+class Leases:
+    """Tokens that were leased from `shared`, by bucket. For the event loop; `lease` alone asks somebody."""
+
+    def __init__(self, shared: SharedBuckets) -> None:
+        self._shared = shared
+        self._held: dict[tuple[str, str], int] = {}
+
+    def take(self, name: str, key: str, rate: Rate) -> Decision | None:
+        """Take a leased token; None when there is none left, and `lease` must be called."""
+        held = self._held.get((name, key), 0)
+        if held < 1:
+            return None
+        self._held[name, key] = held - 1
+        return Decision(name, rate, held - 1, 0)
+
+    def lease(self, name: str, key: str, rate: Rate) -> Decision:
+        """Lease tokens, and take one. Raises UnavailableError."""
+        got = self._shared.lease(
+            f"{name}:{key}", per_second=rate.per_second, burst=rate.burst, tokens=max(1, rate.burst // 10)
+        )
+        if got < 1:
+            return Decision(name, rate, 0, 1 / rate.per_second)
+        if len(self._held) >= _MOST_BUCKETS:
+            self._held.clear()
+        self._held[name, key] = self._held.get((name, key), 0) + got - 1
+        return Decision(name, rate, got - 1, 0)

@@ -1,0 +1,97 @@
+"""API keys, signing keys, and the tenant's own keys of AI providers."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from api import problems
+from api.auth.principal import PrincipalDep
+from api.auth.schemas import KeyIn, KeyOut, NewKeyOut, ProviderKeyIn, ProviderKeyOut, RotatedOut
+from api.dependencies import ServicesDep
+from resources.errors import NotFoundError, NotPermittedError
+
+router = APIRouter(tags=["keys"])
+
+KeyId = Annotated[str, Path(pattern=r"^[0-9a-f]{12}$", description="Id of the key, which stands in it")]
+Provider = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Name of the provider")]
+_EVERYBODYS = "manage:keys"
+
+
+@router.get("/keys", summary="List API keys", responses=problems.responses(401, 403, 503))
+def list_keys(principal: PrincipalDep, services: ServicesDep) -> list[KeyOut]:
+    """The own keys; for admins, all of the tenant."""
+    own = None if principal.allows(_EVERYBODYS) else principal.user_id
+    if own is None and not principal.allows(_EVERYBODYS):
+        return []
+    return [KeyOut.of(key) for key in services.identity.administration.keys(tenant=principal.tenant, user_id=own)]
+
+
+@router.post(
+    "/keys",
+    status_code=HTTPStatus.CREATED,
+    summary="Create an API key",
+    responses=problems.responses(400, 401, 403, 404, 409, 413, 422, 503),
+)
+def create_key(body: KeyIn, principal: PrincipalDep, services: ServicesDep) -> NewKeyOut:
+    """A key that can do what its scopes say and its owner may. It is shown this once."""
+    if principal.key_id is not None:
+        raise NotPermittedError("A key cannot make keys. Log in.", code="key_by_key")
+    if body.user_id not in {None, principal.user_id} and not principal.allows(_EVERYBODYS):
+        raise NotPermittedError("Keys of others are for admins.", code="scope_missing")
+    key, shown = services.identity.administration.create_key(
+        body.name, actor=principal, user_id=body.user_id, scopes=body.scopes, expires_at=body.expires_at
+    )
+    return NewKeyOut(**KeyOut.of(key).model_dump(), key=shown)
+
+
+@router.delete("/keys/{key_id}", summary="Revoke an API key", responses=problems.responses(401, 403, 404, 422, 503))
+def revoke_key(key_id: KeyId, principal: PrincipalDep, services: ServicesDep) -> KeyOut:
+    """It is good for nothing from now on. Revoking twice is revoking."""
+    administration = services.identity.administration
+    if not principal.allows(_EVERYBODYS):
+        own = administration.keys(tenant=principal.tenant, user_id=principal.user_id) if principal.user_id else ()
+        if key_id not in {key.id for key in own}:
+            raise NotFoundError(f"There is no API key {key_id!r}.", code="key_not_found")
+    return KeyOut.of(administration.revoke_key(key_id, tenant=principal.tenant, actor=principal))
+
+
+@router.post("/keys/signing/rotate", summary="Rotate the signing key", responses=problems.responses(401, 403, 409, 503))
+def rotate_signing_key(principal: PrincipalDep, services: ServicesDep) -> RotatedOut:
+    """Sign with a new key. Tokens of the former stay good until they expire."""
+    return RotatedOut(kid=services.identity.administration.rotate_signing_key(actor=principal))
+
+
+@router.get("/provider-keys", summary="List keys of AI providers", responses=problems.responses(401, 403, 503))
+def list_provider_keys(principal: PrincipalDep, services: ServicesDep) -> list[ProviderKeyOut]:
+    """For which providers the tenant has keys of its own, and how they end."""
+    found = services.identity.administration.provider_keys(tenant=principal.tenant)
+    return [ProviderKeyOut.of(key) for key in found]
+
+
+@router.put(
+    "/provider-keys/{provider}",
+    summary="Store a key of an AI provider",
+    responses=problems.responses(400, 401, 403, 404, 409, 413, 422, 503),
+)
+def store_provider_key(
+    provider: Provider, body: ProviderKeyIn, principal: PrincipalDep, services: ServicesDep
+) -> ProviderKeyOut:
+    """Encrypted at rest, and never shown again."""
+    stored = services.identity.administration.store_provider_key(
+        provider, body.key.get_secret_value(), tenant=principal.tenant, actor=principal
+    )
+    return ProviderKeyOut.of(stored)
+
+
+@router.delete(
+    "/provider-keys/{provider}",
+    status_code=HTTPStatus.NO_CONTENT,
+    summary="Remove a key of an AI provider",
+    responses=problems.responses(401, 403, 404, 422, 503),
+)
+def remove_provider_key(provider: Provider, principal: PrincipalDep, services: ServicesDep) -> None:
+    """The platform's own key is used from now on, if it has one."""
+    services.identity.administration.remove_provider_key(provider, tenant=principal.tenant, actor=principal)

@@ -1,0 +1,74 @@
+"""Identity, put together: what the faces are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from resources.tenants.administration import Administration
+from resources.tenants.audit import Audit
+from resources.tenants.authentication import Authentication
+from resources.tenants.cache import VerifiedCredentials
+from resources.tenants.passwords import Passwords
+
+if TYPE_CHECKING:
+    from resources.events.store import EventStore
+    from resources.tenants.store import AccountStore, CredentialStore, Notices, SecretStore
+    from resources.tenants.tokens import Tokens
+    from resources.tenants.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who there is, what they may do, and how they prove who they are."""
+
+    authentication: Authentication
+    administration: Administration
+    verified: VerifiedCredentials
+    tokens: Tokens
+    vault: Vault
+    home: str
+
+    def close(self) -> None:
+        """Forget what was verified."""
+        self.verified.close()
+
+
+def build_identity(
+    *,
+    accounts: AccountStore,
+    credentials: CredentialStore,
+    secret_store: SecretStore,
+    notices: Notices,
+    events: EventStore,
+    tokens: Tokens,
+    vault: Vault,
+    home: str,
+    access_seconds: int = 900,
+    session_seconds: int = 30 * 86_400,
+    passwords: Passwords | None = None,
+) -> Identity:
+    """Identity on these stores. `home` is the platform's own tenant."""
+    passwords = passwords or Passwords()
+    audit = Audit(events)
+    authentication = Authentication(
+        accounts,
+        credentials,
+        tokens,
+        passwords,
+        audit,
+        home=home,
+        access_seconds=access_seconds,
+        session_seconds=session_seconds,
+    )
+    administration = Administration(
+        accounts=accounts,
+        credentials=credentials,
+        secret_store=secret_store,
+        tokens=tokens,
+        vault=vault,
+        passwords=passwords,
+        audit=audit,
+        home=home,
+    )
+    return Identity(authentication, administration, VerifiedCredentials(authentication, notices), tokens, vault, home)

@@ -55,6 +55,7 @@ def node(
     pool: str | None = None,
     compute_kind: str | None = None,
     branches: Callable[[NodeSpec], Sequence[str]] | None = None,
+    exclusive: Callable[[NodeSpec], bool] | None = None,
     check: Check | None = None,
     examples: Sequence[Mapping[str, Any]] = (),
 ) -> Callable[[Callable[[AnyConfig, NodeContext], Any]], NodeType]:
@@ -80,6 +81,7 @@ def node(
             pool=pool,
             compute_kind=compute_kind,
             branches=branches,
+            exclusive=exclusive,
             check=check,
             examples=tuple(examples),
         )
@@ -182,11 +184,6 @@ def check_condition(value: Any, path: str) -> Sequence[Problem]:
     if isinstance(value, bool) or is_expression(value):
         return ()
     return (Problem(path, f"{value!r} is not an expression", "write it as {{ nodes.check.output.score > 0.5 }}"),)
-
-
-def check_body(spec: NodeSpec) -> Sequence[Problem]:
-    """A type with a body needs one."""
-    return () if spec.nodes else (Problem("nodes", "the body is empty", "put at least one node under `nodes`"),)
 
 
 def unavailable(what: str) -> tuple[Check, Callable[[Any, NodeContext], Any]]:

@@ -1,6 +1,5 @@
 """A group of nodes as one: they run at the same time, as far as they do not depend on each other."""
 
-from assets.nodes.base import check_body
 from resources.workflows.node_type import NodeConfig, NodeType
 
 
@@ -15,7 +14,6 @@ parallel = NodeType(
     config=Config,
     run=None,
     output={"type": "object"},
-    check=check_body,
     examples=(
         {
             "id": "both",

@@ -12,6 +12,7 @@ from assets.nodes.functions import FUNCTIONS
 from resources.errors import InvalidInputError, NotFoundError, PlatformError, Problem, UpstreamError
 from resources.workflows.node_type import NodeConfig, NodeContext
 from resources.workflows.spec import NodeSpec
+from resources.workflows.waiting import unless_cancelled
 
 
 class Config(NodeConfig):
@@ -88,8 +89,12 @@ async def _awaited(result: Awaitable[Any], context: NodeContext) -> Any:
     limit = asyncio.timeout(remaining(context))
     try:
         async with limit:
-            return await result
+            return await unless_cancelled(_own(result), context.cancel)
     except TimeoutError as error:
         if limit.expired():
             raise timed_out(context) from error
         raise
+
+
+async def _own(result: Awaitable[Any]) -> Any:
+    return await result

@@ -54,6 +54,10 @@ def _check(spec: NodeSpec) -> Sequence[Problem]:
     ]
 
 
+def _exclusive(spec: NodeSpec) -> bool:
+    return spec.config.get("all_matching", False) is False
+
+
 @node(
     "router",
     kind="router",
@@ -61,6 +65,7 @@ def _check(spec: NodeSpec) -> Sequence[Problem]:
     summary="Go one of several ways: needs: triage:billing",
     lazy={"cases"},
     branches=_branches,
+    exclusive=_exclusive,
     check=_check,
     examples=[
         {

@@ -1,14 +1,11 @@
 """Another workflow as one node of this one."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
 
-from assets.nodes.base import is_expression
-from resources.errors import Problem
 from resources.workflows.node_type import NodeConfig, NodeType
-from resources.workflows.spec import NAME, NodeSpec
+from resources.workflows.spec import NAME
 
 
 class Config(NodeConfig):
@@ -21,15 +18,6 @@ class Config(NodeConfig):
     inputs: dict[str, Any] = Field(default_factory=dict, description="Values for its inputs, with expressions")
 
 
-def _check(spec: NodeSpec) -> Sequence[Problem]:
-    """The workflow that runs is known before it runs: name and revision are part of the graph."""
-    return [
-        Problem(f"config.{name}", "cannot be an expression", "which workflow it is must be known when it is published")
-        for name in ("workflow", "revision")
-        if is_expression(spec.config.get(name))
-    ]
-
-
 sub_workflow = NodeType(
     name="sub_workflow",
     kind="sub_workflow",
@@ -37,6 +25,5 @@ sub_workflow = NodeType(
     config=Config,
     run=None,
     output={"type": "object"},
-    check=_check,
     examples=({"id": "greet", "type": "sub_workflow", "config": {"workflow": "hello", "inputs": {"who": "world"}}},),
 )

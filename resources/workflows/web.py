@@ -17,7 +17,6 @@ import httpx2
 
 from resources.ai.egress import EgressPolicy, GuardedTransport
 from resources.errors import (
-    ConflictError,
     InvalidInputError,
     LimitExceededError,
     NotPermittedError,
@@ -25,12 +24,12 @@ from resources.errors import (
     UpstreamError,
 )
 from resources.resilience.breaker import Breakers
+from resources.workflows.waiting import unless_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from threading import Event
 
-_POLL_SECONDS: Final = 0.05
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate"})
 """What is unpacked: others can hold thousands of times their size in one piece."""
 
@@ -86,7 +85,7 @@ class WebClient:
 
         def work() -> None:
             nonlocal reply
-            reply = asyncio.run(self._exchange(request, host, cancel))
+            reply = asyncio.run(unless_cancelled(self._fetch(request, host), cancel))
             if reply.status in SERVER_FAILURES:
                 raise _ServerFailure
 
@@ -94,16 +93,6 @@ class WebClient:
             breaker.call(work, failed=lambda error: isinstance(error, UnavailableError | _ServerFailure))
         assert reply is not None
         return reply
-
-    async def _exchange(self, request: WebRequest, host: str, cancel: Event) -> WebReply:
-        call = asyncio.create_task(self._fetch(request, host))
-        while not call.done():
-            await asyncio.wait([call], timeout=_POLL_SECONDS)
-            if cancel.is_set() and not call.done():
-                call.cancel()
-                await asyncio.wait([call])
-                raise ConflictError(f"The call of {host!r} was cancelled.", code="node_cancelled")
-        return call.result()
 
     async def _fetch(self, request: WebRequest, host: str) -> WebReply:
         try:

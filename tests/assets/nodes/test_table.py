@@ -12,7 +12,13 @@ import pytest
 
 import assets.nodes
 from assets.nodes import NODES
+from resources.ai.directory import ProviderDirectory
+from resources.ai.ledger.memory import MemoryCallBooks
+from resources.ai.memo.memory import MemoryMemo
 from resources.ai.memory import HashingEmbedder
+from resources.ai.pipeline import AiCalls
+from resources.ai.prices.book import PriceBook
+from resources.ai.providers.offline import OfflineProvider
 from resources.content.memory import MemoryChunkIndex, MemoryDocumentStore
 from resources.errors import NotFoundError, UnavailableError
 from resources.events.memory import MemoryEventStore
@@ -20,6 +26,7 @@ from resources.knowledge.memory import MemoryGraphStore
 from resources.settings import ContentSettings
 from resources.workflows.node_type import NodeType, Routed
 from resources.workflows.spec import NODE_ID, NodeSpec
+from resources.workflows.validation import check
 from tests.fixtures.nodes import Bench
 
 FOLDER = Path(assets.nodes.__file__).parent
@@ -34,9 +41,20 @@ EXAMPLES = [
 ]
 
 
+def ai() -> AiCalls:
+    memo = MemoryMemo()
+    return AiCalls(
+        providers=ProviderDirectory(chat={"offline": OfflineProvider()}),
+        books=MemoryCallBooks(memo=memo),
+        memo=memo,
+        prices=PriceBook(),
+    )
+
+
 def bench(**given: Any) -> Bench:
     return Bench(
         resources={
+            "ai": ai(),
             "embedder": HashingEmbedder(),
             "documents": MemoryDocumentStore(),
             "chunks": MemoryChunkIndex(),
@@ -110,6 +128,16 @@ def test_an_example_runs_and_gives_what_its_type_promises(row: NodeType, example
         import jsonschema
 
         jsonschema.validate(output, schema)
+
+
+@pytest.mark.parametrize(
+    "example",
+    [param.values[1] for param in EXAMPLES if param.values[0].name not in {"agent", "mcp_tool", "sub_workflow"}],  # type: ignore[union-attr]
+    ids=lambda example: example["id"],
+)
+def test_an_example_is_a_valid_workflow(example: dict[str, Any]) -> None:
+    checked = check({"name": "example", "nodes": [example]}, NODES, environment=frozenset({"HOOK_SECRET"}))
+    assert [node.id for node in checked.level.nodes] == [example["id"]]
 
 
 def test_an_unknown_type_is_refused_with_the_ones_that_there_are() -> None:

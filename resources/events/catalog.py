@@ -104,9 +104,9 @@ class WorkflowCreated(EventData):
     user_id: str | None = None
 
 
-@CATALOG.event("workflow.started", version=2)
+@CATALOG.event("workflow.started", version=3)
 class WorkflowStarted(EventData):
-    """The execution has begun."""
+    """The execution has begun. `trigger` tells what started it, `parent_run_id` which run it repeats or is a part of."""
 
     workflow_id: str
     workflow_type: str
@@ -116,12 +116,20 @@ class WorkflowStarted(EventData):
     user_context: dict[str, Any] | None = None
     priority: Literal["low", "normal", "high", "critical"] = "normal"
     retry_config: dict[str, int] = Field(default_factory=lambda: {"max_retries": 3, "retry_delay_seconds": 60})
+    revision: int | None = Field(default=None, ge=0)
+    nodes_total: int | None = Field(default=None, ge=0)
+    parent_run_id: str | None = None
+    trigger: dict[str, Any] | None = None
 
     @staticmethod
     def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
         context = {"user_agent": None, "ip_address": None, "session_id": None}
         retries = {"max_retries": 3, "retry_delay_seconds": 60}
         return data | {"user_context": context, "priority": "normal", "retry_config": retries}
+
+    @staticmethod
+    def upcast_v2_v3(data: dict[str, Any]) -> dict[str, Any]:
+        return data | {"revision": None, "nodes_total": None, "parent_run_id": None, "trigger": None}
 
 
 @CATALOG.event("workflow.completed", version=2)
@@ -174,33 +182,83 @@ class _Node(EventData):
     node_type: str | None = None
 
 
-@CATALOG.event("workflow.node_started")
-class NodeStarted(_Node):
+class _Attempt(_Node):
+    """`attempt` counts from 1."""
+
+    attempt: int = Field(default=1, ge=1)
+
+    @staticmethod
+    def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+        return data | {"attempt": 1}
+
+
+@CATALOG.event("workflow.node_started", version=2)
+class NodeStarted(_Attempt):
     """A node has begun."""
 
     input_data: Any = None
 
 
-@CATALOG.event("workflow.node_completed")
-class NodeCompleted(_Node):
+@CATALOG.event("workflow.node_completed", version=2)
+class NodeCompleted(_Attempt):
     """A node has ended well."""
 
     output_data: Any = None
     duration_ms: int | None = Field(default=None, ge=0)
 
 
-@CATALOG.event("workflow.node_failed")
-class NodeFailed(_Node):
-    """A node has ended badly."""
+@CATALOG.event("workflow.node_failed", version=2)
+class NodeFailed(_Attempt):
+    """A node has ended badly, and is not tried again."""
 
     error_message: str
     error_details: dict[str, Any] | None = None
     duration_ms: int | None = Field(default=None, ge=0)
 
 
+@CATALOG.event("workflow.node_retried")
+class NodeRetried(_Node):
+    """A try has failed (`attempt`, from 1), and there will be another after `delay_seconds`."""
+
+    attempt: int = Field(ge=1)
+    error_message: str
+    error_details: dict[str, Any] | None = None
+    delay_seconds: float = Field(default=0, ge=0)
+
+
 @CATALOG.event("workflow.node_skipped")
 class NodeSkipped(_Node):
-    """A node was left out, as nothing led to it."""
+    """A node does not run, as a router took another way or what it needs was skipped."""
+
+    reason: str | None = None
+
+
+# Descriptions of workflows: one stream a workflow, `workflow_definition/<name>`
+
+
+class _Definition(EventData):
+    name: str
+    user_id: str | None = None
+    note: str | None = None
+
+
+@CATALOG.event("workflow_definition.published")
+class DefinitionPublished(_Definition):
+    """The workflow has a new revision. `spec` is the whole description, `sha256` that of its canonical form."""
+
+    revision: int = Field(ge=1)
+    sha256: str
+    spec: dict[str, Any]
+
+
+@CATALOG.event("workflow_definition.archived")
+class DefinitionArchived(_Definition):
+    """The workflow is no longer offered. What runs goes on, and its revisions can be read."""
+
+
+@CATALOG.event("workflow_definition.restored")
+class DefinitionRestored(_Definition):
+    """The workflow is offered again."""
 
 
 # Prompts: one stream a prompt, `prompt/<id>`

@@ -13,6 +13,8 @@ from resources.events.aggregate import Aggregate, on
 from resources.events.catalog import (
     NodeCompleted,
     NodeFailed,
+    NodeRetried,
+    NodeSkipped,
     NodeStarted,
     WorkflowCancelled,
     WorkflowCompleted,
@@ -85,7 +87,12 @@ class WorkflowAggregate(Aggregate[WorkflowState]):
         )
         self.record(started, now=now)
 
-    def node(self, payload: NodeStarted | NodeCompleted | NodeFailed, *, now: datetime | None = None) -> None:
+    def node(
+        self,
+        payload: NodeStarted | NodeCompleted | NodeFailed | NodeRetried | NodeSkipped,
+        *,
+        now: datetime | None = None,
+    ) -> None:
         """What happened to one of the nodes."""
         self._must_be(WorkflowStatus.RUNNING, to="execute a node of")
         self.record(payload, now=now)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 from resources.events.projections.documents import DocumentCatalog
 from resources.events.projections.services import ServiceHealth
 from resources.events.projections.usage import AiUsage
-from resources.events.projections.workflows import WorkflowExecutionHistory, WorkflowStats
+from resources.events.projections.workflows import (
+    WorkflowCatalog,
+    WorkflowExecutionHistory,
+    WorkflowExecutions,
+    WorkflowStats,
+)
 
 if TYPE_CHECKING:
     from resources.events.projections.model import Projection
@@ -16,6 +21,8 @@ PROJECTIONS: tuple[Projection, ...] = (
     AiUsage(),
     DocumentCatalog(),
     ServiceHealth(),
+    WorkflowCatalog(),
     WorkflowExecutionHistory(),
+    WorkflowExecutions(),
     WorkflowStats(),
 )

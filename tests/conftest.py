@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fixtures.servers"]
+pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.wire"]
 
 # A busy machine is slow, not wrong: no test fails for the time that an example took.
 settings.register_profile("aiw", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -23,6 +23,7 @@ from resources.ai.providers.faults import (
     TIMEOUT,
     UNAVAILABLE,
     Faults,
+    Progress,
     fault_of_status,
     guarded,
     ours_behind,
@@ -85,8 +86,10 @@ class AnthropicProvider:
         self._client = _client(options, name=name)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent]:
+        progress = Progress()
         return guarded(
-            self._events(request),
+            self._events(request, progress),
+            progress,
             faults=self._faults,
             model=request.model,
             total=self._options.timeouts.total,
@@ -96,9 +99,10 @@ class AnthropicProvider:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _events(self, request: ChatRequest) -> AsyncGenerator[StreamEvent]:
+    async def _events(self, request: ChatRequest, progress: Progress) -> AsyncGenerator[StreamEvent]:
         create = cast("Any", self._client.messages.create)
         stream: AsyncStream[RawMessageStreamEvent] = await create(**_parameters(request))
+        progress.begun = True
         self._tell_limits(stream.response.headers, request.model)
         text: list[str] = []
         calls = CallBuffer()
@@ -198,7 +202,8 @@ def _parameters(request: ChatRequest) -> dict[str, Any]:
         config["format"] = {"type": "json_schema", "schema": closed(request.output.json_schema)}
     if request.reasoning_effort:
         config["effort"] = _EFFORTS[request.reasoning_effort]
-        out["thinking"] = {"type": "adaptive", "display": "summarized"}
+        if request.tool_choice != "required":  # the API does not let a model think that must call a tool
+            out["thinking"] = {"type": "adaptive", "display": "summarized"}
     if config:
         out["output_config"] = config
     sampling = {"temperature": request.temperature, "top_p": request.top_p}

@@ -15,6 +15,7 @@ import asyncio
 import base64
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
@@ -35,6 +36,7 @@ from resources.ai.providers.faults import (
     UNAVAILABLE,
     UNREACHABLE,
     Faults,
+    Progress,
     fault_of_status,
     guarded,
 )
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
     from botocore.eventstream import EventStream
+    from botocore.loaders import Loader
 
     from resources.ai.model import ChatRequest, EmbedRequest, Message, OutputSchema, StreamEvent
     from resources.ai.provider import OnLimits
@@ -107,8 +110,10 @@ class BedrockProvider:
         self._threads = ThreadPoolExecutor(_CALLS, thread_name_prefix=f"aiw-{name}")
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent]:
+        progress = Progress()
         return guarded(
-            self._events(request),
+            self._events(request, progress),
+            progress,
             faults=self._faults,
             model=request.model,
             total=self._options.timeouts.total,
@@ -148,10 +153,11 @@ class BedrockProvider:
 
         return await self._in_thread(call)
 
-    async def _events(self, request: ChatRequest) -> AsyncGenerator[StreamEvent]:
+    async def _events(self, request: ChatRequest, progress: Progress) -> AsyncGenerator[StreamEvent]:
         parameters = _parameters(request, native=self._options.structured_output == "native")
         response = await self._in_thread(lambda: self._client.converse_stream(**parameters))
         metadata = response["ResponseMetadata"]
+        progress.begun = True
         self._tell_limits(metadata["HTTPHeaders"], request.model)
         stream: EventStream = response["stream"]
         events = iter(stream)
@@ -257,6 +263,7 @@ class BedrockProvider:
 
 def _client(options: ProviderOptions, *, name: str) -> Any:
     import boto3
+    import botocore.session
     from botocore.config import Config
 
     if options.region is None:
@@ -273,7 +280,10 @@ def _client(options: ProviderOptions, *, name: str) -> Any:
             f"The provider {name!r} needs both access_key_id and api_key (the secret access key), or neither.",
             code="provider_key_missing",
         )
+    core = botocore.session.Session()
+    core.register_component("data_loader", _definitions())
     session = boto3.session.Session(
+        botocore_session=core,
         aws_access_key_id=options.access_key_id,
         aws_secret_access_key=secret,
         aws_session_token=options.session_token.get_secret_value() if options.session_token else None,
@@ -289,6 +299,14 @@ def _client(options: ProviderOptions, *, name: str) -> Any:
             max_pool_connections=_CALLS,
         ),
     )
+
+
+@cache
+def _definitions() -> Loader:
+    """AWS' descriptions of its services, read once a process: half a second of work for each client otherwise."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def _parameters(request: ChatRequest, *, native: bool) -> dict[str, Any]:

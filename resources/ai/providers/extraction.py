@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from resources.ai.offline import ExtractiveWriter
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"(?<![\w.,-])-?\d+(?:[.,]\d+)*(?!\w|-\d)")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w-]+(?:\s+[A-Z][\w-]+)*")
 _QUOTED = re.compile(r"[\"“'‘]([^\"”'’]{1,200})[\"”'’]")

@@ -83,6 +83,13 @@ def fault_of_status(status: int, message: str) -> Fault:
     return BY_STATUS.get(status, UNAVAILABLE if status >= 500 else REFUSED)  # noqa: PLR2004  # the class of HTTP statuses
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far a call has come. `begun`: the provider accepted it, and its answer is on the way."""
+
+    begun: bool = False
+
+
 class Faults:
     """Makes the errors of one provider. What is secret is struck out of whatever the vendor wrote."""
 
@@ -94,8 +101,8 @@ class Faults:
         self, fault: Fault, *, model: str, said: str, retry_after: float | None = None, request_id: str | None = None
     ) -> PlatformError:
         """The error to raise. `said` is what the vendor or the network said."""
-        quote = self._scrubbed(said).strip()[:_QUOTE] or "no reason given"
-        message = f"{self._provider!r} failed to answer with model {model!r}: {quote}. {fault.hint}".replace("..", ".")
+        quote = self._scrubbed(said).strip()[:_QUOTE].rstrip(".") or "no reason given"
+        message = f"{self._provider!r} failed to answer with model {model!r}: {quote}. {fault.hint}"
         facts: dict[str, Any] = {"provider": self._provider, "model": model, "request_id": request_id}
         if issubclass(fault.error, RateLimitedError):
             return fault.error(message, code=fault.code, retry_after=retry_after, **facts)
@@ -115,6 +122,7 @@ class Faults:
 
 async def guarded(
     events: AsyncGenerator[StreamEvent],
+    progress: Progress,
     *,
     faults: Faults,
     model: str,
@@ -126,7 +134,6 @@ async def guarded(
     `translate` gets a foreign error and whether the answer had begun; it may find an answer in it (a filter that fails a call).
     """
     deadline = asyncio.get_running_loop().time() + total
-    begun = False
     try:
         while True:
             try:
@@ -137,12 +144,11 @@ async def guarded(
             except PlatformError:
                 raise
             except Exception as error:  # noqa: BLE001  # vendors' libraries let errors of all their parts through
-                outcome = translate(error, begun)
+                outcome = translate(error, progress.begun)
                 if isinstance(outcome, Answer):
                     yield outcome
                     return
                 faults.throw(outcome, error)
-            begun = True
             yield event
             if isinstance(event, Answer):
                 return

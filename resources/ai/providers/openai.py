@@ -37,6 +37,7 @@ from resources.ai.providers.faults import (
     RATE_LIMITED,
     UNAVAILABLE,
     Faults,
+    Progress,
     fault_of_status,
     guarded,
     ours_behind,
@@ -103,6 +104,9 @@ _FAULTS: Final[Mapping[str, Fault]] = {
 }
 """By the `code` or `type` of the error's body."""
 
+_NO_KEY: Final = "none"
+"""For servers without keys: the SDK would look for the operator's own otherwise."""
+
 _FILTERED: Final = frozenset({"content_filter", "content_policy_violation", "responsible_ai_policy_violation"})
 """Errors that are the answer of a filter."""
 
@@ -121,9 +125,11 @@ class OpenAIProvider:
         self._client = _client(options, name=name, dialect=dialect)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent]:
-        events = self._responses(request) if self._options.api == "responses" else self._chat(request)
+        call = self._responses if self._options.api == "responses" else self._chat
+        progress = Progress()
         return guarded(
-            events,
+            call(request, progress),
+            progress,
             faults=self._faults,
             model=request.model,
             total=self._options.timeouts.total,
@@ -151,9 +157,10 @@ class OpenAIProvider:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _chat(self, request: ChatRequest) -> AsyncGenerator[StreamEvent]:
+    async def _chat(self, request: ChatRequest, progress: Progress) -> AsyncGenerator[StreamEvent]:
         create = cast("Any", self._client.chat.completions.create)
         stream: AsyncStream[ChatCompletionChunk] = await create(**self._chat_parameters(request))
+        progress.begun = True
         self._tell_limits(stream.response.headers, request.model)
         text: list[str] = []
         calls = CallBuffer()
@@ -197,9 +204,10 @@ class OpenAIProvider:
             request_id=request_id,
         )
 
-    async def _responses(self, request: ChatRequest) -> AsyncGenerator[StreamEvent]:
+    async def _responses(self, request: ChatRequest, progress: Progress) -> AsyncGenerator[StreamEvent]:
         create = cast("Any", self._client.responses.create)
         stream = await create(**responses.parameters(request, output_format=_format(request.output, self._dialect)))
+        progress.begun = True
         self._tell_limits(stream.response.headers, request.model)
         async with stream, aclosing(responses.events(stream, request, provider=self.name)) as events:
             async for event in events:
@@ -278,7 +286,7 @@ def _client(options: ProviderOptions, *, name: str, dialect: Dialect) -> AsyncOp
     address = options.base_url or dialect.base_url
     if address is None:
         raise InvalidInputError(f"The provider {name!r} needs a base_url.", code="base_url_missing")
-    key = key_of(options, provider=name) if dialect.needs_key or options.api_key else ""
+    key = key_of(options, provider=name) if dialect.needs_key or options.api_key else _NO_KEY
     http = http_client(options)
     client: AsyncOpenAI
     if options.api_version:

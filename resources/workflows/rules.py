@@ -55,8 +55,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def problems_of_name(path: str, name: str, what: str) -> Iterator[Problem]:
-    """Whether a node, an input or a branch can have this name."""
-    if name in RESERVED:
+    """Whether a node, an input or a branch can have this name. Inputs are fields of a config, where every word is free."""
+    if name in RESERVED and what != "an input":
         message = f"{name!r} is reserved by the engine and cannot name {what}"
         yield Problem(path, message, f"call it {name}_{what.rsplit(maxsplit=1)[-1]}, for example", code="reserved_name")
     elif PORT.fullmatch(name) is None:

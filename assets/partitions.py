@@ -16,6 +16,7 @@ WORKFLOW_TAG = "aiw/workflow"
 REVISION_TAG = "aiw/revision"
 TRIGGER_TAG = "aiw/trigger"
 USER_TAG = "aiw/user"
+NODES_TAG = "aiw/nodes"
 
 PARTITION_TAG = "dagster/partition"
 

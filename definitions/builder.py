@@ -24,7 +24,7 @@ from dagster._core.definitions.dependency import DynamicCollectDependencyDefinit
 from dagster._core.storage.tags import MAX_RETRIES_TAG, MAX_RUNTIME_SECONDS_TAG, PRIORITY_TAG, RETRY_STRATEGY_TAG
 
 from assets.failures import failures
-from assets.partitions import DEFAULT_TENANT, REVISION_TAG, TENANT_TAG, WORKFLOW_TAG
+from assets.partitions import DEFAULT_TENANT, NODES_TAG, REVISION_TAG, TENANT_TAG, WORKFLOW_TAG
 from definitions.runtime.live import live_run
 from definitions.steps import (
     INPUTS,
@@ -95,13 +95,14 @@ def build_job(
                 f"The workflow {spec.name!r} needs {', '.join(missing)}, which this platform does not have.",
                 code="workflow_not_buildable",
             )
+        tags = job_tags(checked, tenant=tenant, revision=revision)
         job = graph.definition(description=spec.description, name=name).to_job(
             name=name,
             description=spec.description or None,
             resource_defs={key: resources[key] for key in sorted(needed)},
             executor_def=executor,
             config=_launchpad(spec),
-            tags=job_tags(checked, tenant=tenant, revision=revision),
+            tags={**tags, NODES_TAG: str(_count(checked.level, graph.flow))},
             metadata={"workflow": dg.MetadataValue.json(spec.model_dump(mode="json", exclude_defaults=True))},
         )
         job.get_job_snapshot_id()
@@ -121,7 +122,7 @@ def job_tags(checked: CheckedWorkflow, *, tenant: str | None, revision: int) -> 
     if spec.config.isolation != "warm":
         tags[ISOLATION_TAG] = spec.config.isolation
     if spec.config.concurrency is not None:
-        tags[CONCURRENCY_TAG] = str(spec.config.concurrency)
+        tags[CONCURRENCY_TAG] = f"{spec.config.concurrency}:{job_name(spec.name, tenant)}"
     if spec.config.timeout is not None:
         tags[MAX_RUNTIME_SECONDS_TAG] = f"{spec.config.timeout:g}"
     if spec.config.retries:
@@ -483,6 +484,21 @@ def _resources_of(level: Level, flow: Flow) -> frozenset[str]:
             called = sub_flow(flow, node)
             needed |= _resources_of(called.workflow.level, called)
     return needed
+
+
+def _count(level: Level, flow: Flow) -> int:
+    """How many steps tell of themselves as nodes; each item of a map counts once more, which is known only in the run."""
+    total = 0
+    for node in level.nodes:
+        match flow.types[node.type].kind:
+            case "parallel":
+                total += _count(level.bodies[node.id], flow)
+            case "sub_workflow":
+                called = sub_flow(flow, node)
+                total += _count(called.workflow.level, called)
+            case _:
+                total += 1
+    return total
 
 
 def _is_plain(body: Level, flow: Flow) -> bool:

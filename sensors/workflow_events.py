@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.partitions import CORRELATION_TAG, REVISION_TAG, TRIGGER_TAG, USER_TAG, WORKFLOW_TAG, tenant_of
+from assets.partitions import CORRELATION_TAG, NODES_TAG, REVISION_TAG, TRIGGER_TAG, USER_TAG, WORKFLOW_TAG, tenant_of
 from resources.errors import ConflictError
 from resources.events.catalog import (
     NodeCompleted,
     NodeFailed,
+    NodeRetried,
     NodeSkipped,
     NodeStarted,
     WorkflowCancelled,
@@ -64,22 +65,24 @@ class Story:
         self._metadata = EventMetadata(
             correlation_id=run.tags.get(CORRELATION_TAG), user_id=run.tags.get(USER_TAG), source="dagster"
         )
-        self._configuration = {
-            "revision": int(run.tags.get(REVISION_TAG, "0")),
-            "trigger": run.tags.get(TRIGGER_TAG),
-            "parent_run_id": run.parent_run_id,
-        }
 
     def created(self, at: datetime | None = None) -> NewEvent:
         return self._event(WorkflowCreated(**self._beginning()), at=at)
 
     def started(self, at: datetime | None = None) -> NewEvent:
-        return self._event(WorkflowStarted(**self._beginning()), at=at)
+        started = WorkflowStarted(
+            **self._beginning(),
+            revision=int(self.run.tags.get(REVISION_TAG, "0")),
+            parent_run_id=self.run.parent_run_id,
+            nodes_total=int(self.run.tags[NODES_TAG]) if NODES_TAG in self.run.tags else None,
+            trigger={"type": self.run.tags[TRIGGER_TAG]} if TRIGGER_TAG in self.run.tags else None,
+        )
+        return self._event(started, at=at)
 
     def node_started(
         self, key: str, *, attempt: int, type: str | None = None, given: Any = None, at: datetime | None = None
     ) -> NewEvent:
-        fact = NodeStarted(workflow_id=self.id, node_id=key, node_type=type, input_data=given)
+        fact = NodeStarted(workflow_id=self.id, node_id=key, node_type=type, attempt=attempt, input_data=given)
         return self._event(fact, f"{key} {attempt}", at)
 
     def node_completed(
@@ -93,20 +96,43 @@ class Story:
         at: datetime | None = None,
     ) -> NewEvent:
         fact = NodeCompleted(
-            workflow_id=self.id, node_id=key, node_type=type, output_data=given, duration_ms=_milliseconds(seconds)
+            workflow_id=self.id,
+            node_id=key,
+            node_type=type,
+            attempt=attempt,
+            output_data=given,
+            duration_ms=_milliseconds(seconds),
         )
         return self._event(fact, f"{key} {attempt}", at)
 
-    def node_failed(
-        self, key: str, *, attempt: int, error: str, will_retry: bool, at: datetime | None = None
-    ) -> NewEvent:
+    def node_failed(self, key: str, *, attempt: int, error: str, at: datetime | None = None) -> NewEvent:
         fact = NodeFailed(
             workflow_id=self.id,
             node_id=key,
             error_message=error[:_MAX_ERROR_CHARS],
-            error_details={"attempt": attempt, "will_retry": will_retry},
+            attempt=attempt,
         )
         return self._event(fact, f"{key} {attempt}", at)
+
+    def node_retried(
+        self, key: str, *, attempt: int, error: str, delay: float = 0.0, at: datetime | None = None
+    ) -> NewEvent:
+        fact = NodeRetried(
+            workflow_id=self.id,
+            node_id=key,
+            attempt=attempt,
+            error_message=error[:_MAX_ERROR_CHARS],
+            delay_seconds=max(0.0, delay),
+        )
+        return self._event(fact, f"{key} {attempt}", at)
+
+    def step_failed(self, event: dg.DagsterEvent, *, attempt: int, at: datetime | None = None) -> NewEvent:
+        """What `STEP_FAILURE` and `STEP_UP_FOR_RETRY` say."""
+        key, reason = event.step_key or "", reason_of(event)
+        if event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
+            delay = float(event.step_retry_data.seconds_to_wait or 0)
+            return self.node_retried(key, attempt=attempt, error=reason, delay=delay, at=at)
+        return self.node_failed(key, attempt=attempt, error=reason, at=at)
 
     def node_skipped(self, key: str, *, at: datetime | None = None) -> NewEvent:
         return self._event(NodeSkipped(workflow_id=self.id, node_id=key), key, at)
@@ -144,7 +170,6 @@ class Story:
         return {
             "workflow_id": self.id,
             "workflow_type": run.tags.get(WORKFLOW_TAG, run.job_name),
-            "configuration": self._configuration,
             "input_data": run.run_config.get("inputs"),
             "user_id": run.tags.get(USER_TAG),
         }
@@ -162,7 +187,7 @@ class Story:
 def reason_of(event: dg.DagsterEvent) -> str:
     """Why a step failed, in the words of whoever raised it."""
     if event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
-        error: "SerializableErrorInfo | None" = event.step_retry_data.error
+        error: SerializableErrorInfo | None = event.step_retry_data.error
     else:
         failure = event.step_failure_data
         if failure.user_failure_data is not None and failure.user_failure_data.description:
@@ -222,9 +247,7 @@ def _from_log(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[NewE
                 given = nodes[key].get("output")
                 yield story.node_completed(key, attempt=attempts.get(key, 1), given=given, seconds=seconds, at=at)
             case dg.DagsterEventType.STEP_FAILURE | dg.DagsterEventType.STEP_UP_FOR_RETRY:
-                again = event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY
-                attempt = attempts.get(key, 1)
-                yield story.node_failed(key, attempt=attempt, error=reason_of(event), will_retry=again, at=at)
+                yield story.step_failed(event, attempt=attempts.get(key, 1), at=at)
             case dg.DagsterEventType.STEP_SKIPPED:
                 yield story.node_skipped(key, at=at)
             case dg.DagsterEventType.RUN_SUCCESS | dg.DagsterEventType.RUN_FAILURE | dg.DagsterEventType.RUN_CANCELED:

@@ -1,4 +1,6 @@
-"""The queue of runs on PostgreSQL: `FOR UPDATE SKIP LOCKED` gives each run to one pool, NOTIFY wakes the pools.
+"""The queue of runs and the keys of runs on PostgreSQL.
+
+`FOR UPDATE SKIP LOCKED` gives each run to one pool, NOTIFY wakes the pools.
 
 Payloads of the channel: `run` (something waits) and `cancel:<run id>`. A lost notification costs a second, not a run: pools
 also look at every renewal.
@@ -7,20 +9,22 @@ also look at every renewal.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
-from definitions.runtime.queue import LEASE_SECONDS, Claim, Place
+from definitions.runtime.queue import LEASE_SECONDS, Claim, ClaimedKey, Place
 from resources.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from resources.database.postgres import Connection, Database
 
 CHANNEL = "aiw_run_queue"
 CANCEL = "cancel:"
+RUN_EVENTS = "run_events"
 
 ENQUEUE = """
 WITH added AS (
@@ -77,6 +81,28 @@ SELECT q.host, greatest(0, extract(epoch FROM now() - q.lease_until))::float8,
     (SELECT count(*) FROM aiw.run_queue w
      WHERE w.host IS NULL AND (w.priority > q.priority OR (w.priority = q.priority AND w.place < q.place)))
 FROM aiw.run_queue q WHERE q.run_id = %s
+"""
+
+
+CLAIM_KEY = """
+INSERT INTO aiw.run_keys (tenant, key, owner, run_id, request) VALUES (%s, %s, 'launcher', %s, %s)
+ON CONFLICT (tenant, key) DO NOTHING
+RETURNING run_id
+"""
+READ_KEY = "SELECT owner, run_id, request, launched_at FROM aiw.run_keys WHERE tenant = %s AND key = %s"
+KEY_LAUNCHED = "UPDATE aiw.run_keys SET launched_at = now() WHERE tenant = %s AND key = %s"
+FORGET_KEY = "DELETE FROM aiw.run_keys WHERE tenant = %s AND key = %s AND run_id = %s AND launched_at IS NULL"
+UNFINISHED_KEYS = """
+SELECT tenant, key, run_id, request FROM aiw.run_keys
+WHERE launched_at IS NULL AND run_id IS NOT NULL AND claimed_at < now() - %s * interval '1 second'
+ORDER BY claimed_at LIMIT %s
+"""
+# What was claimed by this sensor before, in a tick that failed later on, is its to ask for again.
+CLAIM_FOR_SENSOR = """
+INSERT INTO aiw.run_keys AS k (tenant, key, owner)
+SELECT tenant, key, %(sensor)s FROM unnest(%(tenants)s::text[], %(keys)s::text[]) AS wanted (tenant, key)
+ON CONFLICT (tenant, key) DO UPDATE SET owner = excluded.owner WHERE k.owner = excluded.owner
+RETURNING tenant, key
 """
 
 
@@ -141,6 +167,55 @@ class RunQueue:
         return None if row is None else Place(host=row[0], overdue=row[1] or 0.0, ahead=row[2])
 
 
+class RunKeys:
+    """The table `aiw.run_keys`: who starts the run of a key. Every verb raises UnavailableError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, tenant: str, key: str, *, run_id: str, request: Mapping[str, Any]) -> bool:
+        """Have the key start the run `run_id`. False if it starts another one already."""
+        with self._database.transaction() as connection:
+            return connection.execute(CLAIM_KEY, (tenant, key, run_id, Jsonb(request))).rowcount == 1
+
+    def read(self, tenant: str, key: str) -> ClaimedKey | None:
+        """Who has claimed the key; None if nobody has."""
+        with self._database.transaction() as connection:
+            row = connection.execute(READ_KEY, (tenant, key)).fetchone()
+        if row is None:
+            return None
+        return ClaimedKey(tenant, key, row[0], str(row[1]) if row[1] else None, row[2], launched=row[3] is not None)
+
+    def launched(self, tenant: str, key: str) -> None:
+        """Note that the run is on its way, whatever happens to this process."""
+        with self._database.transaction() as connection:
+            connection.execute(KEY_LAUNCHED, (tenant, key))
+
+    def forget(self, tenant: str, key: str, *, run_id: str) -> None:
+        """Take a claim back whose run cannot be created, as what was asked for is wrong."""
+        with self._database.transaction() as connection:
+            connection.execute(FORGET_KEY, (tenant, key, run_id))
+
+    def unfinished(self, *, older_than: float, limit: int = 100) -> list[ClaimedKey]:
+        """Claims of launchers that did not note their run's launch within `older_than` seconds, the oldest first."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(UNFINISHED_KEYS, (older_than, limit)).fetchall()
+        return [ClaimedKey(row[0], row[1], "launcher", str(row[2]), row[3], launched=False) for row in rows]
+
+    def claim_for_sensor(self, sensor: str, keys: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the pairs (tenant, key) whose runs the sensor must ask for: nobody else has started them."""
+        if not keys:
+            return set()
+        distinct = sorted(set(keys))
+        arguments = {
+            "sensor": sensor,
+            "tenants": [pair[0] for pair in distinct],
+            "keys": [pair[1] for pair in distinct],
+        }
+        with self._database.transaction() as connection:
+            return {(row[0], row[1]) for row in connection.execute(CLAIM_FOR_SENSOR, arguments)}
+
+
 class Listener:
     """What the queue's channel says, on a connection of its own. `fileno` is readable when there is something to read."""
 
@@ -164,3 +239,22 @@ class Listener:
     def close(self) -> None:
         self._connection.close()
         os.close(self._descriptor)
+
+
+class RunEvents:
+    """Which runs something happened to, as Dagster's storage says: on a connection of its own, for who waits for a run."""
+
+    def __init__(self, database: Database) -> None:
+        self._connection: Connection = database.connect()
+        self._connection.execute(f"LISTEN {RUN_EVENTS}")
+
+    def within(self, seconds: float) -> Iterator[str]:
+        """The ids of runs, as their events come, for at most `seconds`. Raises UnavailableError."""
+        try:
+            for notification in self._connection.notifies(timeout=seconds):
+                yield notification.payload.partition("_")[0]
+        except psycopg.OperationalError as error:
+            raise UnavailableError("The connection to the database was lost.", dependency="database") from error
+
+    def close(self) -> None:
+        self._connection.close()

@@ -8,6 +8,10 @@ end). A claim is a lease: a pool that stops renewing is dead, and another one se
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 3.0
@@ -34,3 +38,15 @@ class Place:
     host: str | None
     ahead: int
     overdue: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedKey:
+    """A key that starts one run. The run of a launcher's claim has an id, also before it exists; a sensor's has none here."""
+
+    tenant: str
+    key: str
+    owner: str
+    run_id: str | None
+    request: Mapping[str, Any] | None
+    launched: bool

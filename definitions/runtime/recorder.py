@@ -18,7 +18,7 @@ from assets.partitions import TRIGGER_TAG, WORKFLOW_TAG, tenant_of
 from definitions.runtime.live import executing
 from resources.errors import ConflictError, PlatformError, UnavailableError
 from resources.telemetry.logging import get_logger
-from sensors.workflow_events import Story, append_missing, reason_of, stream_of
+from sensors.workflow_events import Story, append_missing, stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,9 +93,7 @@ class Recorder:
         key = event.step_key or ""
         match event.event_type:
             case DagsterEventType.STEP_FAILURE | DagsterEventType.STEP_UP_FOR_RETRY:
-                again = event.event_type is DagsterEventType.STEP_UP_FOR_RETRY
-                attempt = self._attempts.get(key, 1)
-                self._add(self._story.node_failed(key, attempt=attempt, error=reason_of(event), will_retry=again))
+                self._add(self._story.step_failed(event, attempt=self._attempts.get(key, 1)))
             case DagsterEventType.STEP_SKIPPED:
                 self._add(self._story.node_skipped(key))
             case kind if kind in _ENDS:

@@ -32,10 +32,11 @@ class TestConverse(WireContract):
         while not wire.requests:  # noqa: ASYNC110  # another thread's list
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
+        end = time.monotonic() + 5
         call.cancel()
         await asyncio.wait([call])
         await provider.close()
-        end = time.monotonic() + 5
         while mine := [thread for thread in threading.enumerate() if thread.name.startswith("aiw-bedrock")]:
             assert time.monotonic() < end, mine
             await asyncio.sleep(0.01)
+        assert time.monotonic() < end, "giving up took as long as the silence"

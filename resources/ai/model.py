@@ -7,7 +7,7 @@ know them by. Adapters translate it for one vendor each (`providers/`); nothing 
 from __future__ import annotations
 
 import hashlib
-from decimal import Decimal  # noqa: TC003  # pydantic reads the annotations at run time
+from decimal import Decimal  # pydantic reads the annotations at run time
 from typing import Any, Literal
 
 import orjson

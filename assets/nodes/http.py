@@ -75,13 +75,20 @@ def check_headers(spec: NodeSpec) -> Sequence[Problem]:
     ]
 
 
+def _check(spec: NodeSpec) -> Sequence[Problem]:
+    problems = [*check_headers(spec)]
+    if spec.config.get("json") is not None and spec.config.get("body") is not None:
+        problems.append(Problem("config.body", "there is `json` too", "a call has either `json` or `body`"))
+    return problems
+
+
 @node(
     "http",
     output=Output,
     summary="Call an HTTP service",
     resources={"web"},
     effects=True,
-    check=check_headers,
+    check=_check,
     examples=[
         {
             "id": "rates",

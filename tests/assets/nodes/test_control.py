@@ -90,17 +90,17 @@ def test_only_a_router_that_takes_one_branch_is_exclusive() -> None:
 
 
 def test_a_map_gives_its_items() -> None:
-    assert Bench(inputs={"names": ["a", "b"]}).run("map", body=SAY, items="{{ inputs.names }}") == ["a", "b"]
+    assert Bench(inputs={"names": ["a", "b"]}).run("map", within=SAY, items="{{ inputs.names }}") == ["a", "b"]
 
 
 def test_a_map_with_too_many_items_is_refused_before_any_work() -> None:
     with pytest.raises(LimitExceededError, match="1,001 items"):
-        Bench().run("map", body=SAY, items=list(range(1001)))
+        Bench().run("map", within=SAY, items=list(range(1001)))
 
 
 def test_a_map_over_what_is_no_list_is_refused() -> None:
     with pytest.raises(ValidationError):
-        Bench(inputs={"x": 5}).run("map", body=SAY, items="{{ inputs.x }}")
+        Bench(inputs={"x": 5}).run("map", within=SAY, items="{{ inputs.x }}")
     assert [problem.path for problem in problems("map", SAY, items="abc")] == ["config.items"]
 
 
@@ -115,13 +115,13 @@ def test_an_item_cannot_have_a_name_that_expressions_know_already() -> None:
 
 
 def test_a_loop_over_items_runs_its_body_for_each_in_order() -> None:
-    output = Bench().run("loop", body=SAY, items=["a", "b"])
+    output = Bench().run("loop", within=SAY, items=["a", "b"])
     assert output["results"] == [{"say": {"text": "a!"}}, {"say": {"text": "b!"}}]
     assert (output["iterations"], output["ended_by"]) == (2, "items")
 
 
 def test_a_loop_over_no_items_gives_nothing() -> None:
-    assert Bench().run("loop", body=SAY, items=[]) == {
+    assert Bench().run("loop", within=SAY, items=[]) == {
         "results": [],
         "state": None,
         "iterations": 0,
@@ -131,25 +131,25 @@ def test_a_loop_over_no_items_gives_nothing() -> None:
 
 def test_the_state_carries_over_from_pass_to_pass() -> None:
     output = Bench().run(
-        "loop", body=COUNT, while_="{{ state < 5 }}", state=0, next="{{ nodes.count.output }}", collect="{{ index }}"
+        "loop", within=COUNT, while_="{{ state < 5 }}", state=0, next="{{ nodes.count.output }}", collect="{{ index }}"
     )
     assert output == {"results": [0, 1, 2, 3, 4], "state": 5, "iterations": 5, "ended_by": "while"}
 
 
 def test_until_is_looked_at_after_the_pass() -> None:
-    output = Bench().run("loop", body=SAY, items=["a", "b", "c"], until="{{ nodes.say.output.text == 'a!' }}")
+    output = Bench().run("loop", within=SAY, items=["a", "b", "c"], until="{{ nodes.say.output.text == 'a!' }}")
     assert (output["iterations"], output["ended_by"]) == (1, "until")
 
 
 def test_a_loop_that_would_never_end_is_stopped() -> None:
     with pytest.raises(LimitExceededError, match="more than 20 passes") as caught:
-        Bench().run("loop", body=COUNT, while_="{{ state < 1 }}", state=0, max_iterations=20)
+        Bench().run("loop", within=COUNT, while_="{{ state < 1 }}", state=0, max_iterations=20)
     assert caught.value.code == "loop_limit"
 
 
 def test_a_loop_that_ends_with_its_last_pass_is_not_refused() -> None:
     output = Bench().run(
-        "loop", body=COUNT, while_="{{ state < 20 }}", state=0, next="{{ nodes.count.output }}", max_iterations=20
+        "loop", within=COUNT, while_="{{ state < 20 }}", state=0, next="{{ nodes.count.output }}", max_iterations=20
     )
     assert output["iterations"] == 20
 
@@ -158,20 +158,20 @@ def test_more_items_than_passes_are_refused_before_any_work() -> None:
     bench = Bench()
     with pytest.raises(LimitExceededError):
         bench.run(
-            "loop", body={"boom": {"type": "fail", "config": {"message": "ran"}}}, items=[1, 2, 3], max_iterations=2
+            "loop", within={"boom": {"type": "fail", "config": {"message": "ran"}}}, items=[1, 2, 3], max_iterations=2
         )
 
 
 def test_no_loop_may_have_more_than_a_thousand_passes() -> None:
     with pytest.raises(ValidationError):
-        Bench().run("loop", body=SAY, items=[1], max_iterations=1001)
+        Bench().run("loop", within=SAY, items=[1], max_iterations=1001)
 
 
 @pytest.mark.parametrize("config", [{}, {"items": [1], "while": "{{ true }}"}])
 def test_a_loop_needs_either_items_or_a_condition(config: dict[str, Any]) -> None:
     assert [problem.path for problem in problems("loop", SAY, **config)] == ["config"]
     with pytest.raises(InvalidInputError):
-        Bench().run("loop", body=SAY, **config)
+        Bench().run("loop", within=SAY, **config)
 
 
 def test_a_loop_that_is_always_true_needs_an_end() -> None:
@@ -186,7 +186,7 @@ def test_loops_within_loops_see_both_items() -> None:
             "nodes": {"pair": {"type": "template", "config": {"template": "{{ item }}{{ number }}"}}},
         }
     }
-    output = Bench().run("loop", body=inner, items=["a", "b"], collect="{{ nodes.inner.output.results }}")
+    output = Bench().run("loop", within=inner, items=["a", "b"], collect="{{ nodes.inner.output.results }}")
     assert output["results"] == [["a1", "a2"], ["b1", "b2"]]
 
 
@@ -195,7 +195,7 @@ def test_a_cancelled_run_ends_a_loop_between_two_passes() -> None:
     bench.emitted.append({})
     bench.cancel.set()
     with pytest.raises(ConflictError, match="cancelled"):
-        bench.run("loop", body=COUNT, while_="{{ state < 1 }}", state=0)
+        bench.run("loop", within=COUNT, while_="{{ state < 1 }}", state=0)
 
 
 def test_the_timeout_of_a_loop_holds_for_all_its_passes() -> None:

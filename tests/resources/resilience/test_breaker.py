@@ -72,10 +72,11 @@ def test_two_successes_after_a_minute_close_it(breaker: CircuitBreaker, clock: C
     failing(breaker, 5)
     clock.now += 60
     assert breaker.state == "half_open"
-    working(breaker)
-    assert breaker.state == "half_open"
-    working(breaker)
-    assert breaker.state == "closed"
+    states = []
+    for _ in range(2):
+        working(breaker)
+        states.append(breaker.state)
+    assert states == ["half_open", "closed"]
 
 
 def test_a_failure_while_half_open_opens_it_for_another_minute(breaker: CircuitBreaker, clock: Clock) -> None:

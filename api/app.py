@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from api import problems
@@ -25,6 +26,8 @@ from api.middleware.correlation import CorrelationMiddleware
 from api.middleware.limits import BodyLimitMiddleware
 from api.middleware.outcome import OutcomeMiddleware
 from api.middleware.security import LoopbackOnlyMiddleware, SecurityHeadersMiddleware
+from api.realtime.hub import Hub
+from api.realtime.socket import SocketEndpoint
 from api.routes import (
     auth,
     documents,
@@ -42,6 +45,7 @@ from api.routes import (
     subscriptions,
     tail,
     tenants,
+    topics,
     users,
 )
 from api.schemas import EventIn
@@ -70,6 +74,7 @@ _ROUTES = (
     prompts,
     statistics,
     runs,
+    topics,
     auth,
     tenants,
     users,
@@ -93,6 +98,7 @@ _TAGS = [
     {"name": "tenants", "description": "Whose platform this is, for its admins."},
     {"name": "users", "description": "Who may do what in the tenant."},
     {"name": "keys", "description": "API keys, and the tenant's keys of AI providers."},
+    {"name": "realtime", "description": "Messages on topics, who is there, and rules of where messages go."},
     {"name": "health", "description": "Whether the platform is well."},
 ]
 
@@ -122,6 +128,7 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     app.state.services = used
     app.state.tenant = settings.tenant
     app.state.tails = Tails()
+    app.state.hub = Hub(used.publisher, used.presence, used.events, used.run_log)
     app.state.public_url = settings.api.public_url
     app.state.oidc = OidcLogin(settings.auth, used.identity) if settings.auth.oidc_issuer else None
     problems.install(app)
@@ -129,6 +136,7 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     guard = [Depends(authorize)]
     for routes in _ROUTES:
         app.include_router(routes.router, prefix=V1, dependencies=guard)
+    app.router.routes.append(WebSocketRoute("/ws", SocketEndpoint()))
     for router in (auth.aliases, health.router):
         app.include_router(router, dependencies=guard)
     _add_docs(app)
@@ -136,13 +144,14 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
 
 
 @asynccontextmanager
-async def _lifespan(_app: FastAPI, *, owned: Services | None, threads: int) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI, *, owned: Services | None, threads: int) -> AsyncIterator[None]:
     to_thread.current_default_thread_limiter().total_tokens = threads
     if owned is not None:
         threading.Thread(target=owned.warm, name="warm", daemon=True).start()
     try:
         yield
     finally:
+        await app.state.hub.stop()
         if owned is not None:
             await to_thread.run_sync(owned.close)
 

@@ -54,6 +54,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
     from resources.prompts.bundled import bundled_prompts
     from resources.prompts.engine import PromptEngine
     from resources.prompts.library import PromptLibrary
+    from resources.realtime.postgres import PostgresMessages, PostgresPresence, PostgresRealtimeRules, PostgresRunLog
+    from resources.realtime.publisher import Publisher
+    from resources.realtime.rules import Router
 
     if settings.database.url is None or settings.graph.url is None:
         raise InvalidInputError(
@@ -84,6 +87,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
     event_writer = EventWriter(PostgresBatches(database))
     subscriptions = PostgresSubscriptions(database)
     projections = PostgresProjections(database)
+    messages = PostgresMessages(database)
+    realtime_rules = PostgresRealtimeRules(database)
     documents = PostgresDocumentStore(database)
     chunks = PostgresChunkIndex(database)
     embedder = MiniLmEmbedder()
@@ -100,6 +105,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
         notices.close()
         runs.close()
         event_writer.close()
+        messages.close()
         events.close()
         graph.close()
         database.close()
@@ -129,6 +135,10 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
         prompts=PromptLibrary(events, PromptEngine(), bundled=bundled_prompts()),
         runs=runs,
         identity=identity,
+        publisher=Publisher(messages, Router(realtime_rules)),
+        presence=PostgresPresence(database),
+        realtime_rules=realtime_rules,
+        run_log=PostgresRunLog(database),
         rate_buckets=_rate_buckets(settings, database),
         probes={
             "database": Probe(_silent(database.ping)),

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from resources.events.writer import EventWriter
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.store import GraphStore
+    from resources.realtime.postgres import PostgresRunLog
+    from resources.realtime.publisher import Publisher
+    from resources.realtime.store import PresenceStore
+    from resources.realtime.store import RuleStore as RealtimeRules
     from resources.prompts.library import PromptLibrary
     from resources.tenants.identity import Identity
 
@@ -68,6 +72,10 @@ class Services:
     prompts: PromptLibrary
     runs: Runs
     identity: Identity
+    publisher: Publisher
+    presence: PresenceStore
+    realtime_rules: RealtimeRules
+    run_log: PostgresRunLog
     probes: Mapping[str, Probe]
     rate_buckets: SharedBuckets | None = None
     warm: Callable[[], None] = _nothing

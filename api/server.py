@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from api.realtime.frames import MAX_FRAME
+from api.realtime.protocol import SocketProtocol
 from resources.errors import InvalidInputError, PlatformError, UnavailableError
 
 if TYPE_CHECKING:
@@ -55,6 +57,11 @@ class Server(uvicorn.Server):
             app,
             loop="uvloop",
             http="httptools",
+            ws=SocketProtocol,
+            ws_max_size=MAX_FRAME,
+            ws_ping_interval=30.0,
+            ws_ping_timeout=60.0,
+            ws_per_message_deflate=False,
             lifespan="on",
             access_log=False,
             log_config=None,
@@ -81,6 +88,9 @@ class Server(uvicorn.Server):
         tails = getattr(getattr(self.config.app, "state", None), "tails", None)
         if tails is not None:
             tails.close()  # they would hold the end up: nothing else ends them
+        hub = getattr(getattr(self.config.app, "state", None), "hub", None)
+        if hub is not None:
+            await hub.drain()
         await super().shutdown(sockets=sockets)
 
     def serve_forever(self) -> None:

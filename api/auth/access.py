@@ -87,6 +87,17 @@ ACCESS: dict[str, str] = {
     "GET /learning-path": "read:knowledge",
     "GET /concepts/{concept}": "read:knowledge",
     "GET /statistics": "read:knowledge",
+    # Realtime
+    "POST /topics/{topic}/messages": "write:messages",
+    "GET /topics/{topic}/messages": "read:messages",
+    "GET /topics/{topic}/stream": "subscribe:messages",
+    "GET /messages/search": "read:messages",
+    "GET /messages/{message_id}/deliveries": "read:messages",
+    "GET /conversations": "read:messages",
+    "GET /presence": "read:presence",
+    "GET /realtime/rules": "read:routes",
+    "PUT /realtime/rules/{name}": "operate:routes",
+    "DELETE /realtime/rules/{name}": "operate:routes",
     # Runs
     "GET /runs/{run_id}": "read:runs",
 }

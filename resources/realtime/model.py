@@ -24,6 +24,9 @@ from resources.realtime import topics
 MessageType = Literal["progress", "notification", "agent", "control", "heartbeat", "ack", "error", "custom"]
 DeliveryStatus = Literal["sent", "delivered", "read", "failed"]
 
+RUN_TENANT_TAG = "aiw/tenant"
+"""The tag of Dagster's runs that tells for which tenant they work."""
+
 MAX_BYTES = 1024 * 1024
 MAX_TARGETS = 1000
 MAX_PAGE = 1000
@@ -99,6 +102,15 @@ class Conversation(msgspec.Struct, frozen=True):
     members: tuple[str, ...]
     position: int
     updated_at: datetime
+
+
+class RunEntry(msgspec.Struct, frozen=True):
+    """One entry of the log of a run: `content` has event, step, level and message."""
+
+    id: int
+    tenant: str
+    at: datetime
+    content: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from resources.errors import NotFoundError, UnavailableError, UpstreamError
+from resources.events.model import DEFAULT_TENANT
 from resources.realtime import topics
 from resources.realtime.listener import CHANNEL, Listener
-from resources.realtime.model import Conversation, Delivery, Message, Notice, Priority
+from resources.realtime.model import RUN_TENANT_TAG, Conversation, Delivery, Message, Notice, Priority, RunEntry
 from resources.realtime.presence import HUB_SILENT, OFFLINE_AFTER, Device, Presence, Status, presence_of
 from resources.realtime.publisher import as_stored, without_duplicates
 from resources.realtime.rules import Rule
@@ -91,6 +92,10 @@ _LOST_DEVICES = """DELETE FROM aiw.presence_device d
     WHERE NOT EXISTS (SELECT FROM aiw.realtime_hub h WHERE h.hub = d.hub AND h.seen_at > %s)
         AND d.joined_at <= %s RETURNING tenant, user_id"""
 _LOST_HUBS = "DELETE FROM aiw.realtime_hub WHERE seen_at <= %s"
+
+_RUN_LOG = """SELECT e.id, e.event, e."timestamp", e.step_key, e.dagster_event_type, t.value FROM dagster.event_logs e
+    LEFT JOIN dagster.run_tags t ON t.run_id = e.run_id AND t.key = %(tag)s
+    WHERE e.run_id = %(run)s AND e.id > %(after)s AND e.id <= %(up_to)s ORDER BY e.id LIMIT 1000"""
 
 _MAX_TOPICS = 200
 
@@ -328,6 +333,21 @@ class PostgresRealtimeRules:
             return [Rule.model_validate(definition) for (definition,) in connection.execute(_RULES, (tenant,))]
 
 
+class PostgresRunLog:
+    """Dagster's log of runs, in the schema `dagster` of the same database. Reads it, and nothing else."""
+
+    def __init__(self, database: Database, *, default_tenant: str = DEFAULT_TENANT) -> None:
+        self._database = database
+        self._default_tenant = default_tenant
+
+    def read(self, run_id: str, *, after: int, up_to: int) -> Sequence[RunEntry]:
+        """Entries of a run above `after`, in order, a thousand at most. Raises UnavailableError, UpstreamError."""
+        wanted = {"run": run_id, "after": after, "up_to": up_to, "tag": RUN_TENANT_TAG}
+        with self._database.transaction() as connection, _in_our_words():
+            rows = connection.execute(_RUN_LOG, wanted).fetchall()
+        return [_entry(row, self._default_tenant) for row in rows]
+
+
 @contextmanager
 def _transaction(database: Database, tenant: str | None, *, system: bool = False) -> Iterator[Connection]:
     with database.transaction() as connection, _in_our_words():
@@ -409,6 +429,19 @@ def _message(row: Sequence[Any]) -> Message:
         created_at=created_at.astimezone(UTC),
         expires_at=expires_at,
     )
+
+
+def _entry(row: Sequence[Any], default_tenant: str) -> RunEntry:
+    entry_id, event, at, step, kind, tenant = row
+    known = orjson.loads(event)
+    told = known.get("dagster_event") or {}
+    content = {
+        "event": "dagster.log" if kind is None else f"dagster.{kind.lower()}",
+        "step": step,
+        "level": known.get("level"),
+        "message": known.get("user_message") or told.get("message"),
+    }
+    return RunEntry(entry_id, tenant or default_tenant, at.replace(tzinfo=UTC), content)
 
 
 def _device(row: Sequence[Any]) -> Device:

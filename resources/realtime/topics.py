@@ -144,9 +144,6 @@ class TopicIndex(Generic[_T]):
             self._found[topic] = found
         return found
 
-    def __bool__(self) -> bool:
-        return bool(self._exact or self._patterns)
-
     def _forget(self, pattern: str) -> None:
         if is_pattern(pattern):
             self._found.clear()

@@ -60,7 +60,7 @@ def test_processes_that_start_at_once_create_the_tables_once(empty_database_url:
         connection.execute("CREATE SCHEMA dagster")
     url = dagster_url(empty_database_url)
     with ThreadPoolExecutor(4) as threads:
-        makers = (PooledRunStorage, PooledEventLogStorage, PooledScheduleStorage, PooledRunStorage)
+        makers = (PooledRunStorage, WriteBehindEventLogStorage, PooledScheduleStorage, PooledRunStorage)
         storages = list(threads.map(lambda make: make(url), makers))
     assert len(storages) == 4
     for storage in storages:

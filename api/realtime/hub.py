@@ -1,0 +1,869 @@
+"""Who is connected to this process, and what they get: one feed of messages a tenant, one of the platform's own facts.
+
+    NOTIFY (ids) -> the feed reads on after the last position -> dispatch -> queues of the connections -> sockets
+
+A feed reads by position, so a lost notification costs time and never a message, and several processes on one database tell the
+same. A connection that wants to go on after a position is read for until it has met the feed, and only then joins it: nothing
+is lost between the two, and nothing comes twice. All state belongs to the loop's thread; what waits for the database runs in
+threads of a few.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from anyio import CapacityLimiter, to_thread
+
+from api.realtime import frames, live
+from api.realtime.batcher import Batcher
+from api.realtime.connection import Connection, Frame
+from resources.errors import InvalidInputError, LimitExceededError, PlatformError, UnavailableError
+from resources.realtime import topics
+from resources.realtime.limits import Limiter
+from resources.realtime.model import Notice, Priority, Retention
+from resources.realtime.presence import SWEEP_SECONDS, TYPING_SECONDS, Device, Status
+from resources.telemetry.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+    from uuid import UUID
+
+    from resources.events.model import RecordedEvent
+    from resources.events.store import EventStore
+    from resources.realtime.model import DeliveryStatus, Message, NewMessage
+    from resources.realtime.postgres import PostgresRunLog
+    from resources.realtime.publisher import Publisher
+    from resources.realtime.store import PresenceStore
+    from resources.tenants.model import Principal
+
+log = get_logger(__name__)
+
+_PAGE = 500
+_RECENT = 1000
+_BREATH = 200
+_RETRY = 0.5
+_LOOK = 0.02
+RESTART = 1012
+_NOT_ALLOWED = 1008
+_WARN_BEFORE = 60.0
+_RUNS_KNOWN = 10_000
+_PRESENCE_PAUSE = 0.05
+_ACTIVE_EVERY = 60.0
+_TYPES = tuple(live.types())
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """Numbers that a process keeps to. Seconds, if not said otherwise."""
+
+    capacity: int = 10_000
+    sessions_per_user: int = 5
+    patterns: int = 1000
+    queue: int = 1000
+    heartbeat: float = 30.0
+    missed: int = 3
+    beat: float = 5.0
+    drain: float = 3.0
+
+
+class Room:
+    """One tenant's connections, and how far its feed is."""
+
+    def __init__(self) -> None:
+        self.connections: set[Connection] = set()
+        self.users: dict[str, set[Connection]] = {}
+        self.index: topics.TopicIndex[Connection] = topics.TopicIndex()
+        self.seen = 0
+        self.floor = 0
+        self.recent: deque[Message] = deque()
+        self.opened: asyncio.Task[None] | None = None
+        self.ready = False
+        self.reading = False
+        self.again = False
+        self.changed_users: set[str] = set()
+
+    def remember(self, message: Message) -> None:
+        """`recent` holds all messages in (floor, seen]."""
+        self.recent.append(message)
+        while len(self.recent) > _RECENT:
+            self.floor = self.recent.popleft().position
+
+
+@dataclass(slots=True)
+class _Facts:
+    """How far the feed of events is. It rests as long as nobody listens; `wanted` counts subscriptions."""
+
+    seen: int = 0
+    wanted: int = 0
+    running: bool = False
+    again: bool = False
+    runs: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    pending: dict[str, int] = field(default_factory=dict)
+    reading_runs: bool = False
+
+
+class Hub:
+    """One for each process. Use it from the loop that started it."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        presence: PresenceStore,
+        events: EventStore,
+        runs: PostgresRunLog | None = None,
+        *,
+        limits: HubLimits | None = None,
+        limiter: Limiter | None = None,
+        threads: int = 4,
+    ) -> None:
+        self.limits = limits or HubLimits()
+        self.limiter = limiter or Limiter()
+        self.publisher = publisher
+        self.messages = publisher.messages
+        self.presence = presence
+        self.id = uuid.uuid4().hex
+        self.draining = False
+        self._events = events
+        self._runs = runs
+        self._rooms: dict[str, Room] = {}
+        self._facts = _Facts()
+        self._origins: dict[UUID, Connection] = {}
+        self._typing: dict[tuple[str, str, str], asyncio.TimerHandle] = {}
+        self._threads = CapacityLimiter(threads)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._cancel: Callable[[], None] | None = None
+        self._starting = asyncio.Lock()
+        self._open = 0
+        self._publishes: Batcher[NewMessage, Message] = Batcher(self._publish_batch, limiter=self._threads)
+        self._joins: Batcher[Device, int] = Batcher(self._join_batch, limiter=self._threads)
+        self._leaves: Batcher[str, None] = Batcher(self._leave_batch, limiter=self._threads)
+        self._confirms: Batcher[tuple[UUID, str, DeliveryStatus], None] = Batcher(
+            self._confirm_batch, limiter=self._threads
+        )
+        self._mail: Batcher[str, list[Message]] = Batcher(self._mail_batch, limiter=self._threads)
+
+    # --- Life ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen, if it does not yet. Raises UnavailableError without a database."""
+        async with self._starting:
+            if self._cancel is not None:
+                return
+            self._loop = asyncio.get_running_loop()
+            self._cancel = await self._thread(self.messages.watch, self._notice)
+            for work in (self._beat, self._sweep, self._pulse):
+                self._spawn(work())
+
+    async def drain(self) -> None:
+        """Take nobody new, let the queues run empty, and send everybody away (1012): they come back elsewhere, or later."""
+        self.draining = True
+        connections = [connection for room in self._rooms.values() for connection in room.connections]
+        try:
+            async with asyncio.timeout(self.limits.drain):
+                for connection in connections:
+                    await connection.flushed()
+        except TimeoutError:
+            log.info("realtime.drain_incomplete", connections=len(connections))
+        for connection in connections:
+            connection.close(RESTART, "the server restarts: come back")
+        try:
+            async with asyncio.timeout(self.limits.drain):
+                while self._open:
+                    await asyncio.sleep(_LOOK)
+                await self._confirms.settled()
+                await self._leaves.settled()
+        except TimeoutError:
+            log.info("realtime.connections_left", connections=self._open)
+
+    async def stop(self) -> None:
+        """Stop listening; whoever is left is sent away."""
+        await self.drain()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None
+
+    @property
+    def open(self) -> int:
+        """Connections."""
+        return self._open
+
+    def check_capacity(self) -> None:
+        """Raises UnavailableError when nobody else fits in."""
+        if self.draining or self._open >= self.limits.capacity:
+            raise UnavailableError("Server at capacity", dependency="realtime", code="at_capacity")
+
+    # --- Coming and going ---------------------------------------------------------------------------------------
+
+    async def enter(
+        self,
+        principal: Principal,
+        write: Callable[[Frame], Awaitable[Any]],
+        end: Callable[[], Any],
+        *,
+        dialect: frames.Dialect = "simple",
+        present: bool = True,
+    ) -> Connection:
+        """A new connection. `present`: as one of the user's devices, of which there may only be so many.
+
+        Raises UnavailableError at capacity, LimitExceededError when the user has too many.
+        """
+        self.check_capacity()
+        self._open += 1
+        try:
+            await self.start()
+            connection = Connection(
+                uuid.uuid4().hex,
+                principal,
+                write,
+                end,
+                bucket=self.limiter.bucket(),
+                dialect=dialect,
+                size=self.limits.queue,
+                now=time.monotonic(),
+            )
+            connection.on_receipt = self._delivered
+            if present:
+                count = await self._joins.submit("", self._device(connection))
+                if count > self.limits.sessions_per_user:
+                    self._leaves.put("", connection.id).add_done_callback(_log_failure)
+                    raise LimitExceededError(
+                        f"{principal.username!r} has {count - 1} sessions open already; "
+                        f"{self.limits.sessions_per_user} are allowed. Close one.",
+                        code="too_many_sessions",
+                        retry_after=5.0,
+                    )
+            room = await self._room(principal.tenant)
+            allowed = principal.limits.sockets
+            if allowed is not None and len(room.connections) >= allowed:
+                if present:
+                    self._leaves.put("", connection.id).add_done_callback(_log_failure)
+                message = f"The tenant has {allowed} connections open already."
+                raise LimitExceededError(message, code="too_many_sockets", retry_after=5.0)
+        except BaseException:
+            self._open -= 1
+            raise
+        connection.since = room.seen
+        room.connections.add(connection)
+        room.users.setdefault(principal.username, set()).add(connection)
+        return connection
+
+    def leave(self, connection: Connection, *, present: bool = True) -> None:
+        """Forget a connection."""
+        self._open -= 1
+        tenant, user = connection.principal.tenant, connection.principal.username
+        room = self._rooms[tenant]
+        self.unsubscribe(connection, tuple(connection.patterns))
+        room.connections.discard(connection)
+        if (mine := room.users.get(user)) is not None:
+            mine.discard(connection)
+            if not mine:
+                del room.users[user]
+        if not room.connections:
+            del self._rooms[tenant]  # its feed need not go on; whoever comes next begins a new one
+        if present:
+            self._leaves.put("", connection.id).add_done_callback(_log_failure)
+
+    async def catch_up(self, connection: Connection, after: int | None) -> None:
+        """What was said to the user alone, or to everybody, while away: after a position, or what was never delivered."""
+        principal = connection.principal
+        up_to = connection.since
+        if after is None:
+            mail = await self._mail.submit(principal.tenant, principal.username)
+            for message in mail:
+                if message.position <= up_to:
+                    self._offer(connection, message, {})
+            return
+        now = datetime.now(UTC)
+        while after < up_to:
+            direct = await self._thread(
+                self.messages.direct, principal.username, tenant=principal.tenant, after=after, up_to=up_to, limit=_PAGE
+            )
+            said = await self._thread(
+                self.messages.read,
+                tenant=principal.tenant,
+                after=after,
+                up_to=up_to,
+                patterns=[topics.BROADCAST],
+                limit=_PAGE,
+            )
+            full = [page[-1].position for page in (direct, said) if len(page) == _PAGE]
+            reached = min(full, default=up_to)
+            for message in sorted([*direct, *said], key=lambda one: one.position):
+                if message.position <= reached and message.live_at(now):
+                    self._offer(connection, message, {})
+            await connection.drained()
+            after = reached
+
+    # --- Subscriptions ------------------------------------------------------------------------------------------
+
+    async def subscribe(
+        self, connection: Connection, patterns: Collection[str], *, after: frames.Cursor, last: bool = False
+    ) -> None:
+        """Subscribe to topics, after a position where one is given. Raises InvalidInputError, LimitExceededError."""
+        wanted = {topics.check_pattern(pattern) for pattern in patterns}
+        if any(topics.is_direct(pattern) for pattern in wanted):
+            raise InvalidInputError("Direct messages come by themselves: nobody subscribes to a conversation.")
+        if len(connection.patterns | wanted) > self.limits.patterns:
+            message = f"At most {self.limits.patterns} topics a connection."
+            raise LimitExceededError(message, code="too_many_topics")
+        spoken = {pattern for pattern in wanted if not topics.is_live(pattern)}
+        told = {pattern for pattern in wanted if topics.is_live(pattern) is not False}
+        room = self._rooms[connection.principal.tenant]
+        if told and not self._facts.wanted:
+            head = await self._thread(self._events.head, tenant=None)
+            if not self._facts.wanted:
+                self._facts.seen = max(self._facts.seen, head)
+        message_at = after.messages if spoken else None
+        event_at = after.events if told else None
+        while (message_at is not None and message_at < room.seen) or (
+            event_at is not None and event_at < self._facts.seen
+        ):
+            if message_at is not None:
+                message_at = await self._replay_messages(connection, room, spoken, message_at)
+            if event_at is not None:
+                event_at = await self._replay_events(connection, told, event_at)
+            if connection.closing is not None:
+                return
+        # Nothing is awaited between the look above and here: what comes next comes from the feeds.
+        for pattern in wanted - connection.patterns:
+            room.index.add(pattern, connection)
+            self._facts.wanted += pattern in told
+        connection.patterns |= wanted
+        seen = room.seen
+        if told:
+            self._wake_facts()
+        if last:
+            await self._send_last(connection, wanted, seen)
+
+    def unsubscribe(self, connection: Connection, patterns: Collection[str]) -> None:
+        """Unsubscribe from topics, as they were subscribed to."""
+        room = self._rooms[connection.principal.tenant]
+        for pattern in connection.patterns.intersection(patterns):
+            room.index.remove(pattern, connection)
+            connection.patterns.discard(pattern)
+            self._facts.wanted -= topics.is_live(pattern) is not False
+
+    async def _replay_messages(self, connection: Connection, room: Room, patterns: set[str], after: int) -> int:
+        """Send what was said above `after`; the position that was reached."""
+        now = datetime.now(UTC)
+        user = connection.principal.username
+        while after < (up_to := room.seen) and connection.closing is None:
+            if after >= room.floor:
+                page: Sequence[Message] = [
+                    message
+                    for message in room.recent
+                    if after < message.position <= up_to
+                    and message.persist
+                    and topics.any_fits(patterns, message.topic)
+                    and (not message.targets or user in message.targets)
+                ]
+                reached = up_to
+            else:
+                page = await self._thread(
+                    self.messages.read,
+                    tenant=connection.principal.tenant,
+                    after=after,
+                    up_to=up_to,
+                    patterns=patterns,
+                    user=user,
+                    limit=_PAGE,
+                )
+                reached = page[-1].position if len(page) == _PAGE else up_to
+            for message in page:
+                if message.live_at(now) and not topics.is_direct(message.topic):
+                    self._offer(connection, message, {})
+                    if connection.waiting > self.limits.queue // 2:
+                        await connection.drained()
+            after = reached
+        return after
+
+    async def _replay_events(self, connection: Connection, patterns: set[str], after: int) -> int:
+        """Send what happened above `after`; the position that was reached."""
+        while after < (up_to := self._facts.seen) and connection.closing is None:
+            page = await self._thread(
+                self._events.read_all,
+                after_position=after,
+                up_to_position=up_to,
+                types=_TYPES,
+                tenant=connection.principal.tenant,
+                limit=_PAGE,
+            )
+            for event in page:
+                topic = next((one for one in live.topics_of(event) if topics.any_fits(patterns, one)), None)
+                if topic is not None:
+                    connection.offer(_fact_frame(event, topic, connection.dialect))
+                    if connection.waiting > self.limits.queue // 2:
+                        await connection.drained()
+            after = page[-1].position if len(page) == _PAGE else up_to
+        return after
+
+    async def _send_last(self, connection: Connection, patterns: set[str], seen: int) -> None:
+        principal, now = connection.principal, datetime.now(UTC)
+        spoken = [pattern for pattern in patterns if not topics.is_live(pattern)]
+        found = await self._thread(
+            self.messages.last_values, spoken, tenant=principal.tenant, user=principal.username, now=now
+        )
+        for message in found:
+            if message.position <= seen:
+                self._offer(connection, message, {})
+        if any(topics.fits(pattern, topics.PRESENCE) for pattern in patterns):
+            await self._tell_presence(principal.tenant, None, [connection])
+
+    # --- Speaking -----------------------------------------------------------------------------------------------
+
+    async def publish(self, message: NewMessage, *, tenant: str, origin: Connection | None = None) -> Message:
+        """Store a message; it reaches its readers through the database, as those of other processes do.
+
+        `origin` gets no copy. Raises as `Publisher.publish` does.
+        """
+        if origin is not None:
+            self._origins[message.message_id] = origin
+        try:
+            return await self._publishes.submit(tenant, message)
+        except BaseException:
+            self._origins.pop(message.message_id, None)
+            raise
+
+    async def is_present(self, user: str, *, tenant: str) -> bool:
+        """Whether the user is connected, to any process."""
+        if user in self._rooms[tenant].users:
+            return True
+        (found,) = await self._thread(self.presence.find, [user], tenant=tenant, now=datetime.now(UTC))
+        return found.status is not Status.OFFLINE
+
+    async def confirm(self, message_id: UUID, connection: Connection, status: DeliveryStatus) -> None:
+        """Note what became of a message at this user."""
+        principal = connection.principal
+        await self._confirms.submit(principal.tenant, (message_id, principal.username, status))
+
+    async def tell_status(self, connection: Connection, status: Status, note: str | None) -> None:
+        """The user says how it is."""
+        await self._thread(self.presence.update, connection.id, at=datetime.now(UTC), status=status, note=note)
+
+    async def tell_typing(self, connection: Connection, conversation: str, *, typing: bool) -> None:
+        """The user types, or no longer does; that ends by itself after ten seconds."""
+        principal = connection.principal
+        key = (principal.tenant, conversation, principal.username)
+        if (timer := self._typing.pop(key, None)) is not None:
+            timer.cancel()
+        if typing:
+            later = asyncio.get_running_loop().call_later
+            self._typing[key] = later(TYPING_SECONDS, lambda: self._spawn(self._end_typing(key)))
+        ids = (conversation, principal.username, "start" if typing else "end")
+        await self._thread(self.messages.tell, [Notice("typing", principal.tenant, ids)])
+
+    def active(self, connection: Connection) -> None:
+        """The user did something."""
+        connection.missed = 0
+        now = time.monotonic()
+        if now - connection.active_at >= _ACTIVE_EVERY:
+            connection.active_at = now
+            self._spawn(self._thread(self.presence.update, connection.id, at=datetime.now(UTC)))
+
+    async def _end_typing(self, key: tuple[str, str, str]) -> None:
+        self._typing.pop(key, None)
+        tenant, conversation, user = key
+        await self._thread(self.messages.tell, [Notice("typing", tenant, (conversation, user, "end"))])
+
+    # --- What is heard ------------------------------------------------------------------------------------------
+
+    def _notice(self, notices: Sequence[Notice]) -> None:
+        """Called in the listener's thread."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._hear, notices)
+
+    def _hear(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            room = self._rooms.get(notice.tenant)
+            match notice.kind:
+                case "message" if room is not None:
+                    self._wake(notice.tenant, room)
+                case "delivery" if room is not None:
+                    self._tell_delivery(room, *notice.ids)
+                case "typing" if room is not None:
+                    self._tell_typing(room, *notice.ids)
+                case "presence" if room is not None:
+                    self._presence_changed(notice.tenant, room, notice.ids[0])
+                case "rules":
+                    self.publisher.router.forget(notice.tenant)
+                case "events":
+                    self._wake_facts()
+                case "run":
+                    run_id, event_id = notice.ids
+                    self._run_told(run_id, int(event_id))
+                case "lost":
+                    self.publisher.router.forget()
+                    self._wake_facts()
+                    for tenant, known in self._rooms.items():
+                        self._wake(tenant, known)
+                case _:
+                    pass
+
+    async def _room(self, tenant: str) -> Room:
+        """The tenant's room, its feed begun."""
+        while True:
+            room = self._rooms.get(tenant)
+            if room is None:
+                room = self._rooms[tenant] = Room()
+            if room.opened is None or (room.opened.done() and not room.ready):
+                room.opened = self._spawn(self._open_room(tenant, room))
+            await asyncio.shield(room.opened)
+            if self._rooms.get(tenant) is room:
+                return room
+
+    async def _open_room(self, tenant: str, room: Room) -> None:
+        head = await self._thread(self.messages.head, tenant=tenant)
+        floor = max(0, head - _PAGE)
+        page = await self._thread(self.messages.read, tenant=tenant, after=floor, up_to=head, limit=_PAGE)
+        room.seen, room.floor = head, floor
+        room.recent.extend(page)
+        room.ready = True
+        self._wake(tenant, room)
+
+    def _wake(self, tenant: str, room: Room) -> None:
+        room.again = True
+        if room.ready and not room.reading:
+            room.reading = True
+            self._spawn(self._read_on(tenant, room))
+
+    async def _read_on(self, tenant: str, room: Room) -> None:
+        try:
+            while room.again:
+                room.again = False
+                try:
+                    page = await self._thread(
+                        self.messages.read, tenant=tenant, after=room.seen, transient=True, limit=_PAGE
+                    )
+                except PlatformError as error:
+                    log.warning("realtime.feed_waits", tenant=tenant, error=error.message)
+                    room.again = True
+                    await asyncio.sleep(_RETRY)
+                    continue
+                for message in page:
+                    room.seen = message.position
+                    room.remember(message)
+                    await self._dispatch(room, message)
+                room.again = room.again or len(page) == _PAGE
+        finally:
+            room.reading = False
+
+    async def _dispatch(self, room: Room, message: Message) -> None:
+        origin = self._origins.pop(message.message_id, None)
+        if not message.live_at(datetime.now(UTC)):
+            return
+        if message.targets:
+            readers: Collection[Connection] = {
+                one for user in dict.fromkeys(message.targets) for one in room.users.get(user, ())
+            }
+        elif message.topic == topics.BROADCAST:
+            readers = tuple(room.connections)
+        else:
+            readers = room.index.matching(message.topic)
+        if message.required_subscriptions:
+            readers = [
+                one
+                for one in readers
+                if all(topics.any_fits(one.patterns, wanted) for wanted in message.required_subscriptions)
+            ]
+        chosen = [one for one in readers if one is not origin][: message.max_targets]
+        texts: dict[str, str] = {}
+        for number, connection in enumerate(chosen, 1):
+            self._offer(connection, message, texts)
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
+
+    def _offer(self, connection: Connection, message: Message, texts: dict[str, str]) -> None:
+        """`texts` keeps what was encoded already, for all who speak the same dialect."""
+        text = texts.get(connection.dialect)
+        if text is None:
+            text = texts[connection.dialect] = frames.message_text(message, connection.dialect)
+        connection.offer(
+            Frame(
+                text,
+                place=f"m{message.position}" if message.persist else None,
+                priority=message.priority,
+                receipt=message.message_id if message.ack else None,
+            )
+        )
+
+    def _delivered(self, connection: Connection, message_id: UUID) -> None:
+        principal = connection.principal
+        confirmed = self._confirms.put(principal.tenant, (message_id, principal.username, "delivered"))
+        confirmed.add_done_callback(_log_failure)
+
+    def _tell_delivery(self, room: Room, message_id: str, user: str, status: str, sender: str) -> None:
+        connections = room.users.get(sender, ())
+        text = frames.encode(
+            "DeliveryConfirmation", {"message_id": message_id, "status": status.title(), "user_id": user}
+        )
+        for connection in connections:
+            connection.offer(Frame(text, priority=Priority.HIGH))
+
+    def _tell_typing(self, room: Room, conversation: str, user: str, state: str) -> None:
+        pair = topics.members(conversation) if topics.is_direct(conversation) else None
+        readers = (
+            room.index.matching(conversation)
+            if pair is None
+            else [one for member in pair for one in room.users.get(member, ())]
+        )
+        data = {"conversation_id": conversation, "user_id": user, "typing": state == "start"}
+        text = frames.encode("TypingIndicator", data)
+        for connection in readers:
+            if connection.principal.username != user:
+                connection.offer(Frame(text, priority=Priority.LOW))
+
+    def _presence_changed(self, tenant: str, room: Room, user: str) -> None:
+        if not room.index.matching(topics.PRESENCE):
+            return
+        first = not room.changed_users
+        room.changed_users.add(user)
+        if first:
+            self._spawn(self._tell_changes(tenant, room))
+
+    async def _tell_changes(self, tenant: str, room: Room) -> None:
+        await asyncio.sleep(_PRESENCE_PAUSE)  # who comes back with many devices is told of once
+        users, room.changed_users = room.changed_users, set()
+        await self._tell_presence(tenant, users, room.index.matching(topics.PRESENCE))
+
+    async def _tell_presence(self, tenant: str, users: Collection[str] | None, to: Collection[Connection]) -> None:
+        now = datetime.now(UTC)
+        for presence in await self._thread(self.presence.find, users, tenant=tenant, now=now):
+            data = {
+                "user_id": presence.user,
+                "status": presence.status,
+                "last_seen": None if presence.last_seen is None else frames.stamp(presence.last_seen),
+                "devices": presence.devices,
+                "message": presence.note,
+            }
+            text = frames.encode("PresenceUpdate", data)
+            for connection in to:
+                connection.offer(Frame(text, priority=Priority.LOW))
+
+    # --- The platform's own facts -------------------------------------------------------------------------------
+
+    def _wake_facts(self) -> None:
+        self._facts.again = True
+        if not self._facts.running and self._facts.wanted:
+            self._facts.running = True
+            self._spawn(self._read_facts())
+
+    async def _read_facts(self) -> None:
+        facts = self._facts
+        try:
+            while facts.again and self._facts.wanted:
+                facts.again = False
+                try:
+                    head = await self._thread(self._events.head, tenant=None)
+                    page = await self._thread(
+                        self._events.read_all,
+                        after_position=facts.seen,
+                        up_to_position=head,
+                        types=_TYPES,
+                        limit=_PAGE,
+                        tenant=None,
+                    )
+                except PlatformError as error:
+                    log.warning("realtime.facts_wait", error=error.message)
+                    facts.again = True
+                    await asyncio.sleep(_RETRY)
+                    continue
+                for event in page:
+                    facts.seen = event.position
+                    self._tell_event(event)
+                if len(page) == _PAGE:
+                    facts.again = True
+                else:
+                    facts.seen = max(facts.seen, head)
+        finally:
+            facts.running = False
+
+    def _tell_event(self, event: RecordedEvent) -> None:
+        room = self._rooms.get(event.tenant)
+        if room is None:
+            return
+        told: set[Connection] = set()
+        for topic in live.topics_of(event):
+            made: dict[str, Frame] = {}
+            for connection in room.index.matching(topic):
+                if connection in told:
+                    continue
+                told.add(connection)
+                frame = made.get(connection.dialect)
+                if frame is None:
+                    frame = made[connection.dialect] = _fact_frame(event, topic, connection.dialect)
+                connection.offer(frame)
+
+    def _run_told(self, run_id: str, event_id: int) -> None:
+        """Dagster wrote to the log of a run, up to this entry."""
+        if self._runs is None:
+            return
+        topic = f"runs.{run_id}"
+        if not any(room.index.matching(topic) for room in self._rooms.values()):
+            self._mark_run(run_id, event_id)
+            return
+        self._facts.pending[run_id] = max(event_id, self._facts.pending.get(run_id, 0))
+        if not self._facts.reading_runs:
+            self._facts.reading_runs = True
+            self._spawn(self._read_runs())
+
+    async def _read_runs(self) -> None:
+        facts = self._facts
+        assert self._runs is not None
+        try:
+            while facts.pending:
+                run_id, up_to = facts.pending.popitem()
+                after = facts.runs.get(run_id, 0)
+                if up_to <= after:
+                    continue
+                try:
+                    entries = await self._thread(self._runs.read, run_id, after=after, up_to=up_to)
+                except PlatformError as error:
+                    log.warning("realtime.run_not_read", run_id=run_id, error=error.message)
+                    continue
+                self._mark_run(run_id, up_to)
+                for entry in entries:
+                    room = self._rooms.get(entry.tenant)
+                    topic = f"runs.{run_id}"
+                    for connection in room.index.matching(topic) if room is not None else ():
+                        text = frames.fact_text(
+                            topic, entry.content, connection.dialect, id=f"run-{entry.id}", at=entry.at, position=None
+                        )
+                        connection.offer(Frame(text))
+        finally:
+            facts.reading_runs = False
+
+    def _mark_run(self, run_id: str, event_id: int) -> None:
+        runs = self._facts.runs
+        runs[run_id] = max(event_id, runs.get(run_id, 0))
+        runs.move_to_end(run_id)
+        if len(runs) > _RUNS_KNOWN:
+            runs.popitem(last=False)
+
+    # --- Once in a while ----------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Tell that this process lives; write its devices again when the database has forgotten them."""
+        while True:
+            await asyncio.sleep(self.limits.beat)
+            try:
+                known = await self._thread(self.presence.beat, self.id, at=datetime.now(UTC))
+                mine = [one for room in self._rooms.values() for one in room.connections]
+                if mine and not known:
+                    await self._thread(self.presence.join, [self._device(one) for one in mine])
+            except PlatformError as error:
+                log.warning("realtime.beat_failed", error=error.message)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self.limiter.sweep()
+            try:
+                now = datetime.now(UTC)
+                await self._thread(self.presence.sweep, now)
+                await self._thread(self.messages.sweep, now, retention=Retention())
+            except PlatformError as error:
+                log.warning("realtime.sweep_failed", error=error.message)
+
+    async def _pulse(self) -> None:
+        """Ping those who were not pinged for long; send those away who once answered and no longer do.
+
+        Who never answers is kept: the protocol's own pings, which every library answers, find out whether it is there.
+        """
+        while True:
+            await asyncio.sleep(min(1.0, self.limits.heartbeat / 4))
+            now = time.monotonic()
+            for room in self._rooms.values():
+                for connection in tuple(room.connections):
+                    self._watch_token(connection)
+                    if now - connection.pinged_at < self.limits.heartbeat:
+                        continue
+                    connection.pinged_at = now
+                    if connection.pongs and connection.missed >= self.limits.missed:
+                        connection.close(1011, "no answer to the heartbeat")
+                        continue
+                    connection.missed += 1
+                    at = {"timestamp": frames.stamp(datetime.now(UTC))}
+                    # Behind an empty queue this is true: all up to here was sent.
+                    position = {"position": room.seen} if not connection.waiting else {}
+                    connection.say(frames.encode("Ping", {**at, **position}))
+
+    def _watch_token(self, connection: Connection) -> None:
+        expires = connection.principal.expires_at
+        if expires is None:
+            return
+        left = (expires - datetime.now(UTC)).total_seconds()
+        if left <= 0:
+            connection.close(_NOT_ALLOWED, "the token has expired: log in again")
+        elif left <= _WARN_BEFORE and not connection.warned:
+            connection.warned = True
+            status = {"status": "token_expiring", "expires_at": frames.stamp(expires)}
+            connection.say(frames.encode("AuthStatus", status))
+
+    # --- Work in threads ----------------------------------------------------------------------------------------
+
+    def _publish_batch(self, tenant: str, batch: list[NewMessage]) -> Sequence[Message | Exception]:
+        answers: list[Any] = []
+        prepared: list[NewMessage] = []
+        for message in batch:
+            try:
+                prepared.append(self.publisher.prepare(message, tenant=tenant))
+                answers.append(None)
+            except PlatformError as error:
+                answers.append(error)
+        stored = iter(self.messages.publish(prepared, tenant=tenant))
+        return [next(stored) if answer is None else answer for answer in answers]
+
+    def _join_batch(self, _: str, devices: list[Device]) -> Sequence[int | Exception]:
+        return self.presence.join(devices)
+
+    def _leave_batch(self, _: str, ids: list[str]) -> Sequence[None]:
+        self.presence.leave(ids)
+        return [None] * len(ids)
+
+    def _confirm_batch(self, tenant: str, confirmations: list[tuple[UUID, str, DeliveryStatus]]) -> Sequence[None]:
+        self.messages.confirm(confirmations, tenant=tenant)
+        return [None] * len(confirmations)
+
+    def _mail_batch(self, tenant: str, users: list[str]) -> Sequence[list[Message]]:
+        waiting: dict[str, list[Message]] = {user: [] for user in users}
+        for user, message in self.messages.undelivered(set(users), tenant=tenant, now=datetime.now(UTC)):
+            waiting[user].append(message)
+        return [waiting[user] for user in users]
+
+    def _device(self, connection: Connection) -> Device:
+        principal, now = connection.principal, datetime.now(UTC)
+        return Device(connection.id, principal.tenant, principal.username, self.id, now, now)
+
+    async def _thread(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        return await to_thread.run_sync(lambda: work(*arguments, **options), limiter=self._threads)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run in the background. What goes wrong there is logged and hurts nobody else."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_log_failure)
+        return task
+
+
+def _fact_frame(event: RecordedEvent, topic: str, dialect: frames.Dialect) -> Frame:
+    text = frames.fact_text(
+        topic, live.content_of(event), dialect, id=str(event.event_id), at=event.recorded_at, position=event.position
+    )
+    return Frame(text, place=f"e{event.position}")
+
+
+def _log_failure(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("realtime.background_failed", error=str(error), exc_info=error)

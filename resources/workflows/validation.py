@@ -11,6 +11,7 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -287,6 +288,9 @@ class _Check:
             self._report(path, "a router has at least one branch", code="invalid_router")
         for branch, count in Counter(branches).items():
             self._take(problems_of_name(f"{path}.config", branch, "a branch"))
+            if branch == "result":
+                message = "'result' is reserved by the engine and cannot name a branch"
+                self._report(f"{path}.config", message, code="reserved_name")
             if count > 1:
                 self._report(f"{path}.config", f"there are {count} branches {branch!r}", code="invalid_router")
 
@@ -838,7 +842,9 @@ def _of_pydantic(found: Any, raw: Any) -> Problem:
     path = path_of(found["loc"], raw)
     match found["type"]:
         case "extra_forbidden":
-            return Problem(path, "there is no such field", nearest(str(found["loc"][-1]), _FIELDS), "field_unknown")
+            close = get_close_matches(str(found["loc"][-1]), _FIELDS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else None
+            return Problem(path, "there is no such field", hint, "field_unknown")
         case "missing":
             return Problem(path, "is required", None, "field_missing")
     return Problem(path, found["msg"], None, "field_invalid")

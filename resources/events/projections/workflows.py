@@ -163,7 +163,9 @@ class WorkflowCatalog(Projection):
             "published_by": data["user_id"],
             "note": data["note"],
             "nodes": len(spec["nodes"]),
-            **{name: spec.get(name) for name in ("version", "description", "category", "complexity", "author", "tags")},
+            "version": spec.get("version", "1.0"),
+            "tags": spec.get("tags", []),
+            **{name: spec.get(name) for name in ("description", "category", "complexity", "author")},
         }
 
 

@@ -15,6 +15,7 @@ from resources.events.resource import (
 )
 from resources.knowledge.resource import GraphStoreResource
 from resources.settings import Settings
+from resources.workflows.resource import WebResource
 
 
 def build_resources(settings: Settings) -> Mapping[str, Any]:
@@ -35,4 +36,5 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
             database=settings.graph.database,
         ),
         "content": settings.content,
+        "web": WebResource(allowed=list(settings.egress.networks)),
     }

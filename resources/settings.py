@@ -6,10 +6,11 @@ lists every variable; a test keeps it true. Secrets are `SecretStr`, so that no 
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -41,9 +42,7 @@ class GraphSettings(BaseModel):
 class ApiSettings(BaseModel):
     """The FastAPI sidecar."""
 
-    host: str = Field(
-        default="127.0.0.1", description="Any other address than loopback needs AIW_AUTH__MODE=required"
-    )
+    host: str = Field(default="127.0.0.1", description="Any other address than loopback needs AIW_AUTH__MODE=required")
     port: int = Field(default=0, ge=0, le=65535, description="0 = the kernel chooses a free port")
     public_url: str | None = Field(
         default=None, description="Address that browsers know the API by, behind a proxy; unset = that of the request"
@@ -89,10 +88,31 @@ class LimitSettings(BaseModel):
     )
     principal_per_minute: int = Field(default=6_000, ge=1, description="Requests of one user or key")
     principal_burst: int = Field(default=600, ge=1, description="At once")
-    tenant_per_minute: int = Field(default=60_000, ge=1, description="Requests of one tenant, unless it has its own limit")
+    tenant_per_minute: int = Field(
+        default=60_000, ge=1, description="Requests of one tenant, unless it has its own limit"
+    )
     tenant_burst: int = Field(default=6_000, ge=1, description="At once")
     address_per_minute: int = Field(default=12_000, ge=1, description="Requests from one address")
     address_burst: int = Field(default=1_200, ge=1, description="At once")
+
+
+class EgressSettings(BaseModel):
+    """Where workflows and the providers that tenants configure may connect to, besides public addresses."""
+
+    allowed: str = Field(default="", description="Networks, separated by commas, such as 10.0.0.0/8")
+
+    @field_validator("allowed")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for network in value.split(","):
+            if network.strip():
+                ip_network(network.strip())
+        return value
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks one by one."""
+        return tuple(network.strip() for network in self.allowed.split(",") if network.strip())
 
 
 class DagsterSettings(BaseModel):
@@ -103,6 +123,8 @@ class DagsterSettings(BaseModel):
     sensor_interval: float = Field(default=1.0, gt=0, description="Seconds between two looks of the sensor daemon")
     runs_per_worker: int = Field(default=500, ge=1, description="Runs after which a warm process is replaced")
     worker_memory_mb: int = Field(default=2048, ge=256, description="Resident megabytes at which a worker is replaced")
+    max_runs: int = Field(default=64, ge=-1, description="Runs under way at a time, beyond which they queue; -1 = any")
+    max_runs_per_tenant: int = Field(default=16, ge=-1, description="The same for each tenant; -1 = any")
 
 
 class ContentSettings(BaseModel):
@@ -148,6 +170,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
+    egress: EgressSettings = EgressSettings()
     dagster: DagsterSettings = DagsterSettings()
     content: ContentSettings = ContentSettings()
     log: LogSettings = LogSettings()

@@ -17,6 +17,8 @@ REVISION_TAG = "aiw/revision"
 TRIGGER_TAG = "aiw/trigger"
 USER_TAG = "aiw/user"
 NODES_TAG = "aiw/nodes"
+CONCURRENCY_TAG = "aiw/concurrency"
+ISOLATION_TAG = "aiw/isolation"
 
 PARTITION_TAG = "dagster/partition"
 

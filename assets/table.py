@@ -21,6 +21,11 @@ ASSETS: Final[list[dg.AssetsDefinition | dg.AssetSpec]] = [
     *KNOWLEDGE_ASSETS,
     *PROJECTION_ASSETS,
 ]
+ASSET_KEYS: Final = frozenset(
+    key.to_user_string()
+    for asset in ASSETS
+    for key in (asset.keys if isinstance(asset, dg.AssetsDefinition) else [asset.key])
+)
 CHECKS = [
     checks.check_parsed,
     checks.check_analysis,

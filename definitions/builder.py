@@ -24,7 +24,15 @@ from dagster._core.definitions.dependency import DynamicCollectDependencyDefinit
 from dagster._core.storage.tags import MAX_RETRIES_TAG, MAX_RUNTIME_SECONDS_TAG, PRIORITY_TAG, RETRY_STRATEGY_TAG
 
 from assets.failures import failures
-from assets.partitions import DEFAULT_TENANT, NODES_TAG, REVISION_TAG, TENANT_TAG, WORKFLOW_TAG
+from assets.partitions import (
+    CONCURRENCY_TAG,
+    DEFAULT_TENANT,
+    ISOLATION_TAG,
+    NODES_TAG,
+    REVISION_TAG,
+    TENANT_TAG,
+    WORKFLOW_TAG,
+)
 from definitions.runtime.live import live_run
 from definitions.steps import (
     INPUTS,
@@ -46,8 +54,6 @@ from resources.workflows.node_type import NodeTypes, Routed
 from resources.workflows.spec import AssetSpec, InputSpec, NodeSpec, RetrySpec, WorkflowSpec
 
 SPEC_TAG: Final = "aiw/spec"
-ISOLATION_TAG: Final = "aiw/isolation"
-CONCURRENCY_TAG: Final = "aiw/concurrency"
 TIMEOUT_TAG: Final = "aiw/timeout_seconds"
 EFFECTS_TAG: Final = "aiw/effects"
 RETRY_FAILED_TAG: Final = "dagster/retry_on_asset_or_op_failure"

@@ -2,19 +2,22 @@
 
 import dagster as dg
 
-from assets.table import ASSETS, CHECKS
+from assets.table import ASSET_KEYS, ASSETS, CHECKS
 from definitions.jobs import INGEST_DOCUMENT, JOBS
 from definitions.resources import build_resources
 from definitions.schedules import SCHEDULES
+from definitions.workflows import load, workflows
 from resources.settings import Settings
 from sensors.events import build_document_events_sensor
 from sensors.routing import build_event_routes_sensor
 from sensors.runs import build_run_end_sensors
 
+_WORKFLOWS = load(workflows(), taken={*(job.name for job in JOBS), *ASSET_KEYS})
+
 defs = dg.Definitions(
-    assets=ASSETS,
+    assets=[*ASSETS, *_WORKFLOWS.assets],
     asset_checks=CHECKS,
-    jobs=JOBS,
+    jobs=[*JOBS, *_WORKFLOWS.jobs],
     schedules=SCHEDULES,
     sensors=[
         build_document_events_sensor(job_name=INGEST_DOCUMENT.name),

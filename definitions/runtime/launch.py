@@ -231,7 +231,7 @@ class WorkflowLauncher:
                 self._keys.forget(tenant, key, run_id=run_id)
             problems = tuple(Problem("run_config", found.message) for found in error.errors)
             raise InvalidInputError(f"The run config does not fit {job.name!r}.", problems=problems) from error
-        if partition is not None and job.partitions_def is not None and job.partitions_def.name == DOCUMENTS.name:
+        if partition is not None and job.partitions_def == DOCUMENTS:
             self.instance.add_dynamic_partitions(str(DOCUMENTS.name), [partition])
         try:
             run = self.instance.create_run_for_job(

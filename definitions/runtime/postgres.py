@@ -105,6 +105,22 @@ ON CONFLICT (tenant, key) DO UPDATE SET owner = excluded.owner WHERE k.owner = e
 RETURNING tenant, key
 """
 
+# These two are asked on a connection of Dagster's storage, in its schema and with SQLAlchemy's parameters.
+RUNS_UNDER_WAY = """
+SELECT count(*) FILTER (WHERE r.status = ANY(:under_way)),
+    count(*) FILTER (WHERE r.status = ANY(:under_way) AND coalesce(t.value, :default) = :tenant),
+    count(*) FILTER (WHERE r.status = :queued AND coalesce(t.value, :default) = :tenant),
+    count(*) FILTER (WHERE r.status = ANY(:under_way) AND c.value = :concurrency)
+FROM runs r
+LEFT JOIN run_tags t ON t.run_id = r.run_id AND t.key = :tenant_key
+LEFT JOIN run_tags c ON c.run_id = r.run_id AND c.key = :concurrency_key
+WHERE r.status = ANY(:under_way) OR r.status = :queued
+"""
+CONCURRENCY_IN_QUEUE = """
+SELECT DISTINCT t.value FROM run_tags t JOIN runs r ON r.run_id = t.run_id
+WHERE t.key = :key AND r.status = :queued ORDER BY t.value
+"""
+
 
 class RunQueue:
     """The table `aiw.run_queue`. Every verb raises UnavailableError when the database is out of reach."""

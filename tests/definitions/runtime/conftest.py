@@ -50,7 +50,13 @@ def dagster_url(url: str) -> str:
 
 def variables(url: str, home: Path) -> dict[str, str]:
     """What every process of Dagster gets here."""
-    return {"DAGSTER_HOME": str(home), "DAGSTER_POSTGRES_URL": dagster_url(url), "AIW_DATABASE__URL": url}
+    return {
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_POSTGRES_URL": dagster_url(url),
+        "AIW_DATABASE__URL": url,
+        "AIW_DAGSTER__MAX_RUNS": "64",
+        "AIW_DAGSTER__MAX_RUNS_PER_TENANT": "16",
+    }
 
 
 @dataclass

@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from api import problems
 from api.auth.oidc import OidcLogin
-from api.auth.principal import authorize
+from api.auth.principal import Authenticate, authorize
 from api.auth.startup import check_auth
 from api.composition import build_services
 from api.middleware.auth import AuthMiddleware
@@ -54,7 +54,7 @@ from api.version import VERSION
 from resources.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from starlette.responses import HTMLResponse
 
@@ -130,6 +130,7 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     app.state.tails = Tails()
     app.state.hub = Hub(used.publisher, used.presence, used.events, used.run_log)
     app.state.public_url = settings.api.public_url
+    app.state.authenticate = Authenticate(used.identity.verified, local_tenant=_local_tenant(app, settings))
     app.state.oidc = OidcLogin(settings.auth, used.identity) if settings.auth.oidc_issuer else None
     problems.install(app)
     _add_middleware(app, settings, used)
@@ -160,15 +161,15 @@ def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> Non
     # Starlette runs the one that was added last first.
     upload_limit = settings.content.max_bytes + _FORM_OVERHEAD
     app.add_middleware(BodyLimitMiddleware, limit=BODY_LIMIT, limits={f"{V1}/documents": upload_limit})
-    local = settings.auth.mode == "local"
+    local_tenant = _local_tenant(app, settings)
     app.add_middleware(
         AuthMiddleware,
         verified=services.identity.verified,
         limits=settings.limits,
-        local_tenant=(lambda: str(app.state.tenant)) if local else None,
+        local_tenant=local_tenant,
         shared=services.rate_buckets,
     )
-    if local:  # what lets everybody in must be asked by nobody else's page
+    if local_tenant is not None:  # what lets everybody in must be asked by nobody else's page
         app.add_middleware(LoopbackOnlyMiddleware)
     if origins := [origin.strip() for origin in settings.api.cors_origins.split(",") if origin.strip()]:
         app.add_middleware(
@@ -182,6 +183,10 @@ def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> Non
     app.add_middleware(OutcomeMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(CorrelationMiddleware)
+
+
+def _local_tenant(app: FastAPI, settings: Settings) -> Callable[[], str] | None:
+    return (lambda: str(app.state.tenant)) if settings.auth.mode == "local" else None
 
 
 def _add_docs(app: FastAPI) -> None:

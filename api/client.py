@@ -12,6 +12,17 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
+from api.auth.schemas import (
+    KeyOut,
+    LoginOut,
+    LogoutOut,
+    NewKeyOut,
+    PrincipalOut,
+    ProviderKeyOut,
+    RotatedOut,
+    TenantOut,
+    UserOut,
+)
 from api.schemas import (
     AggregateOut,
     BatchOut,
@@ -46,6 +57,7 @@ from resources.errors import (
     NotPermittedError,
     PlatformError,
     Problem,
+    UnauthenticatedError,
     UnavailableError,
     UpstreamError,
 )
@@ -54,6 +66,7 @@ from resources.telemetry import correlation
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
     from uuid import UUID
 
@@ -67,11 +80,25 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class ApiClient:
-    """Speaks to one API at `url`. `timeout` is in seconds, for each step of a request."""
+    """Speaks to one API at `url`. `timeout` is in seconds, for each step of a request.
 
-    def __init__(self, url: str, *, timeout: float = 30.0, transport: httpx.BaseTransport | None = None) -> None:
+    `token` is an access token or an API key; `auth` adds credentials in a way of its own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        auth: httpx.Auth | None = None,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout, transport=transport, trust_env=False)
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(
+            base_url=self.url, auth=auth, headers=headers, timeout=timeout, transport=transport, trust_env=False
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -322,6 +349,71 @@ class ApiClient:
         body = {} if json is None else {"json": json}
         return self._send(method, path, params=given, **body).json()
 
+    def login(self, username: str, password: str, *, tenant: str | None = None) -> LoginOut:
+        """Raises UnauthenticatedError, LimitExceededError. The client itself stays as it is: make one with the `token`."""
+        body = {"username": username, "password": password} | ({} if tenant is None else {"tenant": tenant})
+        return LoginOut.model_validate_json(self._send("POST", f"{_V1}/auth/login", json=body, auth=None).content)
+
+    def refresh(self, refresh_token: str) -> LoginOut:
+        """New tokens; the one that is sent is used up."""
+        body = {"refresh_token": refresh_token}
+        return LoginOut.model_validate_json(self._send("POST", f"{_V1}/auth/refresh", json=body, auth=None).content)
+
+    def logout(self, *, refresh_token: str | None = None, everywhere: bool = False) -> LogoutOut:
+        body = {"refresh_token": refresh_token, "everywhere": everywhere}
+        return LogoutOut.model_validate_json(self._send("POST", f"{_V1}/auth/logout", json=body).content)
+
+    def whoami(self) -> PrincipalOut:
+        return self._get(f"{_V1}/auth/whoami", PrincipalOut)
+
+    def tenants(self) -> list[TenantOut]:
+        return _list_of(TenantOut, self._send("GET", f"{_V1}/tenants"))
+
+    def change_tenant(self, tenant: str, **changes: Any) -> TenantOut:
+        path = f"{_V1}/tenants/{quote(tenant, safe='')}"
+        return TenantOut.model_validate_json(self._send("PATCH", path, json=_given(changes)).content)
+
+    def users(self) -> list[UserOut]:
+        return _list_of(UserOut, self._send("GET", f"{_V1}/users"))
+
+    def create_user(self, username: str, **fields: Any) -> UserOut:
+        body = {"username": username, **_given(fields)}
+        return UserOut.model_validate_json(self._send("POST", f"{_V1}/users", json=body).content)
+
+    def change_user(self, user_id: UUID, **changes: Any) -> UserOut:
+        answer = self._send("PATCH", f"{_V1}/users/{user_id}", json=_given(changes))
+        return UserOut.model_validate_json(answer.content)
+
+    def set_password(self, user_id: UUID, password: str) -> None:
+        self._send("PUT", f"{_V1}/users/{user_id}/password", json={"password": password})
+
+    def keys(self) -> list[KeyOut]:
+        return _list_of(KeyOut, self._send("GET", f"{_V1}/keys"))
+
+    def create_key(
+        self, name: str, *, scopes: Iterable[str] | None = None, expires_at: datetime | None = None
+    ) -> NewKeyOut:
+        """The answer holds the key itself, this once."""
+        body = {
+            "name": name,
+            "scopes": None if scopes is None else list(scopes),
+            "expires_at": None if expires_at is None else expires_at.isoformat(),
+        }
+        return NewKeyOut.model_validate_json(self._send("POST", f"{_V1}/keys", json=body).content)
+
+    def revoke_key(self, key_id: str) -> KeyOut:
+        return KeyOut.model_validate_json(self._send("DELETE", f"{_V1}/keys/{quote(key_id, safe='')}").content)
+
+    def rotate_signing_key(self) -> RotatedOut:
+        return RotatedOut.model_validate_json(self._send("POST", f"{_V1}/keys/signing/rotate").content)
+
+    def store_provider_key(self, provider: str, key: str) -> ProviderKeyOut:
+        path = f"{_V1}/provider-keys/{quote(provider, safe='')}"
+        return ProviderKeyOut.model_validate_json(self._send("PUT", path, json={"key": key}).content)
+
+    def remove_provider_key(self, provider: str) -> None:
+        self._send("DELETE", f"{_V1}/provider-keys/{quote(provider, safe='')}")
+
     def _get(self, path: str, model: type[_Model], **parameters: Any) -> _Model:
         given = {key: value for key, value in parameters.items() if value is not None}
         return model.model_validate_json(self._send("GET", path, params=given).content)
@@ -361,6 +453,8 @@ def error_of(answer: httpx.Response) -> PlatformError:
     known = {"type", "title", "status", "detail", "instance", "code", "errors", "correlation_id"}
     details = {key: value for key, value in problem.items() if key not in known}
     match answer.status_code:
+        case 401:
+            return UnauthenticatedError(detail, code=code, **details)
         case 404:
             return NotFoundError(detail, code=code, **details)
         case 409:
@@ -389,6 +483,10 @@ def _named(reference: str) -> tuple[str, str | None]:
     """`id@which` in its parts."""
     name, _, which = reference.partition("@")
     return name, which or None
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _reason(error: httpx.TransportError) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from resources.database.postgres import Database
     from resources.events.store import EventStore
     from resources.settings import Settings
+    from resources.tenants.administration import Administration
     from resources.tenants.identity import Identity
     from resources.tenants.store import Notices
 
@@ -151,6 +152,24 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
         warm=lambda: _try_each(check_embedder, runs.check, graph.ping, database.ping),
         close=close,
     )
+
+
+def build_administration(settings: Settings, database_url: str) -> tuple[Administration, Callable[[], None]]:
+    """Identity alone, on the database itself, for the command line; and what closes it."""
+    from resources.database.postgres import Database
+    from resources.events.postgres import PostgresEventStore
+
+    database = Database(database_url, pool_size=2, application_name="aiw-cli")
+    events = PostgresEventStore(database)
+    identity, notices = _identity(settings, database, events)
+
+    def close() -> None:
+        identity.close()
+        notices.close()
+        events.close()
+        database.close()
+
+    return identity.administration, close
 
 
 def _identity(settings: Settings, database: Database, events: EventStore) -> tuple[Identity, Notices]:

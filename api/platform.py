@@ -108,6 +108,7 @@ class Platform:
         make_private(self.data_dir / "run")
         self._owner = claim(self.data_dir, name="platform")
         try:
+            self._ensure_master_key()
             self._end_leftovers()
             mark = running.ProcessMark.of(os.getpid())
             assert mark is not None
@@ -160,6 +161,19 @@ class Platform:
             "PYTHONUNBUFFERED": "1",
             MARKER: str(self.data_dir),
         }
+
+    def _ensure_master_key(self) -> None:
+        """What seals secrets: of the settings, else one of this data folder's own. In production it must be given."""
+        from resources.tenants.vault import new_master_key
+
+        auth = self.settings.auth
+        if auth.master_key is not None or self.settings.environment == "production":
+            return
+        file = self.data_dir / "master.key"
+        if not file.exists():
+            write_private(file, new_master_key())
+        auth = auth.model_copy(update={"master_key": SecretStr(file.read_text().strip())})
+        self.settings = self.settings.model_copy(update={"auth": auth})
 
     def _start_servers(self) -> None:
         starts: list[Callable[[], None]] = []

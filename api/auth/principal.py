@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
+from anyio import to_thread
 from fastapi import Depends, Request
 
 from api.auth import access
@@ -14,7 +15,7 @@ from resources.tenants.permissions import Role, scopes_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
-    from resources.tenants.identity import Identity
+    from resources.tenants.cache import VerifiedCredentials
 
 _STATE = "principal"
 
@@ -44,15 +45,25 @@ def credential_of(headers: Mapping[str, str]) -> str | None:
     return headers.get("x-api-key") or None
 
 
-def authenticate(identity: Identity, token: str | None, headers: Mapping[str, str]) -> Principal:
-    """The principal of a handshake: of `token`, else of what its headers send. Raises UnauthenticatedError.
+class Authenticate:
+    """The principal of a handshake, for faces that authenticate themselves, such as WebSockets."""
 
-    For faces that authenticate themselves, such as WebSockets. May ask the database: not for the event loop.
-    """
-    credential = token or credential_of(headers)
-    if credential is None:
-        raise access.unauthenticated()
-    return identity.verified.authenticate(credential)
+    def __init__(self, verified: VerifiedCredentials, *, local_tenant: Callable[[], str] | None = None) -> None:
+        """`local_tenant` gives the tenant of who shows nothing; None = there is no such."""
+        self._verified = verified
+        self._local_tenant = local_tenant
+
+    async def __call__(self, token: str | None, headers: Mapping[str, str]) -> Principal:
+        """Who `token` belongs to, else what the headers send. Raises UnauthenticatedError."""
+        credential = token or credential_of(headers)
+        if credential is None:
+            if self._local_tenant is None:
+                raise access.unauthenticated()
+            return local_principal(self._local_tenant())
+        found = self._verified.known(credential)
+        if found is not None:
+            return found
+        return await to_thread.run_sync(self._verified.authenticate, credential)
 
 
 async def current_principal(request: Request) -> Principal:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import demo, doctor, documents, events, ingest, knowledge, prompts, system, up
+from api.cli import demo, doctor, documents, events, identity, ingest, knowledge, prompts, system, up
 from api.cli.output import Commands
 from api.cli.session import Session
 from api.version import VERSION
@@ -24,12 +24,16 @@ def _callback(
         str | None,
         typer.Option(envvar="AIW_API_URL", help="Address of the API. [default: that of the platform running here]"),
     ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="AIW_TOKEN", help="Access token or API key. [default: the session of `aiw login`]"),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     del version
-    context.obj = Session(api_url=api_url)
+    context.obj = Session(api_url=api_url, token=token)
 
 
 def build() -> typer.Typer:
@@ -61,6 +65,13 @@ def build() -> typer.Typer:
     panel = "Events and runs"
     app.add_typer(events.app, name="events", rich_help_panel=panel)
     app.add_typer(system.runs, name="runs", rich_help_panel=panel)
+    panel = "Who may do what"
+    app.command("login", rich_help_panel=panel)(identity.login)
+    app.command("logout", rich_help_panel=panel)(identity.logout)
+    app.command("whoami", rich_help_panel=panel)(identity.whoami)
+    app.add_typer(identity.tenants, name="tenants", rich_help_panel=panel)
+    app.add_typer(identity.users, name="users", rich_help_panel=panel)
+    app.add_typer(identity.keys, name="keys", rich_help_panel=panel)
     return app
 
 

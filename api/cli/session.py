@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import typer
 
+    from api.cli.tokens import TokenFile
     from api.client import ApiClient
     from resources.settings import Settings
 
 
 @dataclass
 class Session:
-    """One call of the command line. `api_url` is what the caller said; None = ask the running platform's state file."""
+    """One call of the command line. `api_url` is what the caller said; None = ask the running platform's state file.
+
+    `token` is an access token or an API key; None = the session of `aiw login`, if there is one.
+    """
 
     api_url: str | None = None
+    token: str | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -38,9 +43,24 @@ class Session:
 
     def client(self) -> ApiClient:
         """A client of the running API. Raises UnavailableError when no platform runs here."""
+        return self.client_of(self.api_url or self._running_url())
+
+    def client_of(self, url: str) -> ApiClient:
+        """A client of the API at `url`, with the credentials that there are."""
+        from api.cli.tokens import StoredSession
         from api.client import ApiClient
 
-        return ApiClient(self.api_url or self._running_url())
+        url = url.rstrip("/")
+        if self.token is not None:
+            return ApiClient(url, token=self.token)
+        return ApiClient(url, auth=StoredSession(self.tokens, url))
+
+    @cached_property
+    def tokens(self) -> TokenFile:
+        """Where sessions are kept."""
+        from api.cli.tokens import TokenFile
+
+        return TokenFile()
 
     def database_url(self) -> str:
         """The database of the settings, else that of the running platform. Raises UnavailableError when there is none."""

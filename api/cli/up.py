@@ -51,7 +51,6 @@ def foreground(session: Session, *, keep: bool = False) -> Iterator[ApiClient]:
 
     `keep` leaves the latter running after the block, until Ctrl-C. Raises UnavailableError when it broke down meanwhile.
     """
-    from api.client import ApiClient
     from api.running import read_state
     from resources.errors import UnavailableError
 
@@ -62,7 +61,7 @@ def foreground(session: Session, *, keep: bool = False) -> Iterator[ApiClient]:
     failure = None
     with _platform(session.settings) as platform:
         assert platform.state.api_url is not None
-        yield ApiClient(platform.state.api_url)
+        yield session.client_of(platform.state.api_url)
         if keep:
             remark("the platform stays up. Ctrl-C stops it.")
         with suppress(KeyboardInterrupt):

@@ -15,13 +15,21 @@ from pydantic import BaseModel, ValidationError
 from api import problems
 from api.dependencies import Services, ServicesDep, TenantDep
 from api.schemas import BatchItem, BatchOut, EventIn, EventOut, EventPage, EventStatisticsOut, Storable
-from resources.errors import InvalidInputError, NotFoundError, PlatformError, Problem, UnavailableError
+from resources.errors import (
+    InvalidInputError,
+    NotFoundError,
+    NotPermittedError,
+    PlatformError,
+    Problem,
+    UnavailableError,
+)
 from resources.events.catalog import CATALOG, DocumentReceived
 from resources.events.model import Appended, Expected, NewEvent, RecordedEvent, StreamId
 from resources.events.routing.model import expand
 from resources.telemetry import correlation
 
 MAX_BATCH = 1000
+_IDENTITY = ("tenant.", "user.", "key.")
 
 router = APIRouter(prefix="/events", tags=["events"])
 
@@ -44,7 +52,7 @@ Tags = Annotated[
     summary="Append an event, or a batch of events",
     responses={
         207: {"model": BatchOut, "description": "Some events of the batch were refused"},
-        **problems.responses(400, 409, 413, 422, 503),
+        **problems.responses(400, 403, 409, 413, 422, 503),
     },
     openapi_extra={
         "requestBody": {
@@ -209,6 +217,7 @@ def _checked(item: Any, path: str, services: Services, tenant: str) -> tuple[Str
     except ValidationError as error:
         raise problems.validation_error(error.errors(), prefix=path) from error
     _refuse_unknown_content(sent, path, services, tenant)
+    _refuse_identity(sent)
     stream, event = sent.to_event(correlation_id=correlation.current())
     return stream, event, Expected.ANY if sent.expected_version is None else sent.expected_version
 
@@ -237,6 +246,15 @@ def _refuse_unknown_content(sent: EventIn, path: str, services: Services, tenant
             "upload it first: POST /api/v1/documents",
         )
         raise InvalidInputError(f"The event is refused: {problem}.", code="content_unknown", problems=(problem,))
+
+
+def _refuse_identity(sent: EventIn) -> None:
+    """Who was given which right is recorded by whoever gives it, and by nobody else: the record would be worth nothing."""
+    stream = (sent.stream or sent.type).partition("/")[0]
+    if sent.type.startswith(_IDENTITY) or f"{stream.partition('.')[0]}." in _IDENTITY:
+        raise NotPermittedError(
+            f"Events such as {sent.type!r} are recorded by the platform alone.", code="event_reserved"
+        )
 
 
 def _refused(error: PlatformError) -> BatchItem:

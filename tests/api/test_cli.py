@@ -29,7 +29,8 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No platform runs where the commands are called, and nothing is configured."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    for name in ("AIW_API_URL", "AIW_DATABASE__URL", "AIW_GRAPH__URL", "AIW_DATA_DIR"):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("AIW_API_URL", "AIW_TOKEN", "AIW_DATABASE__URL", "AIW_GRAPH__URL", "AIW_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
 
 

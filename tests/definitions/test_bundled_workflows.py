@@ -1,0 +1,288 @@
+"""The workflows that come with the platform, run with its own stores and without a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import dagster as dg
+import pytest
+
+from assets.nodes import NODES
+from assets.partitions import TENANT_TAG
+from definitions.builder import build_job
+from definitions.workflows import SPECS
+from resources.content.intake import DocumentIntake
+from resources.content.model import Chunk, DocumentSource, sha256_of
+from resources.content.postgres import PostgresChunkIndex, PostgresDocumentStore
+from resources.events.postgres import PostgresEventStore
+from resources.knowledge.model import Concept, Extraction
+from resources.knowledge.neo4j import BoltGraphStore
+from resources.settings import ContentSettings
+from resources.workflows.expressions import Expressions
+from resources.workflows.loading import load_folder
+from resources.workflows.validation import check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from resources.ai.embedder import Embedder
+    from resources.database.postgres import Database
+    from resources.settings import GraphSettings
+    from resources.workflows.spec import WorkflowSpec
+
+PASSAGES = (
+    "To make tea, boil fresh water and pour it over the leaves. Green tea wants water of eighty degrees.",
+    "An invoice that was charged twice is refunded within five days. Write to the billing desk with its number.",
+    "A relational database keeps rows in tables and answers queries.",
+)
+
+
+class Run(Protocol):
+    def __call__(self, workflow: str, /, **inputs: Any) -> dg.ExecuteInProcessResult: ...
+
+
+@pytest.fixture(scope="session")
+def specs() -> Mapping[str, WorkflowSpec]:
+    found = load_folder(SPECS)
+    assert found.broken == {}
+    return found.specs
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Embedder:
+    from resources.ai.minilm import MiniLmEmbedder
+
+    return MiniLmEmbedder()
+
+
+@pytest.fixture(scope="module")
+def graph(graph_settings: GraphSettings) -> Iterator[BoltGraphStore]:
+    assert graph_settings.url is not None
+    store = BoltGraphStore(
+        graph_settings.url.get_secret_value(),
+        user=graph_settings.user,
+        password=graph_settings.password.get_secret_value(),
+        database=graph_settings.database,
+    )
+    store.prepare()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def stores(database: Database, graph: BoltGraphStore, embedder: Embedder) -> dict[str, Any]:
+    from resources.ai.build import build_ai
+
+    return {
+        "events": PostgresEventStore(database),
+        "documents": PostgresDocumentStore(database),
+        "chunks": PostgresChunkIndex(database),
+        "embedder": embedder,
+        "graph": graph,
+        "content": ContentSettings(),
+        "ai": build_ai(database),
+        "web": None,
+    }
+
+
+@pytest.fixture
+def taught(stores: dict[str, Any], tenant: str) -> None:
+    """The tenant knows three passages and a concept."""
+    intake = DocumentIntake(stores["documents"], stores["events"])
+    document = intake.receive(
+        DocumentSource(uri="notes", name="notes.md", title="Notes"), b"# Notes", tenant=tenant
+    ).document
+    chunks = [
+        Chunk(ordinal=number, text=text, start=0, end=len(text), section=None, sha256=sha256_of(text.encode()))
+        for number, text in enumerate(PASSAGES)
+    ]
+    embedder = stores["embedder"]
+    vectors = embedder.embed(list(PASSAGES))
+    stores["chunks"].replace(document.id, chunks, vectors, model_id=embedder.model_id, title="Notes", tenant=tenant)
+    stores["graph"].weave(
+        Extraction(
+            document_id=document.id,
+            sha256=document.sha256,
+            title="Notes",
+            concepts=(Concept(id="green-tea", name="Green tea", kind="subject"),),
+            mentions={"green-tea": 0.5},
+            edges=(),
+        ),
+        tenant=tenant,
+    )
+
+
+@pytest.fixture
+def run(specs: Mapping[str, WorkflowSpec], stores: dict[str, Any], tenant: str) -> Iterator[Run]:
+    """Run a workflow of the platform on behalf of the tenant."""
+    resources = {name: dg.ResourceDefinition.hardcoded_resource(value) for name, value in stores.items()}
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def run(workflow: str, /, **inputs: Any) -> dg.ExecuteInProcessResult:
+            job = build_job(
+                check(specs[workflow], NODES, lookup=lambda wanted, _: (0, specs[wanted])),
+                NODES,
+                tenant=None,
+                revision=0,
+                expressions=Expressions(),
+                executor=dg.in_process_executor,
+                resources={**resources, "io_manager": dg.mem_io_manager},
+            )
+            return job.execute_in_process(
+                run_config={"inputs": inputs}, instance=instance, raise_on_error=False, tags={TENANT_TAG: tenant}
+            )
+
+        yield run
+
+
+def outputs(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    failed = {event.step_key: event.step_failure_data.error for event in result.all_events if event.is_step_failure}
+    assert result.success, failed
+    value: dict[str, Any] = result.output_for_node("outputs").output
+    return value
+
+
+def skipped(result: dg.ExecuteInProcessResult) -> set[str]:
+    return {str(event.step_key) for event in result.all_events if event.is_step_skipped}
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """Why the first step failed, in its own words."""
+    (event, *_) = (event for event in result.all_events if event.is_step_failure)
+    return str(event.step_failure_data.user_failure_data.description)  # type: ignore[union-attr]  # a node fails with one
+
+
+def test_each_comes_with_what_its_users_look_for(specs: Mapping[str, WorkflowSpec]) -> None:
+    assert set(specs) == {
+        "hello",
+        "research_to_documentation",
+        "user_query_processing",
+        "ai_content_generation",
+        "customer_care",
+        "knowledge_base_search",
+        "content_ingest",
+        "blog_pipeline",
+    }
+    assert [name for name, spec in specs.items() if not spec.description or not spec.category or not spec.outputs] == []
+
+
+@pytest.mark.usefixtures("taught")
+def test_research_is_written_up_with_its_sources_and_kept(run: Run, stores: dict[str, Any], tenant: str) -> None:
+    found = outputs(run("research_to_documentation", topic="green tea"))
+    assert found["source_count"] >= 1
+    assert "## Sources\n\n1. Notes, characters 0 to" in found["page"]
+    assert "- Green tea" in found["page"]
+    assert "rule-based, not an AI model" in found["page"]
+    kept = stores["documents"].get(found["document_id"], tenant=tenant)
+    assert kept.source.uri == found["document_uri"] == "workflow:research_to_documentation/green-tea"
+
+
+def test_research_about_what_nobody_knows_says_so(run: Run) -> None:
+    result = run("research_to_documentation", topic="the far side of the moon")
+    assert not result.success
+    assert "Nothing is known about 'the far side of the moon'" in failure(result)
+    assert {"write", "page", "keep"} <= skipped(result)
+
+
+@pytest.mark.parametrize(
+    ("query", "intent"),
+    [
+        ("How do I make green tea?", "how_to"),
+        ("Why is my water too hot?", "explanation"),
+        ("The kettle shows an error", "troubleshooting"),
+        ("Temperature of green tea", "lookup"),
+    ],
+)
+@pytest.mark.usefixtures("taught")
+def test_a_question_is_answered_from_what_is_known(run: Run, query: str, intent: str) -> None:
+    found = outputs(run("user_query_processing", query=query, response_format="brief"))
+    assert found["intent"] == intent
+    assert found["response"]
+    assert len(found["sources"]) == 1
+    assert 0 < found["confidence"] <= 1
+    assert found["keywords"]
+
+
+@pytest.mark.usefixtures("taught")
+def test_the_question_is_noted_as_an_event(run: Run, stores: dict[str, Any], tenant: str) -> None:
+    outputs(run("user_query_processing", query="How do I make green tea?"))
+    noted = stores["events"].read_all(types={"system.performance_measured"}, tenant=tenant)
+    assert [event.data["name"] for event in noted] == ["user_query"]
+
+
+@pytest.mark.usefixtures("taught")
+def test_content_is_written_section_by_section_and_reviewed(run: Run, stores: dict[str, Any], tenant: str) -> None:
+    found = outputs(run("ai_content_generation", content_type="tutorial", topic="green tea"))
+    assert found["outline"] == ["Before you start", "First steps", "Going further"]
+    assert [found["content"].index(f"## {section}") for section in found["outline"]] == sorted(
+        found["content"].index(f"## {section}") for section in found["outline"]
+    )
+    assert 0 <= found["quality_score"] <= 1
+    assert found["word_count"] > 20
+    assert stores["documents"].get(found["document_id"], tenant=tenant).source.tags == ("generated", "tutorial")
+
+
+CHARGED = {"ticket_id": "7", "subject": "Refund", "body": "I was charged twice for one invoice. Please help me."}
+
+
+@pytest.mark.parametrize(
+    ("ticket", "route", "intent", "reply"),
+    [
+        (CHARGED, "answer", "billing", "refunded within five days"),
+        (CHARGED | {"body": "URGENT: the login page shows an error"}, "escalate", "billing", "marked as urgent"),
+        (CHARGED | {"subject": "?", "body": "Help"}, "unclear", "general", "tell us a little more"),
+        (CHARGED | {"body": "Win at our casino: http://a http://b http://c http://d !!!!"}, "spam", "billing", ""),
+    ],
+    ids=["answered", "urgent", "unclear", "spam"],
+)
+@pytest.mark.usefixtures("taught")
+def test_a_ticket_goes_its_way(run: Run, ticket: dict[str, str], route: str, intent: str, reply: str) -> None:
+    found = outputs(run("customer_care", **ticket))
+    assert (found["route"], found["intent"]) == (route, intent)
+    assert reply in found["reply"]
+    assert found["spam"] is (route == "spam")
+    assert bool(found["reply"]) is (route != "spam")
+
+
+@pytest.mark.usefixtures("taught")
+def test_sources_are_searched_side_by_side(run: Run) -> None:
+    found = outputs(run("knowledge_base_search", query="green tea", max_results_per_source=2))
+    assert found["sources_searched"] == ["passages", "concepts"]
+    assert found["total_results"] == len(found["aggregated_results"]) == 3
+    scores = [item["score"] for item in found["aggregated_results"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.usefixtures("taught")
+def test_only_the_sources_that_are_named_are_searched(run: Run) -> None:
+    result = run("knowledge_base_search", query="green tea", sources=["concepts"])
+    assert {item["source"] for item in outputs(result)["aggregated_results"]} == {"concepts"}
+    assert "passages" in skipped(result)
+
+
+def test_an_unknown_source_is_refused(run: Run) -> None:
+    result = run("knowledge_base_search", query="green tea", sources=["wiki"])
+    assert "None of wiki is a source" in failure(result)
+
+
+def test_a_text_is_understood_and_handed_to_the_main_job(run: Run, stores: dict[str, Any], tenant: str) -> None:
+    text = "# Kettles\n\nA kettle boils water for tea quickly. Kettles are made of steel or glass."
+    found = outputs(run("content_ingest", text=text, name="kettles.md", tags=["kitchen"]))
+    assert (found["outcome"], found["language"]) == ("received", "en")
+    assert "kettle" in {keyword["text"] for keyword in found["keywords"]}
+    (received,) = stores["events"].read_all(types={"document.received"}, tenant=tenant)
+    assert received.data["document_id"] == found["document_id"]
+    assert outputs(run("content_ingest", text=text, name="kettles.md"))["outcome"] == "unchanged"
+
+
+def test_a_text_of_a_few_words_is_refused(run: Run) -> None:
+    assert "five are the least" in failure(run("content_ingest", text="Too short.", name="short.md"))
+
+
+@pytest.mark.parametrize(("least", "status"), [(0.0, "keep"), (1.0, "revise")])
+@pytest.mark.usefixtures("taught")
+def test_a_post_is_kept_or_revised_by_its_quality(run: Run, least: float, status: str) -> None:
+    found = outputs(run("blog_pipeline", topic="green tea", min_quality=least))
+    assert found["status"] == status
+    assert found["research_document"] != found["post_document"]
+    assert found["content"].startswith("# Green Tea")

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, SecretStr
+import pytest
+from pydantic import BaseModel, SecretStr, ValidationError
 
-from resources.settings import Settings
-
-if TYPE_CHECKING:
-    import pytest
+from resources.settings import EgressSettings, Settings
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,3 +47,10 @@ def test_nested_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIW_DATABASE__URL", "postgresql://u:canary@localhost/db")
     assert "canary" not in repr(Settings(_env_file=None))
+
+
+def test_allowed_networks_are_networks() -> None:
+    assert EgressSettings(allowed="10.0.0.0/8, 192.168.1.0/24").networks == ("10.0.0.0/8", "192.168.1.0/24")
+    assert EgressSettings().networks == ()
+    with pytest.raises(ValidationError):
+        EgressSettings(allowed="everything")

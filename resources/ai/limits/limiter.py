@@ -70,6 +70,7 @@ class RateLimiter:
             quota=Quota(limits.requests_limit, limits.tokens_limit),
             remaining=Quota(limits.requests_remaining, limits.tokens_remaining),
         )
+        self._wake(place)
 
     def refused(self, provider: str, model: str, retry_after: float | None) -> None:
         """The provider said 429."""

@@ -1,13 +1,11 @@
 """Add an event to the event store: a fact that others can start from."""
 
-import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 from pydantic import BaseModel, Field
 
-from assets.nodes.base import has_expressions, near, node
+from assets.nodes.base import has_expressions, near, node, occasion
 from resources.errors import InvalidInputError, Problem
 from resources.events.catalog import CATALOG
 from resources.events.model import EventMetadata, NewEvent, StreamId
@@ -17,7 +15,6 @@ from resources.workflows.spec import NodeSpec
 if TYPE_CHECKING:
     from resources.events.store import EventStore
 
-_NAMESPACE: Final = uuid.UUID("6c1f4a1e-6f39-5d0f-9a0e-8d9b1d5f0c77")
 _OWN: Final = frozenset({"run", "workflow"})
 """Families of events that the engine takes for the truth about its runs."""
 
@@ -88,7 +85,7 @@ def append_event(config: Config, context: NodeContext) -> Output:
     event = NewEvent(
         type=config.event,
         data=config.data,
-        event_id=_event_id(config, context),
+        event_id=occasion(context, config.model_dump(mode="json")),
         metadata=EventMetadata(
             correlation_id=context.correlation_id, source=f"workflow/{context.workflow}", tags=config.tags
         ),
@@ -109,9 +106,3 @@ def _refused(name: str) -> Problem | None:
     if name.split(".", 1)[0] in _OWN:
         return Problem("config.event", f"{name!r} tells of a run", "the platform writes these itself")
     return None
-
-
-def _event_id(config: Config, context: NodeContext) -> uuid.UUID:
-    """The same for the same node of the same run, in the same pass of a loop, with the same data."""
-    what = [context.tenant, context.run_id, context.node_id, dict(context.task.scope), config.model_dump(mode="json")]
-    return uuid.uuid5(_NAMESPACE, orjson.dumps(what, option=orjson.OPT_SORT_KEYS).decode())

@@ -6,6 +6,7 @@ Nothing below this folder knows Dagster: the compile step wraps the functions.
 
 import difflib
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
@@ -27,6 +28,7 @@ from resources.workflows.spec import NodeSpec
 
 MAX_OUTPUT_BYTES: Final = 64 * 1024 * 1024
 MAX_TEXT: Final = 1_000_000
+_OCCASIONS: Final = uuid.UUID("6c1f4a1e-6f39-5d0f-9a0e-8d9b1d5f0c77")
 
 AnyConfig = TypeVar("AnyConfig", bound=NodeConfig)
 Check = Callable[[NodeSpec], Sequence[Problem]]
@@ -120,6 +122,12 @@ def _dump(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def occasion(context: NodeContext, *what: Any) -> uuid.UUID:
+    """An id of what a node does to the world: the same for every try, another for each pass of a loop and item of a map."""
+    key = [context.tenant, context.run_id, context.node_id, dict(context.task.scope), *what]
+    return uuid.uuid5(_OCCASIONS, orjson.dumps(key, option=orjson.OPT_SORT_KEYS).decode())
 
 
 # --- time and cancellation -----------------------------------------------------------------------------------------

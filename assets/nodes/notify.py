@@ -5,14 +5,13 @@ import binascii
 import hashlib
 import hmac
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel, Field, SecretStr
 
-from assets.nodes.base import Text, node, pause, remaining
+from assets.nodes.base import Text, node, occasion, pause, remaining
 from assets.nodes.http import check_headers, expected
 from resources.errors import InvalidInputError, Problem
 from resources.resilience.retry import RetryPolicy
@@ -20,7 +19,6 @@ from resources.workflows.node_type import NodeConfig, NodeContext
 from resources.workflows.spec import NodeSpec
 from resources.workflows.web import WebClient, WebRequest
 
-_NAMESPACE: Final = uuid.UUID("f2f0b2f4-5a49-5f14-a3c5-6d4d8a6f0b1e")
 _MAX_BODY: Final = 1024 * 1024
 _ANSWER_BYTES: Final = 64 * 1024
 
@@ -83,7 +81,7 @@ def notify(config: Config, context: NodeContext) -> Output:
         raise InvalidInputError(
             f"A notification has at most {_MAX_BODY:,} bytes; this one {len(body):,}.", code="message_too_large"
         )
-    delivery = str(uuid.uuid5(_NAMESPACE, f"{context.run_id} {context.node_id} {hashlib.sha256(body).hexdigest()}"))
+    delivery = str(occasion(context, hashlib.sha256(body).hexdigest()))
     attempts = 0
 
     def attempt() -> int:

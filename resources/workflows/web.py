@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from resources.ai import bridge
 from resources.ai.egress import EgressPolicy, GuardedTransport
 from resources.errors import (
     InvalidInputError,
@@ -85,7 +86,7 @@ class WebClient:
 
         def work() -> None:
             nonlocal reply
-            reply = asyncio.run(unless_cancelled(self._fetch(request, host), cancel))
+            reply = bridge.run(unless_cancelled(self._fetch(request, host), cancel))
             if reply.status in SERVER_FAILURES:
                 raise _ServerFailure
 

@@ -284,6 +284,12 @@ def test_a_node_that_is_executed_again_makes_the_same_delivery(bench: Bench, ser
     assert first["delivery_id"] == again["delivery_id"]
 
 
+def test_each_pass_of_a_loop_makes_a_delivery_of_its_own(bench: Bench, server: WebServer) -> None:
+    tell = {"tell": {"type": "notify", "config": {"url": server.url, "message": "hello"}}}
+    bench.run("loop", items=["a", "a"], within=tell)
+    assert len({asked.headers["webhook-id"] for asked in server.asked}) == 2
+
+
 def test_a_receiver_that_says_no_is_not_asked_again(bench: Bench, server: WebServer) -> None:
     server.will(Answer(410))
     with pytest.raises(UpstreamError, match="410"):

@@ -14,6 +14,7 @@ from resources.events.resource import (
     SubscriptionStoreResource,
 )
 from resources.knowledge.resource import GraphStoreResource
+from resources.realtime.resource import PublisherResource
 from resources.settings import Settings
 from resources.workflows.resource import WebResource
 
@@ -26,6 +27,7 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
         "projections": ProjectionStoreResource(url=database_url),
         "rules": RuleStoreResource(url=database_url),
         "subscriptions": SubscriptionStoreResource(url=database_url),
+        "publisher": PublisherResource(url=database_url),
         "documents": DocumentStoreResource(url=database_url),
         "chunks": ChunkIndexResource(url=database_url),
         "embedder": EmbedderResource(),

@@ -1,4 +1,4 @@
-"""Stored rules start runs and hand events to subscriptions: the sensor reads the event store by position.
+"""Stored rules start runs, hand events to subscriptions and publish them to topics: the sensor reads the event store by position.
 
 At least once: the cursor moves on only after the tick has succeeded. At most one run an event and rule: that is the run key. An
 event meets the rules as they stood when it was recorded, so a new rule never acts on the past, and a late tick does what a
@@ -15,14 +15,27 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.partitions import CORRELATION_TAG, DOCUMENTS, POSITION_TAG, TENANT_TAG
-from resources.errors import InvalidInputError, NotFoundError
+from resources.errors import InvalidInputError, LimitExceededError, NotFoundError, NotPermittedError
 from resources.events.catalog import CATALOG, ErrorOccurred
 from resources.events.model import NewEvent, RecordedEvent, StreamId
-from resources.events.routing.model import ROUTING, Forward, Routed, StartWorkflow, StoredRule, fits, in_force, route
+from resources.events.routing.model import (
+    ROUTING,
+    Forward,
+    Publish,
+    Routed,
+    StartWorkflow,
+    StoredRule,
+    fits,
+    in_force,
+    route,
+)
 from resources.events.routing.store import RuleStore
 from resources.events.store import EventStore
 from resources.events.subscriptions.model import Subscription
 from resources.events.subscriptions.store import SubscriptionStore
+from resources.realtime.model import NewMessage
+from resources.realtime.publisher import Publisher
+from resources.realtime.topics import check_publishable
 from sensors.cursors import parse_cursor
 
 EVENTS_PER_TICK = 500
@@ -39,6 +52,7 @@ def event_routes(
     events: EventStore,
     rules: RuleStore,
     subscriptions: SubscriptionStore,
+    publisher: Publisher,
     cursor: str | None,
     *,
     jobs: Mapping[str, bool],
@@ -68,8 +82,8 @@ def event_routes(
                 requests += _start(found, action, events, jobs, check)
             case Forward(subscription=name):
                 _forward(found, name, events, subscriptions)
-            case _:
-                _tell(found, "This platform has no realtime topics.", events)
+            case Publish(topic=topic):
+                _publish(found, topic, publisher, events)
     added = sorted({run.partition_key for run in requests if run.partition_key and jobs[str(run.job_name)]})
     return dg.SensorResult(
         run_requests=requests,
@@ -97,6 +111,7 @@ def build_event_routes_sensor(
         events: dg.ResourceParam[EventStore],
         rules: dg.ResourceParam[RuleStore],
         subscriptions: dg.ResourceParam[SubscriptionStore],
+        publisher: dg.ResourceParam[Publisher],
     ) -> dg.SensorResult:
         repository = context.repository_def
         assert repository is not None
@@ -109,7 +124,7 @@ def build_event_routes_sensor(
             return None
 
         known = {name: repository.get_job(name).partitions_def is not None for name in names}
-        return event_routes(events, rules, subscriptions, context.cursor, jobs=known, check=check)
+        return event_routes(events, rules, subscriptions, publisher, context.cursor, jobs=known, check=check)
 
     return sensor
 
@@ -177,6 +192,32 @@ def _forward(found: Routed, name: str, events: EventStore, subscriptions: Subscr
         return
     reason = f"Forwarded by the rule {rule.rule.name!r}, version {rule.version}."
     subscriptions.forward(name, event, reason=reason)
+
+
+def _publish(found: Routed, topic: str, publisher: Publisher, events: EventStore) -> None:
+    """The message's id is made of the event and the rule: a tick that is repeated says nothing twice."""
+    event, rule = found.event, found.rule
+    content = {
+        "event": event.type,
+        "event_id": str(event.event_id),
+        "stream": str(event.stream),
+        "version": event.version,
+        "position": event.position,
+        "occurred_at": event.occurred_at.isoformat(),
+        "correlation_id": event.metadata.correlation_id,
+        "data": event.data,
+    }
+    try:
+        message = NewMessage(
+            topic=check_publishable(topic),
+            content=content,
+            message_id=uuid.uuid5(_NAMESPACE, found.run_key),
+            routing_key=event.type,
+            headers={"rule": f"{rule.rule.name}/{rule.version}"},
+        )
+        publisher.publish(message, tenant=event.tenant)
+    except (InvalidInputError, NotPermittedError, LimitExceededError) as error:
+        _tell(found, error.message, events)
 
 
 def _tell(found: Routed, message: str, events: EventStore) -> None:

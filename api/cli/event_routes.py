@@ -1,4 +1,4 @@
-"""Routing rules: which event starts a workflow, or goes to a subscription."""
+"""Routing rules: which event starts a workflow, goes to a subscription, or is published to a topic."""
 
 from __future__ import annotations
 

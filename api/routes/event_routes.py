@@ -1,4 +1,4 @@
-"""Routing rules: which events start a workflow or go to a subscription."""
+"""Routing rules: which events start a workflow, go to a subscription, or are published to a topic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Query, Response
 from api import problems
 from api.dependencies import Services, ServicesDep, TenantDep
 from api.schemas import DryRunIn, DryRunOut, LagOut, RoutedOut, RouteIn, RouteOut
-from resources.errors import InvalidInputError, NotFoundError, Problem
+from resources.errors import InvalidInputError, NotFoundError, PlatformError, Problem
 from resources.events.catalog import CATALOG
 from resources.events.routing.model import (
     ROUTING,
@@ -25,6 +25,7 @@ from resources.events.routing.model import (
     expand,
     route,
 )
+from resources.realtime.topics import check_publishable
 
 router = APIRouter(prefix="/routes", tags=["routes"])
 
@@ -112,9 +113,12 @@ def _rule(name: str, body: RouteIn) -> Rule:
 def _require_target(services: Services, rule: Rule, tenant: str) -> None:
     match rule.action:
         case Publish(topic=topic):
-            problem = Problem(
-                "body.action.kind", f"nothing publishes to topics such as {topic!r} here", "follow /events/tail"
-            )
+            try:
+                check_publishable(topic)
+            except PlatformError as error:
+                problem = Problem("body.action.topic", error.message)
+            else:
+                return
         case Forward(subscription=name):
             shared = {
                 status.subscription.name

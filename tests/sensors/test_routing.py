@@ -19,6 +19,9 @@ from resources.events.routing.postgres import PostgresRules
 from resources.events.subscriptions.consumer import Consumer
 from resources.events.subscriptions.model import Subscription
 from resources.events.subscriptions.postgres import PostgresSubscriptions
+from resources.realtime.postgres import PostgresMessages, PostgresRealtimeRules
+from resources.realtime.publisher import Publisher
+from resources.realtime.rules import Router
 from sensors.routing import EVENTS_PER_TICK, RULE_TAG, build_event_routes_sensor
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ SENSOR = build_event_routes_sensor([summary, INGEST])
 CONFIG = {"ops": {"summarise": {"config": {"topic": "${data.job}"}}}}
 
 
-class Router:
+class Sensor:
     """The sensor between the real stores, at the cursor that its ticks leave."""
 
     def __init__(self, database: Database, tenant: str, instance: dg.DagsterInstance) -> None:
@@ -58,7 +61,14 @@ class Router:
         self.tenant = tenant
         self.cursor: str | None = str(self.events.head(tenant=None))
         self.instance = instance
-        self.resources = {"events": self.events, "rules": self.rules, "subscriptions": self.subscriptions}
+        self.messages = PostgresMessages(database)
+        self.publisher = Publisher(self.messages, Router(PostgresRealtimeRules(database)))
+        self.resources = {
+            "events": self.events,
+            "rules": self.rules,
+            "subscriptions": self.subscriptions,
+            "publisher": self.publisher,
+        }
         self.definitions = dg.Definitions(
             assets=[document], jobs=[summary, INGEST], sensors=[SENSOR], resources=self.resources
         )
@@ -111,15 +121,15 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
 
 
 @pytest.fixture
-def router(database: Database, tenant: str, instance: dg.DagsterInstance) -> Iterator[Router]:
-    router = Router(database, tenant, instance)
+def router(database: Database, tenant: str, instance: dg.DagsterInstance) -> Iterator[Sensor]:
+    router = Sensor(database, tenant, instance)
     router.subscriptions.define(Subscription(ROUTING, partitions=1))
     router.subscriptions.resume(ROUTING)
     with closing(router.events):
         yield router
 
 
-def test_an_event_that_fits_starts_the_workflow_with_what_the_rule_says(router: Router) -> None:
+def test_an_event_that_fits_starts_the_workflow_with_what_the_rule_says(router: Sensor) -> None:
     router.rule()
     (event,) = router.start("r1", correlation_id="story-1")
     (run,) = router.runs()
@@ -132,7 +142,7 @@ def test_an_event_that_fits_starts_the_workflow_with_what_the_rule_says(router: 
     assert run.tags[RULE_TAG] == "on-start/1"
 
 
-def test_the_cursor_is_the_position_up_to_which_all_is_done(router: Router) -> None:
+def test_the_cursor_is_the_position_up_to_which_all_is_done(router: Sensor) -> None:
     router.rule()
     events = router.start("r1", "r2")
     assert len(router.runs()) == 2
@@ -140,7 +150,7 @@ def test_the_cursor_is_the_position_up_to_which_all_is_done(router: Router) -> N
     assert router.runs() == []
 
 
-def test_a_tick_that_is_repeated_asks_for_the_same_runs(router: Router) -> None:
+def test_a_tick_that_is_repeated_asks_for_the_same_runs(router: Sensor) -> None:
     router.rule()
     router.start("r1", "r2")
     before = router.cursor
@@ -149,7 +159,7 @@ def test_a_tick_that_is_repeated_asks_for_the_same_runs(router: Router) -> None:
     assert [run.run_key for run in router.runs()] == first
 
 
-def test_a_long_backlog_is_worked_off_tick_by_tick(router: Router) -> None:
+def test_a_long_backlog_is_worked_off_tick_by_tick(router: Sensor) -> None:
     router.rule()
     router.start(*(f"r{number}" for number in range(EVENTS_PER_TICK + 3)))
     counts = [len(router.runs()), len(router.runs())]
@@ -157,14 +167,14 @@ def test_a_long_backlog_is_worked_off_tick_by_tick(router: Router) -> None:
     assert counts[0] <= EVENTS_PER_TICK
 
 
-def test_a_rule_does_not_act_on_the_past(router: Router) -> None:
+def test_a_rule_does_not_act_on_the_past(router: Sensor) -> None:
     router.start("before")
     router.rule()
     after = router.start("after")
     assert [run.run_key for run in router.runs()] == [f"{after[0].event_id}:on-start"]
 
 
-def test_a_late_tick_applies_the_rules_of_the_time(router: Router) -> None:
+def test_a_late_tick_applies_the_rules_of_the_time(router: Sensor) -> None:
     router.rule(conditions=(Condition(path="run_id", operator="==", value="r1"),))
     first = router.start("r1")
     router.rule(conditions=(Condition(path="run_id", operator="==", value="r2"),))
@@ -175,13 +185,13 @@ def test_a_late_tick_applies_the_rules_of_the_time(router: Router) -> None:
     assert keys == [str(first[0].event_id), str(second[1].event_id)]
 
 
-def test_rules_of_other_tenants_do_not_see_the_event(router: Router) -> None:
+def test_rules_of_other_tenants_do_not_see_the_event(router: Sensor) -> None:
     router.rules.save(Rule(name="spy", types=("**",), action=StartWorkflow(workflow="summary")), tenant="somebody-else")
     router.start("r1")
     assert router.runs() == []
 
 
-def test_a_workflow_divided_by_documents_gets_its_partition(router: Router) -> None:
+def test_a_workflow_divided_by_documents_gets_its_partition(router: Sensor) -> None:
     router.rule(action=StartWorkflow(workflow="ingest", partition="${data.run_id}"))
     router.start("d1")
     answer = router.tick()
@@ -200,10 +210,11 @@ def test_a_workflow_divided_by_documents_gets_its_partition(router: Router) -> N
         (StartWorkflow(workflow="summary", run_config=CONFIG, partition="x"), "not divided by documents"),
         (StartWorkflow(workflow="ingest"), "divided by documents"),
         (Forward(subscription="nonsense"), "There is no subscription 'nonsense'"),
-        (Publish(topic="news"), "no realtime topics"),
+        (Publish(topic="runs.1"), "the platform alone speaks there"),
+        (Publish(topic="no topic"), "is not a topic"),
     ],
 )
-def test_a_rule_that_leads_nowhere_is_told_once_and_holds_nothing_up(router: Router, action: Any, said: str) -> None:
+def test_a_rule_that_leads_nowhere_is_told_once_and_holds_nothing_up(router: Sensor, action: Any, said: str) -> None:
     router.rule("broken", action=action)
     router.rule("sound")
     router.start("r1", "r2")
@@ -213,7 +224,7 @@ def test_a_rule_that_leads_nowhere_is_told_once_and_holds_nothing_up(router: Rou
     assert "'broken', version 1" in router.told()[0]
 
 
-def test_an_event_is_forwarded_to_a_subscription_once(router: Router) -> None:
+def test_an_event_is_forwarded_to_a_subscription_once(router: Sensor) -> None:
     name = f"inbox-{router.tenant}"
     router.subscriptions.define(Subscription(name, tenant=router.tenant, types=("document.ready",)))
     router.rule(action=Forward(subscription=name))
@@ -231,7 +242,21 @@ def test_an_event_is_forwarded_to_a_subscription_once(router: Router) -> None:
     assert seen[0].replay_id is None
 
 
-def test_the_lag_of_the_rules_is_told_and_they_can_be_paused(router: Router) -> None:
+def test_an_event_is_published_to_a_topic_once(router: Sensor) -> None:
+    router.rule(action=Publish(topic="runs-begun"))
+    before = router.cursor
+    (event,) = router.start("r1", correlation_id="story-1")
+    router.tick()
+    router.cursor = before
+    router.tick()
+    (message,) = router.messages.history("runs-begun", tenant=router.tenant)
+    assert message.content["event_id"] == str(event.event_id)
+    assert message.content["data"]["run_id"] == "r1"
+    assert message.content["correlation_id"] == "story-1"
+    assert (message.routing_key, message.headers) == ("run.started", {"rule": "on-start/1"})
+
+
+def test_the_lag_of_the_rules_is_told_and_they_can_be_paused(router: Sensor) -> None:
     router.rule()
     router.tick()
     router.tick()  # a tick notes where the last one ended

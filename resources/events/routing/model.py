@@ -114,10 +114,10 @@ class Forward(_Frozen):
 
 
 class Publish(_Frozen):
-    """Publish the event to a realtime topic."""
+    """Publish the event to a realtime topic, as a message whose content is the event."""
 
     kind: Literal["topic"] = "topic"
-    topic: str
+    topic: str = Field(min_length=1, max_length=200)
 
 
 class Rule(_Frozen):

@@ -3,7 +3,7 @@ SHELL := /bin/sh
 ARGS ?=
 AIW := .venv/bin/aiw
 PY := .venv/bin/python
-BENCHES := demo events
+BENCHES := demo events ai
 
 .PHONY: help install dev demo up test lint type imports format unit bench screenshots lock clean $(addprefix bench-,$(BENCHES))
 
@@ -46,6 +46,9 @@ bench-demo: dev  ## The main job, timed (ARGS="--quick --json FILE")
 
 bench-events: dev  ## The event store beside its peers
 	@$(PY) -m tests.benchmarks.events $(ARGS)
+
+bench-ai: dev  ## What the books, budgets and the memo add to a call of a model
+	@$(PY) -m tests.benchmarks.ai $(ARGS)
 
 screenshots: dev  ## Take the pictures of docs/ in headless Chromium
 	@$(PY) -m docs.screenshots $(ARGS)

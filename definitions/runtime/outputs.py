@@ -293,7 +293,7 @@ class NodeOutputsResource(dg.ConfigurableIOManagerFactory[PostgresOutputs]):
 
 def build_output_io_manager(settings: Settings) -> NodeOutputsResource:
     """The resource `io_manager` of jobs whose steps return values."""
-    folder = settings.outputs or (settings.data_dir.resolve() / "outputs").as_uri()
+    folder = settings.outputs or f"file://{settings.data_dir.resolve()}/outputs"  # fsspec decodes no %20
     return NodeOutputsResource(url=dg.EnvVar("AIW_DATABASE__URL"), folder=folder)
 
 

@@ -4,7 +4,7 @@ It says `idle` when it can take a run and `done` after each. A run that did not 
 (the database went away, the code location has no such job) is reported as `unfinished`; the pool settles it.
 
 The end of a run becomes an event in the event store at once. Where that fails, and for runs that end without a worker, the
-sensors of `sensors/runs.py` make up for it within half a minute; the event's id is the same, so it is stored once.
+sensors of `sensors/runs.py` make up for it within seconds; the event's id is the same, so it is stored once.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import time
 from typing import TYPE_CHECKING
 
 from dagster import DagsterEventType, DagsterInstance
-from dagster._grpc.impl import core_execute_run
 from dagster._utils.interrupts import capture_interrupts, pop_captured_interrupt
 
+from definitions.runtime.lean.driver import execute
+from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
+from definitions.runtime.lean.threads import has_abandoned_threads
 from definitions.runtime.processes import resident_megabytes
+from definitions.runtime.recorder import telling
 from definitions.runtime.storage import commit_without_waiting
 from resources.database.resource import shared_database
 from resources.errors import PlatformError
@@ -42,6 +45,9 @@ def serve(channel: Channel, code: CodeLocation, *, runs: int, memory_mb: int) ->
     """Execute the runs that arrive on `channel` until it closes, `runs` were executed or `memory_mb` is exceeded."""
     commit_without_waiting()
     with DagsterInstance.get() as instance, capture_interrupts():
+        event_log = instance.event_log_storage
+        if isinstance(event_log, WriteBehindEventLogStorage):
+            event_log.expect_a_run()
         channel.send(kind="idle", pid=os.getpid())
         executed = 0
         events = _event_store()
@@ -49,7 +55,8 @@ def serve(channel: Channel, code: CodeLocation, *, runs: int, memory_mb: int) ->
             for message in channel.receive():
                 problem = _execute(instance, code, events, message)
                 executed += 1
-                old = executed >= runs or resident_megabytes() > memory_mb
+                # A thread that executes what nobody waits for any more ends with its process.
+                old = executed >= runs or resident_megabytes() > memory_mb or has_abandoned_threads()
                 channel.send(kind="done", run_id=message["run_id"], problem=problem, retires=old)
                 if old:
                     return
@@ -67,6 +74,8 @@ def _execute(instance: DagsterInstance, code: CodeLocation, events: EventStore, 
     if time.monotonic() > message["lease_until"]:
         return "The lease ended before the worker could begin."
     run_id = message["run_id"]
+    end: DagsterEvent | None = None
+    milliseconds = 0
     ended = False
     problem = "Execution stopped before the run had ended."
     try:
@@ -75,10 +84,19 @@ def _execute(instance: DagsterInstance, code: CodeLocation, events: EventStore, 
             return None
         started = time.monotonic()
         instance.report_engine_event(f"Executing in the warm worker {os.getpid()} of {message['host']}.", run)
-        for event in core_execute_run(code.job(run.job_name), run, instance, inject_env_vars=False):
-            if event.event_type in ENDS:
-                ended = True
-                _announce(events, run, event, milliseconds=round((time.monotonic() - started) * 1000))
+        job = code.job_of(instance, run)
+        with telling(events, run) as recorder:
+            for event in execute(instance, job, run):
+                if recorder is not None:
+                    recorder.see(event)
+                if event.event_type in ENDS:
+                    end = event
+                    milliseconds = round((time.monotonic() - started) * 1000)
+        if isinstance(instance.event_log_storage, WriteBehindEventLogStorage):
+            instance.event_log_storage.flush()
+        if end is not None:
+            ended = True
+            _announce(events, run, end, milliseconds=milliseconds)
     except BaseException as error:  # noqa: BLE001  # the run's own end is what counts; the worker must outlive it
         problem = f"Execution stopped before the run had ended: {type(error).__name__}: {error}"
         log.warning("run.interrupted", run_id=run_id, error=repr(error))

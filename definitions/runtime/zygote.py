@@ -80,7 +80,9 @@ def run(control: Channel, options: ZygoteOptions) -> None:
 
 def _load(options: ZygoteOptions) -> CodeLocation:
     from definitions.runtime.code import CodeLocation
+    from definitions.runtime.lean.driver import warm_up
 
+    warm_up()
     code = CodeLocation(options.module, working_directory=options.working_directory)
     for module in (*options.preload, "definitions.runtime.worker"):
         importlib.import_module(module)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster._core.execution.plan.active import ActiveExecution
+
+if TYPE_CHECKING:
+    from dagster._core.execution.plan.state import KnownExecutionState
 
 
 class LeanActiveExecution(ActiveExecution):
@@ -13,6 +16,7 @@ class LeanActiveExecution(ActiveExecution):
     _ended: set[str] | None = None  # None: look at all
     _waiting_for: dict[str, list[str]]
     _place: dict[str, int]
+    _state: KnownExecutionState | None = None
 
     def _update(self) -> None:
         in_order = self._step_dependency_config.require_upstream_step_success
@@ -41,19 +45,21 @@ class LeanActiveExecution(ActiveExecution):
                     del everything[step_key]
             self._pending = everything
 
-    def update(self) -> None:
-        """Find out what can be executed, skipped or abandoned now."""
-        self._update()
-
     @property
     def has_steps_to_drop(self) -> bool:
         """Whether steps are to be skipped or abandoned."""
         self._update()
         return bool(self._pending_skip or self._pending_abandon)
 
-    @property
-    def in_flight(self) -> list[str]:
-        return sorted(self._in_flight)
+    def get_known_state(self) -> KnownExecutionState:
+        # Stock checks and copies all outputs so far, for each step anew.
+        if self._state is None:
+            self._state = super().get_known_state()
+        return self._state._replace(
+            previous_retry_attempts=self._retry_state.snapshot_attempts(),
+            dynamic_mappings=dict(self._completed_dynamic_outputs),
+            ready_outputs=self._step_outputs,
+        )
 
     def _mark_complete(self, step_key: str) -> None:
         super()._mark_complete(step_key)

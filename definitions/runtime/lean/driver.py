@@ -1,10 +1,12 @@
 """Runs, executed without planning each time anew what is the same each time.
 
-The plan of a job's steps, which its definition and a run's configuration determine, is kept by job definition. Where more than that has a say, such as the state of a former run, stock's own functions are called.
+The plan of a job's steps, which its definition and a run's configuration determine, is kept by job definition. Where more than
+that has a say, such as the state of a former run, stock's own functions are called.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import weakref
@@ -43,11 +45,18 @@ class _Plans:
 
         definition = job.get_definition()
         kept = self._by_job.setdefault(definition, OrderedDict())
-        key = json.dumps(run.run_config, sort_keys=True, default=repr)
+        selected = None if run.step_keys_to_execute is None else list(run.step_keys_to_execute)
+        key = json.dumps([run.run_config, selected], sort_keys=True, default=repr)
         plan = kept.get(key)
         if plan is None:
             reference = instance.get_ref() if instance.is_persistent else None
-            plan = create_execution_plan(job, run_config=run.run_config, instance_ref=reference, tags=run.tags)
+            plan = create_execution_plan(
+                job,
+                run_config=run.run_config,
+                step_keys_to_execute=selected,
+                instance_ref=reference,
+                tags=run.tags,
+            )
             if any(output.is_dynamic for step in plan.step_dict.values() for output in step.step_outputs):
                 return plan  # it changes while it is executed
             kept[key] = plan
@@ -61,6 +70,13 @@ class _Plans:
 _PLANS = _Plans()
 
 
+def warm_up() -> None:
+    """Import what executing a run needs, for a process that others are forked from."""
+    if differs() is None:
+        importlib.import_module("definitions.runtime.lean.engine")
+        importlib.import_module("definitions.runtime.lean.orchestration")
+
+
 def execute(instance: DagsterInstance, job: IJob | JobDefinition, run: DagsterRun) -> Iterator[DagsterEvent]:
     """Execute a run that has been created, and tell what happens. The run's row and log say the same, and more."""
     if isinstance(job, JobDefinition):
@@ -71,10 +87,9 @@ def execute(instance: DagsterInstance, job: IJob | JobDefinition, run: DagsterRu
 
 
 def _is_ordinary(run: DagsterRun) -> bool:
-    """Whether nothing but the job's definition and the run's configuration determines what is executed."""
+    """Whether a job's definition, the run's configuration and the steps chosen are all that determines what is executed."""
     return (
         run.status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
-        and run.step_keys_to_execute is None
         and run.parent_run_id is None
         and not (run.resolved_op_selection or run.op_selection)
         and not (run.asset_selection or run.asset_check_selection)

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dagster._core.errors import DagsterExecutionInterruptedError
@@ -34,14 +35,21 @@ from dagster_shared.utils.timing import format_duration
 
 from definitions.runtime.lean.active import LeanActiveExecution
 from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
-from definitions.runtime.lean.logs import LeanLogManager, current_step, lean_logs, resources_with_lean_logs
+from definitions.runtime.lean.logs import (
+    LeanLogManager,
+    brings_loggers,
+    current_step,
+    lean_logs,
+    resources_with_lean_logs,
+)
 from definitions.runtime.lean.plain import timeout_of
 from definitions.runtime.lean.resources import KeptResources
 from definitions.runtime.lean.steps import StepRun, Steps, StepTimedOutError
 from definitions.runtime.lean.threads import Permit, StepThreads
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine, Iterator, Sequence
+    from concurrent.futures import Future
 
     from dagster._core.execution.context.system import PlanExecutionContext, PlanOrchestrationContext
     from dagster._core.execution.plan.plan import ExecutionPlan
@@ -68,7 +76,7 @@ class LeanExecutor(Executor):
         shown = EngineEventData.in_process(os.getpid(), step_keys if len(step_keys) <= SHOWN_STEPS else None)
         yield DagsterEvent.engine_event(plan_context, f"Executing steps in process (pid: {os.getpid()})", shown)
         began = time.perf_counter()
-        own_loggers = bool(plan_context.job.get_definition().loggers)
+        own_loggers = brings_loggers(plan_context.job.get_definition())
         yield from iter(
             ExecuteRunWithPlanIterable(
                 execution_plan=execution_plan,
@@ -99,7 +107,7 @@ class LeanExecutor(Executor):
         job_context._execution_data = job_context._execution_data._replace(  # noqa: SLF001
             scoped_resources_builder=KeptResources(builder.resource_instance_dict, builder.contains_generator)
         )
-        if not job_context.job_def.loggers:  # those of a job itself see every event, as in stock
+        if not brings_loggers(job_context.job_def):  # those of a job itself see every event, as in stock
             job_context._log_manager = lean_logs(job_context.log, job_context.instance)  # noqa: SLF001
         steps = execution_plan.get_steps_to_execute_in_topo_order()
         with ExitStack() as stack:
@@ -120,7 +128,7 @@ class LeanExecutor(Executor):
                 stack.callback(job_context.log.end_python_log_capture)
             captured = stack.enter_context(ExitStack())
             yield from _capture(job_context, [step.key for step in steps], captured)
-            loop = stack.enter_context(_Loop(job_context, active, threads=self._max_concurrent > 1))
+            loop = stack.enter_context(_Loop(job_context, active, steps, threads=self._max_concurrent > 1))
             yield from loop.run()
             try:
                 captured.close()
@@ -149,6 +157,7 @@ class _Task:
         self.timeout = timeout
         self.permit = Permit()
         self.thread: threading.Thread | None = None
+        self.future: Future[Any] | None = None
         self.began: float | None = None
         self.error: BaseException | None = None
         self.events: list[DagsterEvent] = []
@@ -168,14 +177,21 @@ class _Task:
 class _Loop:
     """Executes one run's steps until there are none left."""
 
-    def __init__(self, context: PlanExecutionContext, active: LeanActiveExecution, *, threads: bool) -> None:
+    def __init__(
+        self,
+        context: PlanExecutionContext,
+        active: LeanActiveExecution,
+        steps: Sequence[ExecutionStep],
+        *,
+        threads: bool,
+    ) -> None:
         event_log = context.instance.event_log_storage
         behind = isinstance(event_log, WriteBehindEventLogStorage) and event_log.writes_behind
         if isinstance(event_log, WriteBehindEventLogStorage):
             event_log.expect_a_run()
         self._context = context
         self._active = active
-        self._steps = Steps(context, event_log if behind else None)  # type: ignore[arg-type]
+        self._steps = Steps(context, event_log if behind else None, steps)  # type: ignore[arg-type]
         self._in_threads = threads
         self._threads = StepThreads()
         self._tasks: dict[str, _Task] = {}
@@ -190,7 +206,7 @@ class _Loop:
         self._abandon_all()
         self._threads.close()
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(_stop, self._loop)
+            asyncio.run_coroutine_threadsafe(_end_coroutines(), self._loop)
 
     def run(self) -> Iterator[DagsterEvent]:
         active = self._active
@@ -270,7 +286,7 @@ class _Loop:
         task.began = time.monotonic()
         if task.plain is not None:
             task.error = self._steps.execute(
-                task.plain, task.run, attempts=task.attempts, permit=task.permit, wait=self._await
+                task.plain, task.run, attempts=task.attempts, permit=task.permit, wait=partial(self._await, task)
             )
         else:
             self._work_as_stock(task)
@@ -291,13 +307,14 @@ class _Loop:
             loop.close()
             current_step.reset(token)
 
-    def _await(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def _await(self, task: _Task, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the loop that all of the run's coroutines share; called in the thread of its step."""
         with self._loop_starting:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=_run_loop, args=(self._loop,), name="steps-loop", daemon=True).start()
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        task.future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return task.future.result()
 
     def _wait(self) -> Iterator[DagsterEvent]:
         """Wait for a step to end, or for its time to be up, or a moment."""
@@ -334,6 +351,8 @@ class _Loop:
             return False
         del self._tasks[step_key]
         task.run.silence()
+        if task.future is not None:
+            task.future.cancel()  # a coroutine can be stopped
         if task.thread is not None:
             self._threads.abandon(task.thread)
         return True
@@ -376,7 +395,11 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _stop(loop: asyncio.AbstractEventLoop) -> None:
-    for task in asyncio.all_tasks(loop):
+async def _end_coroutines() -> None:
+    """Cancel what is left on the loop, let it say goodbye, and stop the loop."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
         task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    loop = asyncio.get_running_loop()
     loop.call_soon(loop.stop)

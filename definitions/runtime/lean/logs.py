@@ -6,6 +6,7 @@ import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from dagster import colored_console_logger
 from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.resources_init import resource_initialization_manager
 from dagster._core.log_manager import DagsterLogHandler, DagsterLogManager
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, JobDefinition
     from dagster._core.events import DagsterEvent
 
 current_step: ContextVar[str | None] = ContextVar("current_step", default=None)
@@ -80,9 +81,9 @@ def lean_logs(stock: DagsterLogManager, instance: DagsterInstance) -> LeanLogMan
     return LeanLogManager(instance, ours, stock.level, stock._managed_loggers)  # noqa: SLF001
 
 
-def wants_stock_logs(loggers: Mapping[str, Any]) -> bool:
-    """Whether a job brings loggers of its own: these see every event, as they do in stock."""
-    return bool(loggers)
+def brings_loggers(job: JobDefinition) -> bool:
+    """Whether a job has loggers of its own: these see every event, as they do in stock."""
+    return any(logger is not colored_console_logger for logger in job.loggers.values())
 
 
 def resources_with_lean_logs(*, log_manager: DagsterLogManager, instance: DagsterInstance, **rest: Any) -> Any:

@@ -26,7 +26,7 @@ from dagster._core.errors import (
     raise_execution_interrupts,
 )
 from dagster._core.events import DagsterEvent
-from dagster._core.execution.context.compute import enter_execution_context
+from dagster._core.execution.context.compute import current_execution_context, enter_execution_context
 from dagster._core.execution.plan.compute_generator import (
     invoke_compute_fn,
     validate_and_coerce_op_result_to_iterator,
@@ -46,7 +46,7 @@ from definitions.runtime.lean.plain import PLAIN_STEPS, has_effects
 from definitions.runtime.outputs import output_io_managers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from dagster import DagsterType
     from dagster._core.execution.context.system import PlanExecutionContext, StepExecutionContext
@@ -104,10 +104,30 @@ class StepRun:
             logs.closed = True
 
 
+class _ContextOnDemand:
+    """What an op that takes no context finds when it asks for it nevertheless (`OpExecutionContext.get()`)."""
+
+    def __init__(self, run: StepRun, stack: ExitStack) -> None:
+        self._run = run
+        self._stack = stack
+        self.asked: Any = None
+
+    @property
+    def op_execution_context(self) -> Any:
+        if self.asked is None:
+            self.asked = self._stack.enter_context(enter_execution_context(self._run.context))
+        return self.asked.op_execution_context
+
+
 class Steps:
     """Executes steps of one run. `values` holds what they have returned, until the last step that needs it has ended."""
 
-    def __init__(self, context: PlanExecutionContext, event_log: WriteBehindEventLogStorage | None) -> None:
+    def __init__(
+        self,
+        context: PlanExecutionContext,
+        event_log: WriteBehindEventLogStorage | None,
+        to_execute: Sequence[ExecutionStep],
+    ) -> None:
         self._context = context
         self._event_log = event_log
         self._run_id = context.run_id
@@ -116,7 +136,7 @@ class Steps:
         self._io_managers = context.scoped_resources_builder.resource_instance_dict
         for io_manager in output_io_managers(self._io_managers):
             io_manager.memory = self._values
-        self._readers = self._count_readers()
+        self._readers = self._count_readers(to_execute)
 
     def plain(self, step: ExecutionStep) -> PlainStep | None:
         """The step, if it can be executed directly now: it is plain, and what it needs is in memory."""
@@ -196,13 +216,15 @@ class Steps:
     ) -> tuple[Any, Output[Any] | None]:
         """Call the op. Returns its value, or the output that stock makes of it where it says more than a value."""
         if not plain.needs_context:
+            lazy: Any = _ContextOnDemand(run, stack)
+            stack.callback(current_execution_context.reset, current_execution_context.set(lazy))
             with raise_execution_interrupts():
                 value = plain.function(**inputs)
                 if plain.is_async:
                     value = wait(value)
-            if not (isinstance(value, _SPECIAL) or inspect.isgenerator(value)):
+            if lazy.asked is None and not (isinstance(value, _SPECIAL) or inspect.isgenerator(value)):
                 return value, None
-            compute_context = stack.enter_context(enter_execution_context(run.context))
+            compute_context = lazy.op_execution_context
         else:
             compute_context = stack.enter_context(enter_execution_context(run.context))
             with raise_execution_interrupts():
@@ -283,13 +305,13 @@ class Steps:
                 if not readers:
                     self._values.pop(handle, None)
 
-    def _count_readers(self) -> dict[StepOutputHandle, set[str]]:
+    def _count_readers(self, to_execute: Sequence[ExecutionStep]) -> dict[StepOutputHandle, set[str]]:
         """Which steps will read a value. Values that steps yet unknown may read (after a map) are kept to the end."""
         plan = self._context.execution_plan
         readers: dict[StepOutputHandle, set[str]] = {}
         if any(output.is_dynamic for step in plan.step_dict.values() for output in step.step_outputs):
             return readers
-        for step in plan.get_steps_to_execute_in_topo_order():
+        for step in to_execute:
             for handle in _handles_read_by(step):
                 readers.setdefault(handle, set()).add(step.key)
         return readers

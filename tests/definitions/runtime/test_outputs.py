@@ -28,7 +28,11 @@ class Colour(enum.IntEnum):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
@@ -105,9 +109,7 @@ def row(run_id: str, value: Any, *, step: str = "step", folder: Folder | None = 
     encoded = encode(value)
     uri = folder.write(f"{run_id}/{step}.{encoded.checksum}", encoded.body) if folder else None
     body = None if folder else encoded.body
-    return OutputRow(
-        tenant, run_id, step, "result", "", encoded.codec, encoded.size, encoded.checksum, body, uri
-    )
+    return OutputRow(tenant, run_id, step, "result", "", encoded.codec, encoded.size, encoded.checksum, body, uri)
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def outputs(database: Database) -> NodeOutputs:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    return Folder((tmp_path / "some folder").as_uri())
+    return Folder(f"file://{tmp_path}/some folder")
 
 
 @pytest.fixture
@@ -184,7 +186,8 @@ def test_old_runs_lose_their_values_and_their_files(
     outputs.write(row(lasting, "first"))
     with psycopg.connect(database_url) as connection:
         connection.execute(
-            "UPDATE aiw.node_outputs SET created_at = now() - interval '90 days' WHERE run_id = ANY(%s)", ([old, lasting],)
+            "UPDATE aiw.node_outputs SET created_at = now() - interval '90 days' WHERE run_id = ANY(%s)",
+            ([old, lasting],),
         )
     outputs.write(row(lasting, "later", step="later"))
     assert outputs.delete_before(datetime.now(UTC) - timedelta(days=60)) >= 1

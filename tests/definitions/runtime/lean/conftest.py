@@ -147,7 +147,7 @@ class Lean:
 
 
 def io_manager_of(runtime: Runtime) -> NodeOutputsResource:
-    return NodeOutputsResource(url=runtime.url, folder=(runtime.home / "outputs").as_uri())
+    return NodeOutputsResource(url=runtime.url, folder=f"file://{runtime.home}/outputs")
 
 
 @pytest.fixture(scope="session")

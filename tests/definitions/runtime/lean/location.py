@@ -13,7 +13,7 @@ THREADS = "LEAN_TEST_THREADS"
 
 _home = Path(os.environ.get("DAGSTER_HOME", "/nowhere"))
 _executor = lean_executor.configured({"max_concurrent": int(os.environ.get(THREADS, "1"))}, name="lean_here")
-_outputs = NodeOutputsResource(url=dg.EnvVar("AIW_DATABASE__URL"), folder=(_home / "outputs").as_uri())
+_outputs = NodeOutputsResource(url=dg.EnvVar("AIW_DATABASE__URL"), folder=f"file://{_home}/outputs")
 
 JOBS = jobs.build(_executor, _outputs)
 

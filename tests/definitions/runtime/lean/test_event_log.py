@@ -41,7 +41,9 @@ def say(runtime: Runtime, run: DagsterRun, text: str) -> None:
 
 def texts(runtime: Runtime, run: DagsterRun) -> list[str]:
     """What others see in the log."""
-    statement = "SELECT event::jsonb -> 'dagster_event' ->> 'message' FROM dagster.event_logs WHERE run_id = %s ORDER BY id"
+    statement = (
+        "SELECT event::jsonb -> 'dagster_event' ->> 'message' FROM dagster.event_logs WHERE run_id = %s ORDER BY id"
+    )
     with psycopg.connect(runtime.url) as connection:
         return [row[0] for row in connection.execute(statement, (run.run_id,))]
 
@@ -231,9 +233,7 @@ def test_whoever_follows_the_ids_of_job_events_misses_none(runtime: Runtime) -> 
         for _ in range(2)
     ]
     seen: list[int] = []
-    statement = (
-        "SELECT id FROM dagster.event_logs WHERE id > %s AND dagster_event_type LIKE 'PIPELINE_%%' ORDER BY id LIMIT 100"
-    )
+    statement = "SELECT id FROM dagster.event_logs WHERE id > %s AND dagster_event_type LIKE 'PIPELINE_%%' ORDER BY id LIMIT 100"
     with psycopg.connect(runtime.url, autocommit=True) as connection:
         while any(writer.poll() is None for writer in writers):
             seen += [row[0] for row in connection.execute(statement, (seen[-1] if seen else 0,))]

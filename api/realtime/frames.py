@@ -39,14 +39,20 @@ class Cursor(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Ping(msgspec.Struct):
+    """Is anybody there? Answered with Pong and the same timestamp."""
+
     timestamp: Any = None
 
 
 class Pong(msgspec.Struct):
+    """The answer to the server's Ping."""
+
     timestamp: Any = None
 
 
 class Subscribe(msgspec.Struct):
+    """Topics and patterns to hear; `after` a position what was missed comes first, with `last` the last value of each."""
+
     topics: Annotated[list[_Name], msgspec.Meta(min_length=1, max_length=1000)]
     after: _Position | Cursor | None = None
     last: bool = False
@@ -65,10 +71,14 @@ class Subscribe(msgspec.Struct):
 
 
 class Unsubscribe(msgspec.Struct):
+    """Topics and patterns, as they were subscribed to."""
+
     topics: Annotated[list[_Name], msgspec.Meta(max_length=1000)]
 
 
 class Broadcast(msgspec.Struct):
+    """A message to a topic."""
+
     topic: str
     payload: Any
     routing_key: str | None = None
@@ -90,6 +100,8 @@ class DirectMessage(msgspec.Struct):
 
 
 class TopicMessage(msgspec.Struct):
+    """A message to a topic, in the rich dialect."""
+
     topic: str
     content: Any
     message_id: _Id | None = None
@@ -100,29 +112,41 @@ class TopicMessage(msgspec.Struct):
 
 
 class BroadcastMessage(msgspec.Struct):
+    """A message to everybody who is connected."""
+
     content: Any
     message_id: _Id | None = None
 
 
 class Connect(msgspec.Struct):
+    """From now on in the rich dialect. Who one is tells the token, not the frame."""
+
     user_id: str | None = None
     metadata: dict[str, Any] = {}
 
 
 class Disconnect(msgspec.Struct):
+    """Close the connection when all is sent."""
+
     reason: str | None = None
 
 
 class UpdatePresence(msgspec.Struct):
+    """How the user is: online, away, busy."""
+
     status: str
     message: Annotated[str, msgspec.Meta(max_length=500)] | None = None
 
 
 class TypingStart(msgspec.Struct):
+    """The user begins to type."""
+
     conversation_id: _Name
 
 
 class TypingEnd(msgspec.Struct):
+    """The user no longer types."""
+
     conversation_id: _Name
 
 

@@ -48,7 +48,6 @@ _PAGE = 500
 _RECENT = 1000
 _BREATH = 200
 _RETRY = 0.5
-_LOOK = 0.02
 RESTART = 1012
 _NOT_ALLOWED = 1008
 _WARN_BEFORE = 60.0
@@ -141,6 +140,8 @@ class Hub:
         self._cancel: Callable[[], None] | None = None
         self._starting = asyncio.Lock()
         self._open = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._publishes: Batcher[NewMessage, Message] = Batcher(self._publish_batch, limiter=self._threads)
         self._joins: Batcher[Device, int] = Batcher(self._join_batch, limiter=self._threads)
         self._leaves: Batcher[str, None] = Batcher(self._leave_batch, limiter=self._threads)
@@ -175,8 +176,7 @@ class Hub:
             connection.close(RESTART, "the server restarts: come back")
         try:
             async with asyncio.timeout(self.limits.drain):
-                while self._open:
-                    await asyncio.sleep(_LOOK)
+                await self._empty.wait()
                 await self._confirms.settled()
                 await self._leaves.settled()
         except TimeoutError:
@@ -219,6 +219,7 @@ class Hub:
         """
         self.check_capacity()
         self._open += 1
+        self._empty.clear()
         try:
             await self.start()
             connection = Connection(
@@ -233,33 +234,44 @@ class Hub:
             )
             connection.on_receipt = self._delivered
             if present:
-                count = await self._joins.submit("", self._device(connection))
-                if count > self.limits.sessions_per_user:
-                    self._leaves.put("", connection.id).add_done_callback(_log_failure)
-                    raise LimitExceededError(
-                        f"{principal.username!r} has {count - 1} sessions open already; "
-                        f"{self.limits.sessions_per_user} are allowed. Close one.",
-                        code="too_many_sessions",
-                        retry_after=5.0,
-                    )
+                self._check_sessions(connection, await self._joins.submit("", self._device(connection)))
             room = await self._room(principal.tenant)
-            allowed = principal.limits.sockets
-            if allowed is not None and len(room.connections) >= allowed:
-                if present:
-                    self._leaves.put("", connection.id).add_done_callback(_log_failure)
-                message = f"The tenant has {allowed} connections open already."
-                raise LimitExceededError(message, code="too_many_sockets", retry_after=5.0)
+            self._check_room(room, connection, present=present)
         except BaseException:
-            self._open -= 1
+            self._closed()
             raise
         connection.since = room.seen
         room.connections.add(connection)
         room.users.setdefault(principal.username, set()).add(connection)
         return connection
 
+    def _closed(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self._empty.set()
+
+    def _check_sessions(self, connection: Connection, count: int) -> None:
+        allowed = self.limits.sessions_per_user
+        if count > allowed:
+            self._forget(connection)
+            user = connection.principal.username
+            message = f"{user!r} has {count - 1} sessions open already; {allowed} are allowed. Close one."
+            raise LimitExceededError(message, code="too_many_sessions", retry_after=5.0)
+
+    def _check_room(self, room: Room, connection: Connection, *, present: bool) -> None:
+        allowed = connection.principal.limits.sockets
+        if allowed is not None and len(room.connections) >= allowed:
+            if present:
+                self._forget(connection)
+            message = f"The tenant has {allowed} connections open already."
+            raise LimitExceededError(message, code="too_many_sockets", retry_after=5.0)
+
+    def _forget(self, connection: Connection) -> None:
+        self._leaves.put("", connection.id).add_done_callback(_log_failure)
+
     def leave(self, connection: Connection, *, present: bool = True) -> None:
         """Forget a connection."""
-        self._open -= 1
+        self._closed()
         tenant, user = connection.principal.tenant, connection.principal.username
         room = self._rooms[tenant]
         self.unsubscribe(connection, tuple(connection.patterns))
@@ -271,7 +283,7 @@ class Hub:
         if not room.connections:
             del self._rooms[tenant]  # its feed need not go on; whoever comes next begins a new one
         if present:
-            self._leaves.put("", connection.id).add_done_callback(_log_failure)
+            self._forget(connection)
 
     async def catch_up(self, connection: Connection, after: int | None) -> None:
         """What was said to the user alone, or to everybody, while away: after a position, or what was never delivered."""

@@ -1,4 +1,4 @@
-"""What a client may say, and what follows. One frame at a time; whatever goes wrong with it is answered, and the next is taken."""
+"""What a client may say, and what follows. Whatever goes wrong with a frame is answered, and the next is taken."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Session:
 
     async def take(self, text: str) -> None:
         """Do what a frame wants. Errors of the platform are told; others are the caller's."""
-        connection, id = self._connection, None
+        connection, given = self._connection, None
         principal = connection.principal
         wait = self._hub.limiter.take(principal.tenant, principal.username, connection.bucket)
         if wait:
@@ -56,12 +56,12 @@ class Session:
             connection.say(frames.error_text(429, limited))
             return
         try:
-            command, id = frames.parse(text)
+            command, given = frames.parse(text)
             if not isinstance(command, frames.Pong):
                 self._hub.active(connection)
-            await self._obey(command, id)
+            await self._obey(command, given)
         except PlatformError as error:
-            connection.say(frames.error_text(_code_of(error), error, id))
+            connection.say(frames.error_text(_code_of(error), error, given))
 
     async def _obey(self, command: frames.Command, id: str | int | None) -> None:
         connection, hub = self._connection, self._hub

@@ -64,12 +64,14 @@ class SocketEndpoint:
             if connection.closing is None:
                 raise  # somebody else ends the task
             task.uncancel()
+        except OSError as error:  # the client went away in the middle of something
+            log.debug("realtime.client_gone", connection=connection.id, error=type(error).__name__)
         except Exception as error:  # the supervisor of this one connection
             log.exception("realtime.connection_broke", connection=connection.id, error=type(error).__name__)
             connection.closing = connection.closing or (BROKEN, "internal error")
         finally:
             hub.leave(connection)
-        if connection.closing is not None:
+        if connection.closing is not None and connection.closing[0] != GONE:
             await _close(send, *connection.closing)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import threading
@@ -72,7 +71,8 @@ class Client:
     """A blocking client: `say` and `next`."""
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._opened = connect(url, compression=None, proxy=None, open_timeout=20, **options)
+        given = {"compression": None, "proxy": None, "open_timeout": 20, "max_queue": None, **options}
+        self._opened = connect(url, **given)
         self.socket = self._opened.__enter__()
         self.greeting: dict[str, Any] = {}
 
@@ -167,11 +167,3 @@ def in_loop(hub: Hub, work: Callable[[], Any]) -> Any:
     hub._loop.call_soon_threadsafe(call)
     assert done.wait(20)
     return answers[0]
-
-
-async def eventually(look: Callable[[], Any], *, timeout: float = 20.0) -> Any:
-    """The first answer that is true."""
-    async with asyncio.timeout(timeout):
-        while not (found := look()):
-            await asyncio.sleep(0.02)
-        return found

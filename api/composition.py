@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from resources.settings import Settings
     from resources.tenants.administration import Administration
     from resources.tenants.identity import Identity
-    from resources.tenants.store import Notices
 
 log = get_logger(__name__)
 
@@ -99,11 +98,10 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
         embedder.embed(["ready?"])
         return embedder.model_id
 
-    identity, notices = _identity(settings, database, events)
+    identity = _identity(settings, database, events)
 
     def close() -> None:
         identity.close()
-        notices.close()
         runs.close()
         event_writer.close()
         messages.close()
@@ -161,18 +159,17 @@ def build_administration(settings: Settings, database_url: str) -> tuple[Adminis
 
     database = Database(database_url, pool_size=2, application_name="aiw-cli")
     events = PostgresEventStore(database)
-    identity, notices = _identity(settings, database, events)
+    identity = _identity(settings, database, events)
 
     def close() -> None:
         identity.close()
-        notices.close()
         events.close()
         database.close()
 
     return identity.administration, close
 
 
-def _identity(settings: Settings, database: Database, events: EventStore) -> tuple[Identity, Notices]:
+def _identity(settings: Settings, database: Database, events: EventStore) -> Identity:
     from resources.tenants.identity import build_identity
     from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresNotices, PostgresSecrets
     from resources.tenants.tokens import Tokens
@@ -181,7 +178,7 @@ def _identity(settings: Settings, database: Database, events: EventStore) -> tup
     auth = settings.auth
     former = auth.former_master_keys.get_secret_value().split(",")
     keys = ([auth.master_key.get_secret_value()] if auth.master_key else []) + [key.strip() for key in former]
-    vault, secrets, notices = Vault([key for key in keys if key]), PostgresSecrets(database), PostgresNotices(database)
+    vault, secrets = Vault([key for key in keys if key]), PostgresSecrets(database)
     tokens = Tokens(
         secrets,
         vault,
@@ -191,11 +188,11 @@ def _identity(settings: Settings, database: Database, events: EventStore) -> tup
         audience=auth.audience,
         access_seconds=auth.access_seconds,
     )
-    identity = build_identity(
+    return build_identity(
         accounts=PostgresAccounts(database),
         credentials=PostgresCredentials(database),
         secret_store=secrets,
-        notices=notices,
+        notices=PostgresNotices(database),
         events=events,
         tokens=tokens,
         vault=vault,
@@ -203,7 +200,6 @@ def _identity(settings: Settings, database: Database, events: EventStore) -> tup
         access_seconds=auth.access_seconds,
         session_seconds=auth.session_days * 86_400,
     )
-    return identity, notices
 
 
 def _rate_buckets(settings: Settings, database: Database) -> SharedBuckets | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from api.protocol import GuardedProtocol
 from api.realtime.frames import MAX_FRAME
 from api.realtime.protocol import SocketProtocol
 from resources.errors import InvalidInputError, PlatformError, UnavailableError
@@ -56,7 +57,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=GuardedProtocol,
             ws=SocketProtocol,
             ws_max_size=MAX_FRAME,
             ws_ping_interval=30.0,

@@ -98,6 +98,16 @@ ACCESS: dict[str, str] = {
     "GET /realtime/rules": "read:routes",
     "PUT /realtime/rules/{name}": "operate:routes",
     "DELETE /realtime/rules/{name}": "operate:routes",
+    # Prompts
+    "GET /prompts": "read:prompts",
+    "POST /prompts": "write:prompts",
+    "POST /prompts/preview": "read:prompts",
+    "GET /prompts/{id}": "read:prompts",
+    "GET /prompts/{id}/versions": "read:prompts",
+    "PUT /prompts/{id}/labels/{label}": "write:prompts",
+    "POST /prompts/{id}/render": "read:prompts",
+    "POST /prompts/{id}/test": "execute:prompts",
+    "GET /prompts/{id}/diff": "read:prompts",
     # Runs
     "GET /runs/{run_id}": "read:runs",
 }

@@ -1,7 +1,8 @@
-"""The largest body that is read, by counting what arrives: a declared length can be absent or a lie."""
+"""The largest body that is read, by counting what arrives (a declared length can be absent or a lie), and the slowest."""
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
+PATIENCE = 30.0
+"""Seconds between two parts of a body."""
+
+
 class BodyLimitMiddleware:
     """Answers 413 to bodies of more than `limit` bytes; `limits` gives single paths one of their own.
+
+    408 to a body of which nothing comes for a while.
 
     A declared length is refused before anything is read. A body without one is refused as soon as too much of it has
     arrived; the exception travels through whoever was reading.
@@ -43,11 +50,18 @@ class BodyLimitMiddleware:
             )
             await problems.response(problem)(scope, receive, send)
             return
-        read = 0
+        read, complete = 0, False
 
         async def counting_receive() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, complete
+            if complete:  # what is awaited now is that the client goes away
+                return await receive()
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "The body does not arrive.") from None
+            complete = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > limit:
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _message(limit))

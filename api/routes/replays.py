@@ -9,11 +9,16 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from api import problems
+from api.auth import access
+from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
 from api.routes.events import expanded
 from api.schemas import ReplayIn, ReplayOut, ReplayPage, ReplayPlanOut
 from resources.events.model import StreamId, new_event_id
 from resources.events.replays.model import ReplayRequest, ReplayStatus, Selection
+
+_EVERYBODYS = "system_operate"
+"""Read models are of all tenants."""
 
 router = APIRouter(prefix="/replays", tags=["replays"])
 
@@ -24,17 +29,20 @@ router = APIRouter(prefix="/replays", tags=["replays"])
     summary="Start a replay, or see what it would do",
     responses={
         200: {"model": ReplayPlanOut, "description": "With `dry_run`: what would be done"},
-        **problems.responses(400, 422, 503),
+        **problems.responses(400, 403, 422, 503),
     },
 )
 def start_replay(
-    body: ReplayIn, services: ServicesDep, tenant: TenantDep, response: Response
+    body: ReplayIn, services: ServicesDep, principal: PrincipalDep, response: Response
 ) -> ReplayOut | ReplayPlanOut:
     """Deliver a range, a stream or a story once more. It runs in the background, also across restarts; follow `Location`.
 
     To a projection means building it anew from all of history. To a subscription is done with `effects` alone. A replayed
     event carries the replay's id.
     """
+    tenant = principal.tenant
+    if any(target.startswith("projection:") for target in body.targets) and not principal.allows(_EVERYBODYS):
+        raise access.refused(_EVERYBODYS)
     stream_type, _, stream_id = (body.stream or "").partition("/")
     types = expanded(body.types)
     selection = Selection(

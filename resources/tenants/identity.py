@@ -27,11 +27,13 @@ class Identity:
     verified: VerifiedCredentials
     tokens: Tokens
     vault: Vault
+    notices: Notices
     home: str
 
     def close(self) -> None:
-        """Forget what was verified."""
+        """Forget what was verified, and hear no more of changes."""
         self.verified.close()
+        self.notices.close()
 
 
 def build_identity(
@@ -71,4 +73,12 @@ def build_identity(
         audit=audit,
         home=home,
     )
-    return Identity(authentication, administration, VerifiedCredentials(authentication, notices), tokens, vault, home)
+    return Identity(
+        authentication=authentication,
+        administration=administration,
+        verified=VerifiedCredentials(authentication, notices),
+        tokens=tokens,
+        vault=vault,
+        notices=notices,
+        home=home,
+    )

@@ -5,12 +5,14 @@ import dagster as dg
 from assets.table import ASSET_KEYS, ASSETS, CHECKS
 from definitions.jobs import INGEST_DOCUMENT, JOBS
 from definitions.resources import build_resources
+from definitions.runtime import starter
 from definitions.schedules import SCHEDULES
 from definitions.workflows import load, workflows
 from resources.settings import Settings
 from sensors.events import build_document_events_sensor
 from sensors.routing import build_event_routes_sensor
 from sensors.runs import build_run_end_sensors
+from sensors.triggers import build_assets_sensor, build_schedules_sensor
 
 _WORKFLOWS = load(workflows(), taken={*(job.name for job in JOBS), *ASSET_KEYS})
 
@@ -21,7 +23,9 @@ defs = dg.Definitions(
     schedules=SCHEDULES,
     sensors=[
         build_document_events_sensor(job_name=INGEST_DOCUMENT.name),
-        build_event_routes_sensor(JOBS),
+        build_event_routes_sensor(JOBS, fire=starter.fire),
+        build_schedules_sensor(launch=starter.start),
+        build_assets_sensor(launch=starter.start),
         *build_run_end_sensors(),
     ],
     resources=build_resources(Settings()),

@@ -43,6 +43,8 @@ RULE_TAG = "aiw/rule"
 
 # Tells what is wrong with the run config of a job, None = nothing. A run that cannot even begin would fail the whole tick.
 ConfigCheck = Callable[[str, Mapping[str, Any]], str | None]
+# Starts the published workflow that a rule names; it need not be a job of the code location yet. None: its `when` does not hold.
+Fire = Callable[[Routed], str | None]
 
 _PARTITION = re.compile(r"[^\x00-\x1f\x7f]{1,500}")
 _NAMESPACE = uuid.UUID("0f0d6f8e-54f3-4a09-9d8c-2f8a8a0f7d11")
@@ -57,8 +59,12 @@ def event_routes(
     *,
     jobs: Mapping[str, bool],
     check: ConfigCheck,
+    fire: Fire,
 ) -> dg.SensorResult:
-    """What follows from the events since `cursor`; at most EVENTS_PER_TICK of them. `jobs`: name → divided by documents."""
+    """What follows from the events since `cursor`; at most EVENTS_PER_TICK of them. `jobs`: name → divided by documents.
+
+    A workflow that is none of `jobs` is started by `fire`, at once, and is none of the run requests.
+    """
     position = parse_cursor(cursor)
     if _note(subscriptions, position):
         return dg.SensorResult(skip_reason=f"The subscription {ROUTING!r} is paused.")
@@ -75,9 +81,12 @@ def event_routes(
         )
     reached = page[-1].position if len(page) == EVENTS_PER_TICK else head
     matched = [found for event in page for found in route([event], in_force(history, event)) if found.matched]
-    requests = []
+    requests: list[dg.RunRequest] = []
+    started = 0
     for found in matched:
         match found.rule.rule.action:
+            case StartWorkflow() as action if action.workflow not in jobs:
+                started += _fire(found, fire, events)
             case StartWorkflow() as action:
                 requests += _start(found, action, events, jobs, check)
             case Forward(subscription=name):
@@ -88,22 +97,24 @@ def event_routes(
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[DOCUMENTS.build_add_request(added)] if added else None,
-        skip_reason=None if requests else f"Looked at {len(page)} events up to position {reached}; none starts a run.",
+        skip_reason=None
+        if requests
+        else f"Looked at {len(page)} events up to position {reached}; {started or 'none'} started a workflow.",
         cursor=str(reached),
     )
 
 
 def build_event_routes_sensor(
-    jobs: Collection[dg.JobDefinition | UnresolvedAssetJobDefinition],
+    jobs: Collection[dg.JobDefinition | UnresolvedAssetJobDefinition], *, fire: Fire
 ) -> dg.SensorDefinition:
-    """The sensor that may start each of `jobs`, running from the start."""
+    """The sensor that may start each of `jobs`, and whatever is published, running from the start."""
     names = [job.name for job in jobs]
 
     @dg.sensor(
         name="event_routes",
         jobs=list(jobs),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=2,
+        minimum_interval_seconds=1,
         description="Applies the stored routing rules to each event, in the order of the event store.",
     )
     def sensor(
@@ -124,7 +135,7 @@ def build_event_routes_sensor(
             return None
 
         known = {name: repository.get_job(name).partitions_def is not None for name in names}
-        return event_routes(events, rules, subscriptions, publisher, context.cursor, jobs=known, check=check)
+        return event_routes(events, rules, subscriptions, publisher, context.cursor, jobs=known, check=check, fire=fire)
 
     return sensor
 
@@ -158,9 +169,7 @@ def _start(
         _tell(found, error.message, events)
         return []
     wrong = None
-    if name not in jobs:
-        wrong = f"There is no workflow {name!r}, only: {', '.join(sorted(jobs))}."
-    elif jobs[name] != (partition is not None):
+    if jobs[name] != (partition is not None):
         wrong = (
             f"The workflow {name!r} is {'' if jobs[name] else 'not '}divided by documents: see the rule's partition."
         )
@@ -178,6 +187,15 @@ def _start(
     return [
         dg.RunRequest(run_key=found.run_key, job_name=name, run_config=run_config, partition_key=partition, tags=tags)
     ]
+
+
+def _fire(found: Routed, fire: Fire, events: EventStore) -> bool:
+    """Whether a workflow was started. What is wrong with the start is told; a server that is away fails the tick."""
+    try:
+        return fire(found) is not None
+    except (InvalidInputError, NotFoundError, LimitExceededError) as error:
+        _tell(found, error.message, events)
+        return False
 
 
 def _forward(found: Routed, name: str, events: EventStore, subscriptions: SubscriptionStore) -> None:

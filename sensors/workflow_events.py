@@ -149,16 +149,15 @@ class Story:
         """How the run ended, by the event of Dagster that says so."""
         fact: EventData
         milliseconds = _milliseconds(seconds)
+        told = {"workflow_id": self.id, "workflow_type": self._beginning()["workflow_type"]}
         if event.event_type is dg.DagsterEventType.RUN_SUCCESS:
-            fact = WorkflowCompleted(
-                workflow_id=self.id, output_data=outputs, duration_ms=milliseconds or 0, nodes_executed=nodes
-            )
+            fact = WorkflowCompleted(**told, output_data=outputs, duration_ms=milliseconds or 0, nodes_executed=nodes)
         elif event.event_type is dg.DagsterEventType.RUN_CANCELED:
-            fact = WorkflowCancelled(workflow_id=self.id, reason=event.message, duration_ms=milliseconds)
+            fact = WorkflowCancelled(**told, reason=event.message, duration_ms=milliseconds)
         else:
             failed = event.job_failure_data.first_step_failure_event
             fact = WorkflowFailed(
-                workflow_id=self.id,
+                **told,
                 error_message=(reason_of(failed) if failed is not None else event.message or "")[:_MAX_ERROR_CHARS],
                 failed_node=failed.step_key if failed is not None else None,
                 duration_ms=milliseconds,

@@ -87,7 +87,10 @@ def append_event(config: Config, context: NodeContext) -> Output:
         data=config.data,
         event_id=occasion(context, config.model_dump(mode="json")),
         metadata=EventMetadata(
-            correlation_id=context.correlation_id, source=f"workflow/{context.workflow}", tags=config.tags
+            correlation_id=context.correlation_id,
+            causation_id=context.run_id,
+            source=f"workflow/{context.workflow}",
+            tags=config.tags,
         ),
     )
     appended = events.append(stream, [event], tenant=context.tenant)

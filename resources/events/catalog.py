@@ -137,6 +137,7 @@ class WorkflowCompleted(EventData):
     """The execution has ended well."""
 
     workflow_id: str
+    workflow_type: str | None = None
     output_data: Any = None
     duration_ms: int = Field(ge=0)
     nodes_executed: int = Field(ge=0)
@@ -160,6 +161,7 @@ class WorkflowFailed(EventData):
     """The execution has ended badly."""
 
     workflow_id: str
+    workflow_type: str | None = None
     error_message: str
     error_details: dict[str, Any] | None = None
     failed_node: str | None = None
@@ -171,6 +173,7 @@ class WorkflowCancelled(EventData):
     """Somebody has ended the execution."""
 
     workflow_id: str
+    workflow_type: str | None = None
     reason: str | None = None
     cancelled_by: str | None = None
     duration_ms: int | None = Field(default=None, ge=0)

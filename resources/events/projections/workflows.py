@@ -124,7 +124,7 @@ class WorkflowStats(Projection):
     def apply(self, event: RecordedEvent, rows: Rows) -> None:
         own = f"execution/{event.data['workflow_id']}"
         execution = rows.row(event.tenant, own)
-        if "workflow_type" in event.data:
+        if event.data.get("workflow_type") is not None:
             execution["workflow_type"] = event.data["workflow_type"]
         stats = rows.row(event.tenant, f"type/{execution.get('workflow_type', 'unknown')}")
         _count(stats, event.type.partition(".")[2])

@@ -82,12 +82,17 @@ class StartWorkflow(_Frozen):
 
     A text of `run_config` that is `${path}` and nothing else is replaced by what stands there in the event: `${data.topic}`,
     `${stream.id}`, `${event_id}`, `${position}`. `partition` is such a text, too, for workflows that are partitioned.
+
+    `inputs` and `when` are a published workflow's: expressions over `event` (and `run`, for the end of one), which whoever
+    starts the run fills in.
     """
 
     kind: Literal["workflow"] = "workflow"
     workflow: str = Field(pattern=r"^[A-Za-z0-9_]{1,200}$")
     run_config: dict[str, Any] = Field(default_factory=dict)
     partition: str | None = Field(default=None, min_length=1, max_length=500)
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    when: str | None = Field(default=None, min_length=1, max_length=2000)
 
     def filled_in(self, event: RecordedEvent) -> tuple[dict[str, Any], str | None]:
         """Run config and partition for the event. Raises InvalidInputError when it lacks what they ask for."""

@@ -33,6 +33,7 @@ ADDED = {
     "workflow.node_completed": {"attempt": 1},
     "workflow.node_failed": {"attempt": 1},
     "workflow.completed": {
+        "workflow_type": None,
         "performance_metrics": {"average_node_ms": 250.0, "memory_bytes": None, "cpu_percent": None},
         "output_validation": None,
         "quality_metrics": None,

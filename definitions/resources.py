@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from resources.ai.resource import EmbedderResource
+from resources.ai.configured import ai_options
+from resources.ai.resource import EmbedderResource, ai_resource
 from resources.content.resource import ChunkIndexResource, DocumentStoreResource
 from resources.events.resource import (
     EventStoreResource,
@@ -31,6 +32,7 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
         "documents": DocumentStoreResource(url=database_url),
         "chunks": ChunkIndexResource(url=database_url),
         "embedder": EmbedderResource(),
+        "ai": ai_resource(ai_options(settings.ai, production=settings.environment == "production")),
         "graph": GraphStoreResource(
             url=dg.EnvVar("AIW_GRAPH__URL"),
             user=settings.graph.user,

@@ -115,6 +115,43 @@ class EgressSettings(BaseModel):
         return tuple(network.strip() for network in self.allowed.split(",") if network.strip())
 
 
+class AiSettings(BaseModel):
+    """Models: which providers there are, and how they are called. Without any key the offline provider answers by rule."""
+
+    openai_api_key: SecretStr | None = Field(default=None, description="Key of OpenAI; makes the provider `openai`")
+    openai_base_url: str | None = Field(default=None, description="Instead of OpenAI's own address")
+    anthropic_api_key: SecretStr | None = Field(default=None, description="Key of Anthropic: `anthropic`")
+    anthropic_base_url: str | None = Field(default=None, description="Instead of Anthropic's own address")
+    azure_api_key: SecretStr | None = Field(default=None, description="Key of Azure OpenAI: `azure`")
+    azure_base_url: str | None = Field(
+        default=None, description="The resource's address, https://NAME.openai.azure.com"
+    )
+    azure_api_version: str | None = Field(default=None, description="A dated API with deployments, instead of v1")
+    bedrock_region: str | None = Field(
+        default=None, description="AWS region: `bedrock`, with the machine's credentials"
+    )
+    bedrock_base_url: str | None = Field(default=None, description="Instead of the region's own address")
+    gemini_api_key: SecretStr | None = Field(default=None, description="Key of Gemini: `gemini`")
+    ollama_url: str | None = Field(default=None, description="Address of Ollama: `ollama`")
+    vllm_url: str | None = Field(default=None, description="Address of vLLM: `vllm`")
+    compatible_url: str | None = Field(
+        default=None, description="Address of any server that speaks OpenAI's protocol: `compatible`"
+    )
+    compatible_api_key: SecretStr | None = Field(default=None, description="Its key, if it wants one")
+    allow_simulated: bool = Field(
+        default=False, description="Let the offline provider, which is no AI model, answer in production too"
+    )
+    memo: Literal["off", "read_through", "record", "replay_only"] = Field(
+        default="read_through", description="Whether an answer that was paid for is recorded and given again"
+    )
+    memo_secret: SecretStr | None = Field(default=None, description="Encrypts recorded answers; unset = in plain")
+    memo_days: float | None = Field(default=None, gt=0, description="After which they are forgotten; unset = never")
+    timeout: float = Field(default=300.0, gt=0, description="Seconds for one call, with its waits and further tries")
+    max_output_tokens: int = Field(default=4096, ge=1, description="Of requests that name no limit")
+    capture_content: bool = Field(default=False, description="Put prompts and answers into events and traces")
+    redact: bool = Field(default=False, description="Replace personal data before it reaches a provider")
+
+
 class DagsterSettings(BaseModel):
     """How Dagster runs here."""
 
@@ -171,6 +208,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
     egress: EgressSettings = EgressSettings()
+    ai: AiSettings = AiSettings()
     dagster: DagsterSettings = DagsterSettings()
     content: ContentSettings = ContentSettings()
     log: LogSettings = LogSettings()

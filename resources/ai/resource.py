@@ -14,6 +14,8 @@ from resources.ai.minilm import MiniLmEmbedder
 from resources.ai.pipeline import AiCalls
 from resources.database.resource import shared_database
 
+POOL_SIZE = 4
+
 
 @cache
 def embedder(model: Literal["minilm", "hashing"] = "minilm", *, threads: int = 1) -> Embedder:
@@ -38,22 +40,23 @@ class EmbedderResource(dg.ConfigurableResource[Embedder]):
         return embedder(self.model, threads=self.threads)
 
 
-class AiResource(dg.ConfigurableResource[AiCalls]):
-    """Calls of models, in the books and on the budgets of the platform's PostgreSQL database."""
+def ai_resource(options: AiOptions) -> dg.ResourceDefinition:
+    """Calls of models, in the books and on the budgets of the platform's PostgreSQL database.
 
-    url: str = Field(description="postgresql://user:password@host:port/database")
-    options: str = Field(
-        default="{}", description="AiOptions as JSON. It holds keys: give it as dg.EnvVar, which the UI does not show"
+    `options` hold keys: they stay in this process, and are no configuration that the UI could show.
+    """
+
+    @dg.resource(
+        config_schema={"url": dg.StringSource}, description="Calls of models: paid once, priced, within budgets"
     )
-    pool_size: int = Field(default=4, description="Connections that one process opens at most")
+    def ai(context: dg.InitResourceContext) -> AiCalls:
+        url: str = context.resource_config["url"]
+        process = (url, os.getpid())
+        if process not in calls:
+            calls.clear()
+            calls[process] = build_ai(shared_database(url, POOL_SIZE), options)
+        return calls[process]
 
-    def create_resource(self, context: dg.InitResourceContext) -> AiCalls:
-        del context
-        return _calls(self.url, self.pool_size, self.options, os.getpid())
-
-
-@cache
-def _calls(url: str, pool_size: int, options: str, process: int) -> AiCalls:
-    """One a process: it holds clients of providers, and windows of their limits."""
-    del process
-    return build_ai(shared_database(url, pool_size), AiOptions.model_validate_json(options))
+    # One a process: it holds clients of providers, and windows of their limits.
+    calls: dict[tuple[str, int], AiCalls] = {}
+    return ai.configured({"url": {"env": "AIW_DATABASE__URL"}})

@@ -33,6 +33,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from assets.partitions import (
     CORRELATION_TAG,
     DOCUMENTS,
+    LAUNCHED_TAG,
     REVISION_TAG,
     TENANT_TAG,
     TRIGGER_TAG,
@@ -51,11 +52,12 @@ from resources.workflows.inputs import check_inputs
 from sensors.workflow_events import Story, stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from dagster import DagsterRun, JobDefinition
     from dagster._core.definitions.reconstruct import ReconstructableJob
     from dagster._core.execution.plan.plan import ExecutionPlan
+    from dagster._core.snap import ExecutionPlanSnapshot
     from dagster._core.workspace.context import BaseWorkspaceRequestContext
 
     from definitions.workflows import Known, Workflows
@@ -126,6 +128,11 @@ class WorkflowLauncher:
         """What can be launched by name besides the jobs of the code location."""
         return self._workflows
 
+    @property
+    def database(self) -> Database:
+        """Where keys, events and outputs are."""
+        return self._database
+
     def close(self) -> None:
         """Give back the connections."""
         self.instance.dispose()
@@ -187,6 +194,42 @@ class WorkflowLauncher:
             count += self._finish(claimed.tenant, claimed.key, claimed.run_id, claimed.request)
         return count
 
+    def start_again(
+        self,
+        parent: DagsterRun,
+        *,
+        origin: WorkflowOrigin,
+        job: JobDefinition,
+        plan_snapshot: ExecutionPlanSnapshot,
+        steps: Sequence[str] | None,
+        tags: Mapping[str, str],
+    ) -> Launched:
+        """Start a re-execution of `parent`, of the steps named or of all. `tags` are all that it gets besides the job's."""
+        run_id = str(uuid.uuid4())
+        with in_our_words():
+            run = self.instance.create_run(
+                job_name=job.name,
+                run_id=run_id,
+                run_config=parent.run_config,
+                status=DagsterRunStatus.NOT_STARTED,
+                tags={**tags, **job.tags, TENANT_TAG: tenant_of(parent), LAUNCHED_TAG: run_id},
+                root_run_id=parent.root_run_id or parent.run_id,
+                parent_run_id=parent.run_id,
+                step_keys_to_execute=steps,
+                execution_plan_snapshot=plan_snapshot,
+                job_snapshot=job.get_job_snapshot(),
+                parent_job_snapshot=None,
+                asset_selection=None,
+                asset_check_selection=None,
+                resolved_op_selection=None,
+                op_selection=None,
+                remote_job_origin=RemoteJobOrigin(_repository_origin(), job.name),
+                job_code_origin=origin.reconstructable().get_python_origin(),
+                asset_graph=job.asset_layer.asset_graph,
+            )
+            self._submit(run)
+        return Launched(run_id, created=True)
+
     def _prepare(self, request: Mapping[str, Any], tenant: str) -> tuple[_Prepared, dict[str, Any]]:
         """What to launch, and its run config. Everything that can be wrong with a request is found here."""
         try:
@@ -240,7 +283,7 @@ class WorkflowLauncher:
                 run_id=run_id,
                 run_config=config,
                 status=DagsterRunStatus.NOT_STARTED,
-                tags=_tags(prepared, request, tenant=tenant, key=key),
+                tags={**_tags(prepared, request, tenant=tenant, key=key), LAUNCHED_TAG: run_id},
                 remote_job_origin=RemoteJobOrigin(_repository_origin(), job.name),
                 job_code_origin=prepared.reconstructable.get_python_origin(),
             )

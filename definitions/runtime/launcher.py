@@ -2,32 +2,42 @@
 
 `launch_run` returns as soon as the row is durable, so a run that was launched is executed even if every process dies right
 after. What the UI and GraphQL do with runs (launch, terminate, monitor, retry) works as with the stock launchers.
+
+A run's tag `aiw/isolation` says where it is executed: `warm` (in a warm worker, the default), `process` (in a process of its own,
+which a worker starts, see `isolated.py`) or `k8s` (as a job of Kubernetes, by Dagster's own launcher).
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dagster import DagsterInstance, Field, StringSource
+from dagster import DagsterInstance, Field, Noneable, StringSource
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._core.storage.tags import PRIORITY_TAG
 from dagster._serdes import ConfigurableClass
 
+from assets.partitions import ISOLATION_TAG
 from definitions.runtime.postgres import RunQueue
 from resources.database.postgres import Database
-from resources.errors import UnavailableError
+from resources.errors import ConflictError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Self
+    from typing import NoReturn, Self
 
     from dagster import DagsterRun
     from dagster._config.config_schema import UserConfigSchema
     from dagster._serdes import ConfigurableClassData
 
 T = TypeVar("T")
+
+# Values of the tag `aiw/isolation`.
+WARM = "warm"
+PROCESS = "process"
+KUBERNETES = "k8s"
 
 RETRY_SECONDS = 20.0
 FIRST_PAUSE_SECONDS = 0.1
@@ -44,11 +54,14 @@ class WarmPoolRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         database_url: str,
         inst_data: ConfigurableClassData | None = None,
         retry_seconds: float = RETRY_SECONDS,
+        kubernetes: Mapping[str, Any] | None = None,
     ) -> None:
         self._inst_data = inst_data
         self._retry_seconds = retry_seconds
         self._database = Database(database_url, pool_size=4, application_name="aiw-launcher")
         self._queue = RunQueue(self._database)
+        self._kubernetes_config = kubernetes
+        self._of_kubernetes: RunLauncher[DagsterInstance] | None = None
         super().__init__()  # type: ignore[no-untyped-call]  # Dagster's mixin has no annotations
 
     @property
@@ -57,14 +70,31 @@ class WarmPoolRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
-        return {"database_url": Field(StringSource, description="The platform's database, as in AIW_DATABASE__URL")}
+        return {
+            "database_url": Field(StringSource, description="The platform's database, as in AIW_DATABASE__URL"),
+            "kubernetes": Field(
+                Noneable(dict),
+                is_required=False,
+                description="Configuration of dagster_k8s.K8sRunLauncher, for runs with the isolation k8s",
+            ),
+        }
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        return cls(database_url=config_value["database_url"], inst_data=inst_data)
+        return cls(
+            database_url=config_value["database_url"],
+            inst_data=inst_data,
+            kubernetes=config_value.get("kubernetes"),
+        )
 
     def launch_run(self, context: LaunchRunContext) -> None:
         run = context.dagster_run
+        isolation = run.tags.get(ISOLATION_TAG, WARM)
+        if isolation == KUBERNETES:
+            self._kubernetes(run).launch_run(context)
+            return
+        if isolation not in {WARM, PROCESS}:
+            self._refuse(run, f"There is no isolation {isolation!r}, only: {WARM}, {PROCESS}, {KUBERNETES}.")
         self._patiently(lambda: self._queue.enqueue(run.run_id, job=run.job_name, priority=_priority(run)))
 
     def terminate(self, run_id: str) -> bool:
@@ -72,6 +102,8 @@ class WarmPoolRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
+        if run.tags.get(ISOLATION_TAG) == KUBERNETES:
+            return bool(self._kubernetes(run).terminate(run_id))
         self._instance.report_run_canceling(run)
         if self._patiently(lambda: self._queue.request_cancel(run_id)):
             return True
@@ -92,6 +124,8 @@ class WarmPoolRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        if run.tags.get(ISOLATION_TAG) == KUBERNETES:
+            return self._kubernetes(run).check_run_worker_health(run)
         place = self._patiently(lambda: self._queue.find(run.run_id))
         if place is None:
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "No worker executes the run.")
@@ -108,6 +142,28 @@ class WarmPoolRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
         if place.host is None:
             return f"The run waits in the queue; {place.ahead} runs are ahead of it."
         return f"The run was claimed by the worker pool {place.host!r}."
+
+    def _kubernetes(self, run: DagsterRun) -> RunLauncher[DagsterInstance]:
+        """Dagster's own launcher of Kubernetes jobs, as the section `kubernetes` of the configuration says."""
+        if self._of_kubernetes is None:
+            if self._kubernetes_config is None:
+                self._refuse(run, "The launcher's configuration in dagster.yaml has no section `kubernetes`.")
+            try:
+                module = importlib.import_module("dagster_k8s")
+            except ImportError:
+                self._refuse(run, "dagster-k8s is not installed, which executes runs with the isolation 'k8s'.")
+            launcher: RunLauncher[DagsterInstance] = module.K8sRunLauncher.from_config_value(
+                None, self._kubernetes_config
+            )
+            launcher.register_instance(self._instance)
+            self._of_kubernetes = launcher
+        return self._of_kubernetes
+
+    def _refuse(self, run: DagsterRun, reason: str) -> NoReturn:
+        """Fail a run that cannot be launched, so that nobody waits for it."""
+        if not run.is_finished:
+            self._instance.report_run_failed(run, f"The run cannot be launched. {reason}")
+        raise ConflictError(f"The run {run.run_id!r} cannot be launched. {reason}", code="isolation_unavailable")
 
     def dispose(self) -> None:
         self._database.close()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType
 
-from assets.partitions import TRIGGER_TAG, WORKFLOW_TAG, tenant_of
+from assets.partitions import LAUNCHED_TAG, WORKFLOW_TAG, tenant_of
 from definitions.runtime.live import executing
 from resources.errors import ConflictError, PlatformError, UnavailableError
 from resources.telemetry.logging import get_logger
@@ -64,8 +64,10 @@ class Recorder:
         self._completed = 0
         self._outputs: Any = None
         self._began = time.monotonic()
-        if run.parent_run_id is not None or TRIGGER_TAG not in run.tags:
-            self._add(self._story.created())  # otherwise the launcher has told it
+        if run.tags.get(LAUNCHED_TAG) != run.run_id:
+            self._add(
+                self._story.created()
+            )  # otherwise the launcher has told it; a retry has the tags of the run before it
         self._add(self._story.started())
         self._thread = threading.Thread(target=self._write_until_closed, name="workflow-events", daemon=True)
         self._thread.start()

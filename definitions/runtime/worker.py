@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from dagster import DagsterEventType, DagsterInstance
 from dagster._utils.interrupts import capture_interrupts, pop_captured_interrupt
 
+from assets.partitions import ISOLATION_TAG
+from definitions.runtime.isolated import execute_isolated
 from definitions.runtime.lean.driver import execute
 from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
 from definitions.runtime.lean.threads import has_abandoned_threads
@@ -28,6 +30,7 @@ from resources.events.postgres import PostgresEventStore
 from resources.settings import Settings
 from resources.telemetry.logging import get_logger
 from sensors.runs import record_end
+from sensors.workflow_events import tell_again
 
 if TYPE_CHECKING:
     from dagster import DagsterEvent, DagsterRun
@@ -85,6 +88,11 @@ def _execute(instance: DagsterInstance, code: CodeLocation, events: EventStore, 
         started = time.monotonic()
         instance.report_engine_event(f"Executing in the warm worker {os.getpid()} of {message['host']}.", run)
         job = code.job_of(instance, run)
+        if run.tags.get(ISOLATION_TAG) == "process":
+            problem_of_process = execute_isolated(instance, job, run)
+            if problem_of_process is None:
+                _tell_from_log(instance, events, run)
+            return problem_of_process
         with telling(events, run) as recorder:
             for event in execute(instance, job, run):
                 if recorder is not None:
@@ -101,6 +109,14 @@ def _execute(instance: DagsterInstance, code: CodeLocation, events: EventStore, 
         problem = f"Execution stopped before the run had ended: {type(error).__name__}: {error}"
         log.warning("run.interrupted", run_id=run_id, error=repr(error))
     return None if ended else problem
+
+
+def _tell_from_log(instance: DagsterInstance, events: EventStore, run: DagsterRun) -> None:
+    """What a process of its own has not told; the sensors try again if this fails."""
+    try:
+        tell_again(instance, events, run)
+    except PlatformError as error:
+        log.warning("run.story_not_told", run_id=run.run_id, error=str(error))
 
 
 def _announce(events: EventStore, run: DagsterRun, event: DagsterEvent, *, milliseconds: int) -> None:

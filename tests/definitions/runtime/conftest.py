@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dagster import DagsterRun
     from dagster._core.workspace.context import BaseWorkspaceRequestContext
 
+    from tests.definitions.runtime.workflows import Engine
     from tests.fixtures.servers import PostgresAddress
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -203,3 +204,19 @@ def warm(postgres_server: PostgresAddress, tmp_path_factory: pytest.TempPathFact
     with new_runtime(postgres_server, tmp_path_factory.mktemp("warm") / "home") as runtime:
         runtime.start_pool("--workers", "2")
         yield runtime
+
+
+@pytest.fixture(scope="session")
+def faulty(postgres_server: PostgresAddress, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    """As `warm`, with workers that know the functions of `faulty.py`."""
+    with new_runtime(postgres_server, tmp_path_factory.mktemp("faulty") / "home") as runtime:
+        runtime.start_pool("--workers", "2", module="tests.definitions.runtime.faulty")
+        yield runtime
+
+
+@pytest.fixture
+def engine(faulty: Runtime) -> Engine:
+    """What publishes and starts workflows, for a tenant of the test's own."""
+    from tests.definitions.runtime.workflows import Engine
+
+    return Engine(faulty)

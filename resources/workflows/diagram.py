@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape, quoteattr
 
-import resvg_py
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -65,6 +63,8 @@ def svg(checked: CheckedWorkflow) -> str:
 
 def png(checked: CheckedWorkflow) -> bytes:
     """The same picture as PNG, at twice its size."""
+    import resvg_py
+
     return bytes(resvg_py.svg_to_bytes(svg_string=svg(checked), zoom=_SCALE))
 
 
@@ -100,7 +100,7 @@ def _name(id: str) -> str:
 
 @dataclass(slots=True)
 class _Placed:
-    """A node and where it stands within its level; `x` and `y` are its upper left corner."""
+    """A node and where it stands within its level; `x` and `y` are its upper left corner, `band` its layer's top and bottom."""
 
     node: NodeSpec
     is_router: bool
@@ -110,6 +110,7 @@ class _Placed:
     layer: int = 0
     x: float = 0.0
     y: float = 0.0
+    band: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(slots=True)
@@ -217,6 +218,7 @@ def _place(layers: list[list[_Item]], placed: Mapping[str, _Placed], edges: list
         for item in layer:
             if isinstance(item, str):
                 placed[item].x, placed[item].y = x, y + (height - placed[item].height) / 2
+                placed[item].band = y, y + height
             else:
                 middle = x + width_of(item) / 2
                 edges[item[0]].bends += [(middle, y), (middle, y + height)]
@@ -257,20 +259,26 @@ def _drawn_node(one: _Placed, x: float, y: float) -> Iterator[str]:
 
 def _drawn_edge(edge: _Edge, box: _Box, x: float, y: float) -> Iterator[str]:
     start, end = box.nodes[edge.start], box.nodes[edge.end]
+    leaves, arrives = start.x + start.width / 2, end.x + end.width / 2
     points = [
-        (start.x + start.width / 2, start.y + start.height),
+        (leaves, start.y + start.height),
+        (leaves, start.band[1]),
         *edge.bends,
-        (end.x + end.width / 2, end.y - 1),
+        (arrives, end.band[0] - 1),
+        (arrives, end.y - 1),
     ]
     shifted = [(x + across, y + down) for across, down in points]
     path = f"M{shifted[0][0]:.1f},{shifted[0][1]:.1f}"
     for (from_x, from_y), (to_x, to_y) in itertools.pairwise(shifted):
         half = (from_y + to_y) / 2
-        path += f" C{from_x:.1f},{half:.1f} {to_x:.1f},{half:.1f} {to_x:.1f},{to_y:.1f}"
+        if from_x == to_x:
+            path += f" L{to_x:.1f},{to_y:.1f}"
+        else:
+            path += f" C{from_x:.1f},{half:.1f} {to_x:.1f},{half:.1f} {to_x:.1f},{to_y:.1f}"
     implied = "" if edge.explicit else " implied"
     yield f'<path class="edge{implied}" d="{path}" marker-end="url(#arrow)"/>'
     if edge.branch is not None:
-        across, down = (shifted[0][0] + 2 * shifted[1][0]) / 3, (shifted[0][1] + 2 * shifted[1][1]) / 3
+        across, down = (shifted[1][0] + 2 * shifted[2][0]) / 3, (shifted[1][1] + 2 * shifted[2][1]) / 3
         yield f'<text class="branch" x="{across + 5:.1f}" y="{down:.1f}">{escape(_label(edge.branch))}</text>'
 
 

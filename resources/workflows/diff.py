@@ -65,7 +65,12 @@ def diff(before: WorkflowSpec, after: WorkflowSpec) -> Difference:
 def _nodes(before: WorkflowSpec, after: WorkflowSpec) -> tuple[list[Change], list[Change]]:
     old, new = dict(_placed(before.nodes)), dict(_placed(after.nodes))
     nodes = [Change("removed", path, before=node.type) for path, node in old.items() if path not in new]
-    edges: list[Change] = []
+    edges = [
+        Change("removed", f"{path}.needs", before=need)
+        for path, node in old.items()
+        if path not in new
+        for need in node.needs
+    ]
     for path, node in new.items():
         if path not in old:
             nodes.append(Change("added", path, after=node.type))

@@ -584,7 +584,8 @@ def _truncate(text: str, length: int = 255, killwords: bool = False, end: str = 
     if len(text) <= length:
         return text
     cut = text[: max(0, length - len(end))]
-    return (cut if killwords else cut.rsplit(" ", 1)[0]) + end
+    is_whole = killwords or text[len(cut)].isspace()
+    return (cut if is_whole else cut.rsplit(" ", 1)[0]) + end
 
 
 def _round(value: float, precision: int = 0, method: str = "common") -> float:

@@ -63,7 +63,8 @@ def read(text: str | bytes) -> Source:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else None
-        raise _unreadable(error.problem or "this is not YAML", where) from error
+        said = " ".join(part for part in (error.context, error.problem) if part)
+        raise _unreadable(f"this is not YAML: {said}", where) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _unreadable(f"this is not YAML: {error}") from error
 

@@ -17,7 +17,7 @@ MAX_SPEC_BYTES = 4 * 1024 * 1024
 MAX_TAG_LENGTH = 100
 MAX_DESCRIPTION = 10_000
 
-# Names that Dagster keeps for itself (a test compares them with the installed release), so that no node, input or branch of a
+# Names that Dagster keeps for itself (a test compares them with the installed release), so that no node and no branch of a
 # router can have them.
 RESERVED = frozenset({
     "False", "None", "True", "and", "arg_dict", "as", "assert", "async", "await", "bool", "break", "class", "conf", "config",
@@ -54,12 +54,17 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def problems_of_name(path: str, name: str, what: str) -> Iterator[Problem]:
-    """Whether a node, an input or a branch can have this name. Inputs are fields of a config, where every word is free."""
-    if name in RESERVED and what != "an input":
+def problems_of_port(path: str, name: str, what: str) -> Iterator[Problem]:
+    """Whether a node or a branch can have this name."""
+    if name in RESERVED:
         message = f"{name!r} is reserved by the engine and cannot name {what}"
         yield Problem(path, message, f"call it {name}_{what.rsplit(maxsplit=1)[-1]}, for example", code="reserved_name")
-    elif PORT.fullmatch(name) is None:
+    yield from problems_of_name(path, name, what)
+
+
+def problems_of_name(path: str, name: str, what: str) -> Iterator[Problem]:
+    """Whether an expression can say the name."""
+    if PORT.fullmatch(name) is None:
         yield Problem(path, f"{name!r} has to consist of letters, digits and _ to name {what}", code="field_invalid")
 
 

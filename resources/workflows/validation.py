@@ -27,7 +27,13 @@ from resources.workflows import shapes
 from resources.workflows.expressions import RUN_NAMES, Expressions, as_expression, has_markers
 from resources.workflows.graph import CheckedWorkflow, Dependency, Level
 from resources.workflows.inputs import nearest, problems_of_definition
-from resources.workflows.rules import MAX_SPEC_BYTES, problems_of_name, problems_of_notes, problems_of_text
+from resources.workflows.rules import (
+    MAX_SPEC_BYTES,
+    problems_of_name,
+    problems_of_notes,
+    problems_of_port,
+    problems_of_text,
+)
 from resources.workflows.spec import (
     MAX_DEPTH,
     MAX_NODES,
@@ -244,7 +250,7 @@ class _Check:
 
     def _look_at_node(self, frame: _Frame, node: NodeSpec) -> None:
         path = frame.place(node)
-        self._take(problems_of_name(path, node.id, "a node"))
+        self._take(problems_of_port(path, node.id, "a node"))
         self._take(problems_of_text(f"{path}.description", node.description))
         self._take(problems_of_notes(f"{path}.", node.metadata, node.tags))
         known = self._types.find(node.type)
@@ -287,7 +293,7 @@ class _Check:
         if not branches:
             self._report(path, "a router has at least one branch", code="invalid_router")
         for branch, count in Counter(branches).items():
-            self._take(problems_of_name(f"{path}.config", branch, "a branch"))
+            self._take(problems_of_port(f"{path}.config", branch, "a branch"))
             if branch == "result":
                 message = "'result' is reserved by the engine and cannot name a branch"
                 self._report(f"{path}.config", message, code="reserved_name")

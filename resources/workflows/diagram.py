@@ -267,7 +267,7 @@ def _drawn_edge(edge: _Edge, box: _Box, x: float, y: float) -> Iterator[str]:
         (arrives, end.band[0] - 1),
         (arrives, end.y - 1),
     ]
-    shifted = [(x + across, y + down) for across, down in points]
+    shifted = [(x + across, y + down) for across, down in dict.fromkeys(points)]
     path = f"M{shifted[0][0]:.1f},{shifted[0][1]:.1f}"
     for (from_x, from_y), (to_x, to_y) in itertools.pairwise(shifted):
         half = (from_y + to_y) / 2
@@ -278,7 +278,11 @@ def _drawn_edge(edge: _Edge, box: _Box, x: float, y: float) -> Iterator[str]:
     implied = "" if edge.explicit else " implied"
     yield f'<path class="edge{implied}" d="{path}" marker-end="url(#arrow)"/>'
     if edge.branch is not None:
-        across, down = (shifted[1][0] + 2 * shifted[2][0]) / 3, (shifted[1][1] + 2 * shifted[2][1]) / 3
+        sloping = [(one, other) for one, other in itertools.pairwise(shifted) if one[0] != other[0]] or [
+            (shifted[0], shifted[-1])
+        ]
+        (from_x, from_y), (to_x, to_y) = sloping[0]
+        across, down = (from_x + 2 * to_x) / 3, (from_y + 2 * to_y) / 3 + 3
         yield f'<text class="branch" x="{across + 5:.1f}" y="{down:.1f}">{escape(_label(edge.branch))}</text>'
 
 

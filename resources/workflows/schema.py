@@ -44,6 +44,8 @@ def json_schema(types: NodeTypes) -> dict[str, Any]:
         ]
     }
     schema["properties"]["nodes"] = {"$ref": "#/$defs/Nodes"}
+    duration = schema["properties"]["estimated_duration"]
+    duration["anyOf"].append({"type": "number", "description": "Seconds"})
     asset_key = definitions["AssetSpec"]["properties"]["key"]
     definitions["AssetSpec"]["properties"]["key"] = {"anyOf": [asset_key, {"type": "string"}]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -111,7 +111,7 @@ async def test_each_category_of_error_has_its_status(
 
 async def test_everything_wrong_with_an_input_is_listed_with_its_path(http: httpx.AsyncClient) -> None:
     problem = (await http.get("/raise/invalid")).json()
-    assert problem["errors"] == [{"path": "file", "message": "is empty", "hint": "send a file with text"}]
+    assert problem["errors"] == [{"path": "file", "message": "is empty", "hint": "send a file with text", "code": None}]
 
 
 async def test_a_limit_in_time_says_when_to_come_back(http: httpx.AsyncClient) -> None:

@@ -21,6 +21,7 @@ def test_the_schema_is_one() -> None:
     "raw",
     [
         read(YAML).raw,
+        workflow(say("a"), estimated_duration=600),
         workflow(say("a"), choose("r", "x"), say("b", needs="a", asset={"key": "a/b"})),
         {"name": "w", "nodes": {"a": {"type": "say", "config": {"text": "x", "times": "{{ inputs.n }}"}}}},
         {

@@ -247,7 +247,7 @@ class PostgresOutputs(dg.IOManager):
         uri = None
         mapping_key = handle.mapping_key or ""
         if len(encoded.body) > LARGEST_ROW_BYTES:
-            name = ".".join((handle.step_key, handle.output_name, mapping_key, encoded.checksum))
+            name = f"{handle.step_key}.{handle.output_name}.{mapping_key}.{encoded.checksum}"
             uri = self._folder.write(f"{run.run_id}/{quote(name, safe='')}", encoded.body)
             body = None
         row = OutputRow(

@@ -92,9 +92,7 @@ PRIVATE_PARTS: Final[dict[str, dict[str, tuple[str, ...] | None]]] = {
         "DagsterLogManager.log_dagster_event": ("level", "msg", "dagster_event", "batch_metadata"),
         "DagsterLogManager.with_tags": (),
     },
-    "dagster._daemon.auto_run_reexecution.auto_run_reexecution": {
-        "auto_reexecution_should_retry_run": ("instance", "run", "run_failure_reason")
-    },
+    "dagster._core.execution.retries": {"auto_reexecution_should_retry_run": ("instance", "run", "run_failure_reason")},
     "dagster._grpc.impl": {"core_execute_run": ("recon_job", "dagster_run", "instance", "inject_env_vars")},
     "dagster_postgres.event_log": {
         "PostgresEventLogStorage._connect": (),

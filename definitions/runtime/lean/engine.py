@@ -50,10 +50,12 @@ from definitions.runtime.lean.threads import Permit, StepThreads
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
     from concurrent.futures import Future
+    from typing import Self
 
     from dagster._core.execution.context.system import PlanExecutionContext, PlanOrchestrationContext
     from dagster._core.execution.plan.plan import ExecutionPlan
     from dagster._core.execution.plan.step import ExecutionStep
+    from dagster_shared.error import SerializableErrorInfo
 
     from definitions.runtime.lean.plain import PlainStep
 
@@ -199,7 +201,7 @@ class _Loop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_starting = threading.Lock()
 
-    def __enter__(self) -> _Loop:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -380,7 +382,7 @@ def _until_interrupt(events: Iterator[DagsterEvent]) -> Iterator[DagsterEvent]:
 
 
 def _is_interrupt(event: DagsterEvent) -> bool:
-    error = event.step_retry_data.error
+    error: SerializableErrorInfo | None = event.step_retry_data.error
     while error is not None:
         if error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
             return True

@@ -78,7 +78,7 @@ class WriteBehindEventLogStorage(PooledEventLogStorage):
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         if reason := differs():
             log.warning("event_log.stock", reason=reason, hint="Events are written one by one, as Dagster does it.")
-            return PooledEventLogStorage.from_config_value(inst_data, config_value)  # type: ignore[return-value]
+            return PooledEventLogStorage.from_config_value(inst_data, config_value)
         return super().from_config_value(inst_data, config_value)
 
     @property
@@ -165,8 +165,8 @@ class WriteBehindEventLogStorage(PooledEventLogStorage):
     def _follow_run_as_stock(self, event: EventLogEntry, dagster_event: DagsterEvent) -> None:
         """What `DagsterInstance.handle_new_event` does after it has stored a job event."""
         from dagster._core.events import RunFailureReason
+        from dagster._core.execution.retries import auto_reexecution_should_retry_run
         from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG, WILL_RETRY_TAG
-        from dagster._daemon.auto_run_reexecution.auto_run_reexecution import auto_reexecution_should_retry_run
 
         instance = self._instance
         instance.run_storage.handle_run_event(event.run_id, dagster_event, datetime.fromtimestamp(event.timestamp, UTC))

@@ -9,8 +9,8 @@ from typing import Final
 import dagster as dg
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.base import Executor
-from dagster._core.executor.init import InitExecutorContext
 from dagster._core.executor.in_process import InProcessExecutor
+from dagster._core.executor.init import InitExecutorContext
 
 from definitions.runtime.lean.compatibility import differs
 from resources.telemetry.logging import get_logger

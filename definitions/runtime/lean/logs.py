@@ -12,7 +12,6 @@ from dagster._core.execution.resources_init import resource_initialization_manag
 from dagster._core.log_manager import DagsterLogHandler, DagsterLogManager
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Self
 
     from dagster import DagsterInstance, JobDefinition
@@ -29,12 +28,12 @@ class StepAwareHandler(DagsterLogHandler):
     """Attributes a line that was logged with a logger of the whole process to the step of its thread or task."""
 
     @property
-    def _metadata(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def _metadata(self) -> Any:
         step_key = current_step.get()
         return {**self._of_run, "step_key": step_key, "op_name": step_key} if step_key else self._of_run
 
     @_metadata.setter
-    def _metadata(self, metadata: Mapping[str, Any]) -> None:
+    def _metadata(self, metadata: Any) -> None:
         self._of_run = metadata
 
 

@@ -46,7 +46,7 @@ from definitions.runtime.lean.plain import PLAIN_STEPS, has_effects
 from definitions.runtime.outputs import output_io_managers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dagster import DagsterType
     from dagster._core.execution.context.system import PlanExecutionContext, StepExecutionContext
@@ -85,7 +85,7 @@ class StepRun:
 
     def __init__(
         self, run_context: PlanExecutionContext, step: ExecutionStep, state: Callable[[], KnownExecutionState]
-    ):
+    ) -> None:
         self.step = step
         self._run_context = run_context
         self._state = state
@@ -133,7 +133,7 @@ class Steps:
         self._run_id = context.run_id
         self._pid = os.getpid()
         self._values: dict[StepOutputHandle, Any] = {}
-        self._io_managers = context.scoped_resources_builder.resource_instance_dict
+        self._io_managers: Mapping[str, Any] = context.scoped_resources_builder.resource_instance_dict
         for io_manager in output_io_managers(self._io_managers):
             io_manager.memory = self._values
         self._readers = self._count_readers(to_execute)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from dagster import DagsterRun
     from dagster._core.events.log import EventLogEntry
+    from dagster_shared.error import SerializableErrorInfo
 
     from tests.definitions.runtime.conftest import Runtime
     from tests.fixtures.servers import PostgresAddress
@@ -69,13 +70,13 @@ class Finished:
         return [entry.step_key or "" for entry in self.entries if _kind(entry) == kind]
 
     @property
-    def failures(self) -> dict[str, tuple[object, ...]]:
-        found: dict[str, tuple[object, ...]] = {}
+    def failures(self) -> dict[str, tuple[Any, ...]]:
+        found: dict[str, tuple[Any, ...]] = {}
         for entry in self.entries:
             if _kind(entry) == "STEP_FAILURE":
                 fact = entry.get_dagster_event().step_failure_data
                 causes = []
-                error = fact.error
+                error: SerializableErrorInfo | None = fact.error
                 while error is not None:
                     causes.append((error.cls_name, _CHANGING.sub("*", error.message)))
                     error = error.cause
@@ -91,7 +92,7 @@ class Finished:
     @property
     def outputs(self) -> dict[tuple[str, str, str | None], tuple[object, ...]]:
         """What the events say about outputs: names, types, metadata."""
-        found = {}
+        found: dict[tuple[str, str, str | None], tuple[object, ...]] = {}
         for entry in self.entries:
             if _kind(entry) == "STEP_OUTPUT":
                 fact = entry.get_dagster_event().step_output_data
@@ -107,7 +108,7 @@ class Finished:
         found: dict[str, set[tuple[tuple[str, str], ...]]] = {}
         for entry in self.entries:
             if entry.dagster_event is not None:
-                tags = dict(entry.dagster_event.logging_tags) | {"run_id": "*"}
+                tags = dict(entry.dagster_event.logging_tags or {}) | {"run_id": "*"}
                 found.setdefault(_kind(entry), set()).add(tuple(sorted(tags.items())))
         return found
 

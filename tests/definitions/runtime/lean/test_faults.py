@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.definitions.runtime.conftest import Runtime
-    from tests.definitions.runtime.lean.conftest import Lean, Stock
-    from tests.fixtures.servers import PostgresAddress
+    from tests.definitions.runtime.lean.conftest import Lean
 
 # ---------------------------------------------------------------------- time limits
 
@@ -173,8 +172,8 @@ def test_a_killed_run_leaves_a_clean_beginning_and_is_continued_from_there(
     for step in done:
         assert serial.outputs.read(going.run.run_id, step) == 1
     whole = ["STEP_START", "LOADED_INPUT", "STEP_INPUT", "STEP_OUTPUT", "HANDLED_OUTPUT", "STEP_SUCCESS"]
-    for step, kinds in going.finished.order.items():
-        if step is not None and step != "one":
+    for key, kinds in going.finished.order.items():
+        if key is not None and key != "one":
             assert kinds == whole[: len(kinds)]
 
     lean_runtime.instance.report_run_failed(going.run)
@@ -246,17 +245,16 @@ def test_a_restart_of_the_database_is_not_noticed_by_a_run(
     own_server: EmbeddedPostgres, tmp_path: Path, serial: Lean
 ) -> None:
     address: Any = Address(own_server)
-    with new_runtime(address, tmp_path / "home") as runtime:
-        with process(runtime, serial, "long_chain") as going:
-            wait_until(lambda: len(going.finished.steps("STEP_SUCCESS")) > 10)
-            own_server.stop()
-            restart = threading.Timer(1.0, own_server.start)
-            restart.start()
-            restart.join()
-            assert going.process.wait(60) == 0
-            wait_until(lambda: going.status == DagsterRunStatus.SUCCESS)
-            steps = ["one", *(f"short_{number}" for number in range(100))]
-            assert going.finished.steps("STEP_SUCCESS") == steps
-            assert going.finished.steps("STEP_START") == steps
-            outputs = NodeOutputs(runtime.database)
-            assert {outputs.read(going.run.run_id, step) for step in steps} == {1}
+    with new_runtime(address, tmp_path / "home") as runtime, process(runtime, serial, "long_chain") as going:
+        wait_until(lambda: len(going.finished.steps("STEP_SUCCESS")) > 10)
+        own_server.stop()
+        restart = threading.Timer(1.0, own_server.start)
+        restart.start()
+        restart.join()
+        assert going.process.wait(60) == 0
+        wait_until(lambda: going.status == DagsterRunStatus.SUCCESS)
+        steps = ["one", *(f"short_{number}" for number in range(100))]
+        assert going.finished.steps("STEP_SUCCESS") == steps
+        assert going.finished.steps("STEP_START") == steps
+        outputs = NodeOutputs(runtime.database)
+        assert {outputs.read(going.run.run_id, step) for step in steps} == {1}

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
 
 class _ReadyServer(Server):
     """Says when it serves."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         super().__init__(app, listener)
         self.ready = threading.Event()
 
@@ -27,7 +27,7 @@ class _ReadyServer(Server):
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: ASGIApp) -> Iterator[str]:
     """Serve `app` on a port of the kernel's choice for the length of the block; gives the address."""
     server = _ReadyServer(app, bind("127.0.0.1", 0))
     thread = threading.Thread(target=server.serve_forever, name="api-under-test")

@@ -125,8 +125,8 @@ def test_tokens_for_somebody_else_are_not_for_us(services: Services, people: Peo
 
     ours = services.identity.tokens
     token = people.pair("member").access_token
-    for wanted in ({"issuer": "another"}, {"audience": "another"}):
-        theirs = Tokens(ours._secrets, ours._vault, **wanted)
+    for issuer, audience in (("another", "aiw"), ("aiw", "another")):
+        theirs = Tokens(ours._secrets, ours._vault, issuer=issuer, audience=audience)
         with pytest.raises(UnauthenticatedError):
             theirs.verify(token, now=datetime.now(UTC))
 

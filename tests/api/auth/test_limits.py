@@ -73,7 +73,7 @@ def test_a_lease_is_used_up_before_another_is_taken(database: Database) -> None:
 async def asked(
     services: Services, settings: Settings, token: str, times: int, **limits: object
 ) -> list[httpx.Response]:
-    settings = settings.model_copy(update={"limits": LimitSettings(**limits)})  # type: ignore[arg-type]
+    settings = settings.model_copy(update={"limits": LimitSettings.model_validate(limits)})
     app = create_app(services, settings)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         return [await client.get("/api/v1/auth/whoami", headers=bearer(token)) for _ in range(times)]

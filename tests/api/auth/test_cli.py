@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import stat
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from api.cli.app import app
+from api.composition import build_administration
+from resources.settings import Settings
+from tests.api.auth.people import PASSWORD, People
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from typer.testing import Result
+
+    from resources.tenants.administration import Administration
+
+    Aiw = Callable[..., Result]
+
+
+@pytest.fixture
+def aiw(guarded_url: str, guarded_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aiw:
+    """Calls the command line, with a configuration folder of its own, against the API where everybody must log in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("COLUMNS", "200")
+    assert guarded_settings.database.url is not None
+    monkeypatch.setenv("AIW_DATABASE__URL", guarded_settings.database.url.get_secret_value())
+
+    def call(*arguments: str, stdin: str = "", token: str | None = None) -> Result:
+        options = ["--api-url", guarded_url, *(["--token", token] if token else [])]
+        return CliRunner().invoke(app, [*options, *arguments], input=stdin)
+
+    return call
+
+
+@pytest.fixture
+def grace(aiw: Aiw, tenant: str) -> Aiw:
+    """The first admin of a new tenant is logged in."""
+    made = aiw("tenants", "create", tenant, "--admin", "grace", "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert made.exit_code == 0, made.stderr
+    entered = aiw("login", "grace", "--tenant", tenant, "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert entered.exit_code == 0, entered.stderr
+    return aiw
+
+
+def test_the_first_admin_logs_in_and_out(grace: Aiw, tenant: str, tmp_path: Path) -> None:
+    who = json.loads(grace("whoami", "--json").stdout)
+    assert (who["username"], who["tenant"], who["role"]) == ("grace", tenant, "admin")
+    assert "grace" in grace("whoami").stdout
+    kept = tmp_path / "config" / "aiw" / "tokens.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    assert grace("logout").exit_code == 0
+    again = grace("whoami")
+    assert again.exit_code == 1
+    assert "Log in first" in again.stderr
+    assert "not logged in" in grace("logout").stderr
+
+
+def test_an_expired_token_is_refreshed_by_itself(grace: Aiw, tmp_path: Path) -> None:
+    kept = tmp_path / "config" / "aiw" / "tokens.json"
+    stored = json.loads(kept.read_text())
+    (url,) = stored
+    old = stored[url]["refresh_token"]
+    stored[url]["access_token"] = "expired"
+    kept.write_text(json.dumps(stored))
+    assert grace("whoami").exit_code == 0
+    fresh = json.loads(kept.read_text())[url]
+    assert fresh["refresh_token"] != old
+    assert grace("events", "read").exit_code == 0
+
+
+def test_a_wrong_password_is_told(aiw: Aiw, people: People) -> None:
+    result = aiw("login", "nobody", "--tenant", people.tenant, "--password-stdin", stdin="wrong\n")
+    assert result.exit_code == 1
+    assert "wrong" in result.stderr
+    assert aiw("login", "nobody", "--password-stdin", stdin="").exit_code == 1
+
+
+def test_a_password_is_made_up_for_who_names_none(aiw: Aiw, tenant: str) -> None:
+    made = json.loads(aiw("tenants", "create", tenant, "--admin", "grace", "--json").stdout)
+    entered = aiw("login", "grace", "--tenant", tenant, "--password-stdin", stdin=f"{made['password']}\n")
+    assert entered.exit_code == 0
+    assert aiw("tenants", "create", tenant).exit_code == 1
+
+
+def test_users_are_managed(grace: Aiw) -> None:
+    assert grace("users", "create", "bob", "--role", "viewer", "--password-stdin", stdin=f"{PASSWORD}\n").exit_code == 0
+    assert "operator" in grace("users", "change", "bob", "--role", "operator").stdout
+    assert grace("users", "password", "bob", "--password-stdin", stdin="another good one\n").exit_code == 0
+    listed = {user["username"]: user["role"] for user in json.loads(grace("users", "list", "--json").stdout)}
+    assert listed == {"grace": "admin", "bob": "operator"}
+    assert "bob" in grace("users", "list").stdout
+    assert grace("users", "change", "nobody", "--role", "viewer").exit_code == 1
+
+
+def test_keys_are_managed(grace: Aiw) -> None:
+    made = json.loads(grace("keys", "create", "ci", "--scope", "read:events", "--json").stdout)
+    assert grace("events", "read", token=made["key"]).exit_code == 0
+    refused = grace("documents", "list", token=made["key"])
+    assert "read:documents" in refused.stderr
+    assert made["id"] in grace("keys", "list").stdout
+    assert grace("keys", "revoke", made["id"]).exit_code == 0
+    assert json.loads(grace("keys", "list", "--json").stdout)[0]["revoked_at"]
+    assert grace("keys", "provider", "openai", stdin="sk-0123456789abcd\n").stdout.strip() == "openai: ...abcd"
+    assert grace("keys", "provider", "openai", "--remove").exit_code == 0
+
+
+def test_tenants_are_for_the_platforms_admins(grace: Aiw, home: People, tenant: str) -> None:
+    assert grace("tenants", "list").exit_code == 1
+    token = home.pair("admin").access_token
+    assert tenant in {item["id"] for item in json.loads(grace("tenants", "list", "--json", token=token).stdout)}
+    assert tenant in grace("tenants", "list", token=token).stdout
+    assert "suspended" in grace("tenants", "suspend", tenant, token=token).stdout
+    assert "active" in grace("tenants", "suspend", tenant, "--resume", token=token).stdout
+    assert grace("keys", "rotate", token=token).exit_code == 0
+
+
+def test_a_master_key_is_replaced(
+    aiw: Aiw, empty_database_url: str, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIW_DATABASE__URL", empty_database_url)
+    assert aiw("migrate").exit_code == 0
+    assert aiw("tenants", "create", tenant).exit_code == 0
+    present, fresh = (aiw("keys", "master").stdout.strip() for _ in range(2))
+
+    def with_keys(key: str, former: str = "") -> Administration:
+        monkeypatch.setenv("AIW_AUTH__MASTER_KEY", key)
+        monkeypatch.setenv("AIW_AUTH__FORMER_MASTER_KEYS", former)
+        administration, close = build_administration(Settings(_env_file=None), empty_database_url)
+        closing.callback(close)
+        return administration
+
+    with ExitStack() as closing:
+        with_keys(present).store_provider_key("openai", "sk-0123456789", tenant=tenant, actor=None)
+        with_keys(fresh, present)
+        assert aiw("keys", "rewrap").stdout.startswith("1 secrets")
+        assert with_keys(fresh).provider_key("openai", tenant=tenant) == "sk-0123456789"

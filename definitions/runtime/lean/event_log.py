@@ -78,7 +78,7 @@ class WriteBehindEventLogStorage(PooledEventLogStorage):
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
         if reason := differs():
             log.warning("event_log.stock", reason=reason, hint="Events are written one by one, as Dagster does it.")
-            return PooledEventLogStorage.from_config_value(inst_data, config_value)
+            return PooledEventLogStorage.from_config_value(inst_data, config_value)  # type: ignore[return-value]
         return super().from_config_value(inst_data, config_value)
 
     @property
@@ -89,7 +89,7 @@ class WriteBehindEventLogStorage(PooledEventLogStorage):
     # ------------------------------------------------------------------ writing
 
     @property
-    def handles_run_events_in_store_event(self) -> bool:  # type: ignore[override]
+    def handles_run_events_in_store_event(self) -> bool:
         """Whether `store_event` changes the run's row too. Stock does it in a separate step that reads the run twice."""
         return self.writes_behind
 

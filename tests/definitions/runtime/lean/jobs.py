@@ -97,7 +97,7 @@ class Settings(dg.Config):
     k: int = 5
 
 
-class Where(dg.ConfigurableResource):
+class Where(dg.ConfigurableResource[Any]):
     url: str = "url"
 
 

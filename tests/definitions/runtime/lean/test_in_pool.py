@@ -67,7 +67,7 @@ def test_a_cancelled_worker_with_a_thread_that_goes_on_is_replaced(
 
 def test_graphql_continues_a_failed_run_from_the_step_that_failed(runtime: Runtime, flag: Path) -> None:
     runtime.start_pool("--workers", "1", module=LOCATION)
-    with WorkspaceProcessContext(runtime.instance, ModuleTarget(LOCATION, None, None, "here")) as process:  # type: ignore[arg-type]
+    with WorkspaceProcessContext(runtime.instance, ModuleTarget(LOCATION, None, None, "here")) as process:
         context = process.create_request_context()
 
         def ask(question: str, answer: str, **variables: Any) -> str:

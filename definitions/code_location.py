@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.table import ASSET_KEYS, ASSETS, CHECKS
 from definitions.jobs import INGEST_DOCUMENT, JOBS
+from definitions.maintenance import PRUNE_HISTORY, prune_daily
 from definitions.resources import build_resources
 from definitions.runtime import starter
 from definitions.schedules import SCHEDULES
@@ -14,13 +15,13 @@ from sensors.routing import build_event_routes_sensor
 from sensors.runs import build_run_end_sensors
 from sensors.triggers import build_assets_sensor, build_schedules_sensor
 
-_WORKFLOWS = load(workflows(), taken={*(job.name for job in JOBS), *ASSET_KEYS})
+_WORKFLOWS = load(workflows(), taken={*(job.name for job in (*JOBS, PRUNE_HISTORY)), *ASSET_KEYS})
 
 defs = dg.Definitions(
     assets=[*ASSETS, *_WORKFLOWS.assets],
     asset_checks=CHECKS,
-    jobs=[*JOBS, *_WORKFLOWS.jobs],
-    schedules=SCHEDULES,
+    jobs=[*JOBS, PRUNE_HISTORY, *_WORKFLOWS.jobs],
+    schedules=[*SCHEDULES, prune_daily(Settings().dagster.keep_days)],
     sensors=[
         build_document_events_sensor(job_name=INGEST_DOCUMENT.name),
         build_event_routes_sensor(JOBS, fire=starter.fire),

@@ -161,6 +161,9 @@ class DagsterSettings(BaseModel):
     runs_per_worker: int = Field(default=500, ge=1, description="Runs after which a warm process is replaced")
     worker_memory_mb: int = Field(default=2048, ge=256, description="Resident megabytes at which a worker is replaced")
     max_runs: int = Field(default=64, ge=-1, description="Runs under way at a time, beyond which they queue; -1 = any")
+    keep_days: int = Field(
+        default=90, ge=0, description="Days after which the events and values of a run's steps go; 0 = they stay"
+    )
     max_runs_per_tenant: int = Field(default=16, ge=-1, description="The same for each tenant; -1 = any")
 
 

@@ -15,24 +15,26 @@ import inspect
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import dagster as dg
 from dagster._core.code_pointer import CustomPointer, ModuleCodePointer
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
 
 from assets.partitions import REVISION_TAG, TENANT_TAG, WORKFLOW_TAG
+from definitions.builder import job_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from dagster import DagsterInstance, DagsterRun
+    from dagster import DagsterInstance, DagsterRun, JobDefinition
 
 KEPT_REPOSITORIES = 8
 KEPT_DEFINITIONS = 512
 KEPT_SNAPSHOTS = 1024
 
+ROOT = Path(__file__).parents[2]
 WORKFLOWS_MODULE = "definitions.workflows"
 WORKFLOW_FUNCTION = "workflow_job"
 
@@ -59,7 +61,7 @@ def keep_definitions() -> None:
     load = lru_cache(maxsize=KEPT_REPOSITORIES)(ReconstructableRepository.get_definition)
     resolve = lru_cache(maxsize=KEPT_DEFINITIONS)(inspect.unwrap(ReconstructableJob.get_definition))
 
-    def definition(self: ReconstructableJob) -> dg.JobDefinition:
+    def definition(self: ReconstructableJob) -> JobDefinition:
         arguments = _workflow_arguments(self)
         return resolve(self) if arguments is None else _selected(_workflow(*arguments), self)
 
@@ -115,7 +117,10 @@ class WorkflowOrigin(tuple[str, str, int]):
 
     def reconstructable(self) -> ReconstructableJob:
         """The job as any process can make it, also one without the code location."""
-        return _reconstructable(tuple(self))
+        function = ModuleCodePointer(WORKFLOWS_MODULE, WORKFLOW_FUNCTION, str(ROOT))
+        return ReconstructableJob(
+            ReconstructableRepository(CustomPointer(function, list(self), [])), job_name(self.name, self.tenant)
+        )
 
 
 def workflow_of(instance: DagsterInstance, run: DagsterRun) -> WorkflowOrigin | None:
@@ -134,17 +139,6 @@ def workflow_of(instance: DagsterInstance, run: DagsterRun) -> WorkflowOrigin | 
 _snapshot_tags: dict[str, Mapping[str, str]] = {}
 
 
-@lru_cache(maxsize=KEPT_DEFINITIONS)
-def _reconstructable(arguments: tuple[object, ...]) -> ReconstructableJob:
-    job = dg.build_reconstructable_job(
-        WORKFLOWS_MODULE,
-        WORKFLOW_FUNCTION,
-        reconstructable_args=arguments,  # type: ignore[arg-type]  # Dagster's annotation says a tuple of one
-    )
-    assert isinstance(job, ReconstructableJob)
-    return job
-
-
 def _workflow_arguments(job: ReconstructableJob) -> tuple[str, str, int] | None:
     pointer = job.repository.pointer
     if isinstance(pointer, CustomPointer) and pointer.reconstructor_pointer.module == WORKFLOWS_MODULE:
@@ -153,11 +147,11 @@ def _workflow_arguments(job: ReconstructableJob) -> tuple[str, str, int] | None:
     return None
 
 
-def _workflow(name: str, tenant: str, revision: int) -> dg.JobDefinition:
+def _workflow(name: str, tenant: str, revision: int) -> JobDefinition:
     from definitions.workflows import workflow_job
 
     return workflow_job(name, tenant, revision)
 
 
-def _selected(job: dg.JobDefinition, wanted: ReconstructableJob) -> dg.JobDefinition:
+def _selected(job: JobDefinition, wanted: ReconstructableJob) -> JobDefinition:
     return job if wanted.op_selection is None else job.get_subset(op_selection=list(wanted.op_selection))

@@ -16,7 +16,6 @@ import time
 import uuid
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from dagster import DagsterInstance, DagsterInvalidConfigError, DagsterRunStatus, RunsFilter
@@ -40,7 +39,7 @@ from assets.partitions import (
     WORKFLOW_TAG,
     tenant_of,
 )
-from definitions.runtime.code import CodeLocation, WorkflowOrigin
+from definitions.runtime.code import ROOT, CodeLocation, WorkflowOrigin
 from definitions.runtime.postgres import RunEvents, RunKeys
 from definitions.runtime.storage import in_our_words
 from resources.database.postgres import Database
@@ -67,7 +66,6 @@ log = get_logger(__name__)
 
 LOCATION = "aiw"
 MODULE = "definitions.code_location"
-ROOT = Path(__file__).parents[2]
 
 KEPT_PLANS = 512
 UNFINISHED_SECONDS = 5.0  # a claim whose launch was not noted for so long was made by a process that is no more

@@ -19,6 +19,7 @@ from resources.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from resources.database.postgres import Connection, Database
 
@@ -121,6 +122,29 @@ SELECT DISTINCT t.value FROM run_tags t JOIN runs r ON r.run_id = t.run_id
 WHERE t.key = :key AND r.status = :queued ORDER BY t.value
 """
 
+# And these, by the retention.
+ENDED_RUNS = """
+SELECT id, run_id FROM runs WHERE status = ANY(:ended) AND end_time < :before AND id > :after ORDER BY id LIMIT :limit
+"""
+COUNT_STEP_EVENTS = """
+SELECT count(*) FROM event_logs
+WHERE run_id = ANY(:runs) AND asset_key IS NULL AND (dagster_event_type IS NULL OR dagster_event_type = ANY(:types))
+"""
+DELETE_STEP_EVENTS = """
+WITH deleted AS (
+    DELETE FROM event_logs
+    WHERE run_id = ANY(:runs) AND asset_key IS NULL AND (dagster_event_type IS NULL OR dagster_event_type = ANY(:types))
+    RETURNING 1
+)
+SELECT count(*) FROM deleted
+"""
+DELETE_KEYS = """
+DELETE FROM aiw.run_keys WHERE (tenant, key) IN (
+    SELECT tenant, key FROM aiw.run_keys WHERE claimed_at < %s AND (launched_at IS NOT NULL OR run_id IS NULL) LIMIT %s
+)
+"""
+KEYS_AT_A_TIME = 10_000
+
 
 class RunQueue:
     """The table `aiw.run_queue`. Every verb raises UnavailableError when the database is out of reach."""
@@ -217,6 +241,16 @@ class RunKeys:
         with self._database.transaction() as connection:
             rows = connection.execute(UNFINISHED_KEYS, (older_than, limit)).fetchall()
         return [ClaimedKey(row[0], row[1], "launcher", str(row[2]), row[3], launched=False) for row in rows]
+
+    def delete_before(self, moment: datetime) -> int:
+        """Forget the keys that were claimed before. Such a key starts a run again."""
+        deleted = 0
+        while True:
+            with self._database.transaction() as connection:
+                found = connection.execute(DELETE_KEYS, (moment, KEYS_AT_A_TIME)).rowcount
+            deleted += found
+            if found < KEYS_AT_A_TIME:
+                return deleted
 
     def claim_for_sensor(self, sensor: str, keys: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of the pairs (tenant, key) whose runs the sensor must ask for: nobody else has started them."""

@@ -18,7 +18,7 @@ from resources.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("openai", "anthropic", "boto3", "botocore", "onnxruntime", "great_expectations", "fastapi", "sqlalchemy")
-JOBS = {"ingest_document", "rank_concepts", "study_guide", "rebuild_projections"}
+JOBS = {"ingest_document", "rank_concepts", "study_guide", "rebuild_projections", "prune_history"}
 CANARY = "canary-5b1f0c"
 CANARIES = {
     "AIW_DATABASE__URL": f"postgresql://aiw:{CANARY}@127.0.0.1:1/aiw",
@@ -108,7 +108,7 @@ def test_the_jobs_schedules_and_sensors_are_those_that_the_platform_promises() -
     repository = defs.get_repository_def()
     bundled = {path.stem for path in (ROOT / "definitions" / "specs").glob("*.yaml")}
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS | bundled
-    assert {schedule.name for schedule in repository.schedule_defs} == {"rank_concepts_hourly"}
+    assert {schedule.name for schedule in repository.schedule_defs} >= {"rank_concepts_hourly", "prune_history_daily"}
     assert {sensor.name for sensor in repository.sensor_defs} >= {
         "document_events",
         "event_routes",

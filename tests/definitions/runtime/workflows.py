@@ -6,7 +6,6 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from dagster import DagsterRunStatus
 
 from definitions.runtime.launch import WorkflowLauncher
@@ -14,7 +13,7 @@ from definitions.workflows import open_workflows
 from resources.events.postgres import PostgresEventStore
 from resources.settings import Settings
 from resources.workflows.definitions import WorkflowDefinitions
-from resources.workflows.validation import parse
+from resources.workflows.loading import load
 from tests.definitions.runtime import faulty
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class Engine:
         self.launcher = WorkflowLauncher(self.runtime.instance, self.runtime.database, workflows, self.events)
 
     def publish(self, text: str, *, tenant: str | None = None) -> Published:
-        return self.definitions.publish(parse(yaml.safe_load(text)), tenant=tenant or self.tenant)
+        return self.definitions.publish(load(text), tenant=tenant or self.tenant)
 
     def launch(self, name: str, **options: Any) -> str:
         options.setdefault("tenant", self.tenant)

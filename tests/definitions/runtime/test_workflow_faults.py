@@ -1,0 +1,274 @@
+"""What goes wrong in runs of workflows: every run ends in a state that the UI shows, nothing hangs, nothing runs twice."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from dagster import DagsterEventType, DagsterRunStatus
+
+from definitions.runtime.launch import ENDED
+from resources.errors import ConflictError
+from tests.definitions.runtime.conftest import wait_until
+from tests.definitions.runtime.workflows import Engine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.definitions.runtime.conftest import Runtime
+
+pytestmark = pytest.mark.timeout(180)
+
+FAULTY = "tests.definitions.runtime.faulty"
+
+
+def _calls(name: str, function: str, more: str = "", **args: object) -> str:
+    given = ", ".join(
+        f'{key}: "{value}"' if isinstance(value, str) else f"{key}: {value}" for key, value in args.items()
+    )
+    return (
+        f"name: {name}\nnodes:\n"
+        f"  node: {{type: python, config: {{function: {function}, args: {{{given}}}}}{more}}}\n"
+        "  after: {type: template, needs: node, config: {template: done}}\n"
+    )
+
+
+def _is_under_way(engine: Engine, run_id: str) -> bool:
+    return engine.runtime.status(run_id) is DagsterRunStatus.STARTED
+
+
+def _reason(engine: Engine, run_id: str) -> str:
+    return engine.runtime.messages(run_id)
+
+
+def _ends(engine: Engine, run_id: str, ending: str) -> list[str]:
+    """The types of the story's events, without those of nodes, once it has come to `ending`."""
+    story = engine.story(run_id, until=ending)
+    return [event.type for event in story if not event.type.startswith("workflow.node")]
+
+
+# ---------------------------------------------------------------------- a node
+
+
+def test_a_node_that_takes_too_long_fails_and_those_after_it_do_not_run(engine: Engine) -> None:
+    engine.publish(_calls("late", "tests.sleep", ", timeout: 0.3", seconds=30))
+    run_id = engine.launch("late")
+    began = time.monotonic()
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    assert time.monotonic() - began < 15
+    story = engine.story(run_id, until="workflow.failed")
+    assert story[-1].data["failed_node"] == "node"
+    assert "after" not in {event.data.get("node_id") for event in story if event.type == "workflow.node_started"}
+
+
+def test_a_node_that_raises_fails_the_run_with_its_reason(engine: Engine) -> None:
+    engine.publish('name: raising\nnodes:\n  no: {type: fail, config: {message: "out of tea"}}\n')
+    run_id = engine.launch("raising")
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    (failed,) = [event for event in engine.story(run_id, until="workflow.failed") if event.type == "workflow.failed"]
+    assert failed.data["error_message"] == "out of tea"
+    assert failed.data["failed_node"] == "no"
+
+
+def test_a_node_that_gives_what_is_no_json_fails_and_says_so(engine: Engine) -> None:
+    engine.publish(_calls("odd", "tests.unjson"))
+    run_id = engine.launch("odd")
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    story = engine.story(run_id, until="workflow.failed")
+    assert "object" in story[-1].data["error_message"]
+
+
+def test_a_failed_node_is_tried_again_and_each_try_is_told(engine: Engine) -> None:
+    retry = ", retry: {attempts: 2, delay: 0.01, jitter: false}"
+    engine.publish(f'name: stubborn\nnodes:\n  no: {{type: fail, config: {{message: "no", retryable: true}}{retry}}}\n')
+    run_id = engine.launch("stubborn")
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    told = [event for event in engine.story(run_id, until="workflow.failed") if event.data.get("node_id") == "no"]
+    assert [(event.type.partition(".node_")[2], event.data["attempt"]) for event in told] == [
+        *(("started", 1), ("retried", 1), ("started", 2), ("retried", 2), ("started", 3), ("failed", 3))
+    ]
+
+
+def test_a_tolerated_failure_is_the_output_of_its_node(engine: Engine) -> None:
+    engine.publish("""
+name: tolerant
+nodes:
+  no: {type: fail, continue_on_error: true, config: {message: "out of tea", code: tea}}
+outputs: {code: "{{ nodes.no.output.error.code }}"}
+""")
+    assert engine.outputs(engine.succeed("tolerant")) == {"code": "tea"}
+
+
+def test_a_branch_that_is_not_taken_is_skipped_and_told(engine: Engine) -> None:
+    engine.publish(
+        """
+name: branching
+nodes:
+  check: {type: condition, config: {when: "{{ 1 > 2 }}"}}
+  yes: {type: template, needs: ["check:true"], config: {template: "yes"}}
+  no: {type: template, needs: ["check:false"], config: {template: "no"}}
+  merged: {type: template, join: any, needs: [yes, no], config: {template: "{{ nodes.no.output.text }}!"}}
+outputs: {text: "{{ nodes.merged.output.text }}"}
+""".replace("  yes:", '  "yes":')
+        .replace("  no:", '  "no":')
+        .replace("[yes, no]", '["yes", "no"]')
+    )
+    run_id = engine.succeed("branching")
+    assert engine.outputs(run_id) == {"text": "no!"}
+    skipped = [event.data["node_id"] for event in engine.story(run_id) if event.type == "workflow.node_skipped"]
+    assert skipped == ["yes"]
+
+
+def test_a_loop_that_never_ends_is_ended(engine: Engine) -> None:
+    engine.publish("""
+name: endless
+nodes:
+  turn:
+    type: loop
+    config: {while: "{{ state >= 0 }}", state: 0, next: "{{ state + 1 }}", max_iterations: 20}
+    nodes: {step: {type: template, config: {template: "{{ index }}"}}}
+""")
+    run_id = engine.launch("endless")
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    assert "more than 20 passes" in engine.story(run_id, until="workflow.failed")[-1].data["error_message"]
+    passes = engine.runtime.instance.all_logs(run_id, of_type=DagsterEventType.STEP_EXPECTATION_RESULT)
+    assert len(passes) == 20
+
+
+def test_fifty_megabytes_pass_from_node_to_node(engine: Engine) -> None:
+    engine.publish("""
+name: heavy
+nodes:
+  make: {type: python, config: {function: tests.large, args: {megabytes: 50}}}
+  measure: {type: python, config: {function: tests.length, args: {text: "{{ nodes.make.output }}"}}}
+outputs: {length: "{{ nodes.measure.output }}"}
+""")
+    assert engine.outputs(engine.succeed("heavy")) == {"length": 50 * 2**20}
+
+
+# ---------------------------------------------------------------------- a process
+
+
+def test_a_node_that_ends_its_process_fails_the_run_within_a_second(engine: Engine) -> None:
+    engine.publish(_calls("crashing_flow", "tests.exit", code=9))
+    engine.succeed("hello")  # a worker is idle and warm
+    run_id = engine.launch("crashing_flow")
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    assert "exited with code 9" in _reason(engine, run_id)
+    stats = engine.runtime.instance.get_run_stats(run_id)
+    (start,) = engine.runtime.instance.all_logs(run_id, of_type=DagsterEventType.STEP_START)
+    assert stats.end_time is not None
+    assert stats.end_time - start.timestamp < 5
+
+
+def test_a_run_in_a_process_of_its_own_succeeds_and_tells_its_story(engine: Engine) -> None:
+    engine.publish(
+        "name: alone\nconfig: {isolation: process}\nnodes:\n  one: {type: template, config: {template: x}}\n"
+    )
+    run_id = engine.succeed("alone")
+    assert "which is the run's own" in _reason(engine, run_id)
+    assert _ends(engine, run_id, "workflow.completed") == ["workflow.created", "workflow.started", "workflow.completed"]
+    assert "workflow.node_completed" in {event.type for event in engine.story(run_id)}
+
+
+def test_a_run_in_a_process_of_its_own_can_be_killed_and_be_cancelled(engine: Engine) -> None:
+    own = "config: {isolation: process}\nnodes:\n  wait: {type: delay, config: {seconds: 60}}\n"
+    engine.publish(f"name: alone_waiting\n{own}")
+    for signal, end in ((True, DagsterRunStatus.FAILURE), (False, DagsterRunStatus.CANCELED)):
+        run_id = engine.launch("alone_waiting")
+        wait_until(partial(_is_under_way, engine, run_id))
+        found = re.search(r"Executing in the process (\d+)", _reason(engine, run_id))
+        assert found is not None
+        pid = int(found[1])
+        if signal:
+            psutil.Process(pid).kill()
+        else:
+            assert engine.launcher.cancel(run_id, tenant=engine.tenant)
+        assert engine.end_of(run_id) is end
+        psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=30)
+        assert not psutil.pid_exists(pid)
+
+
+def test_kubernetes_without_its_package_is_an_error_that_says_so(engine: Engine) -> None:
+    with pytest.raises(ConflictError, match="no section `kubernetes`"):
+        engine.launch("hello", tags={"aiw/isolation": "k8s"}, key="cluster")
+    run_id = engine.launcher.launched("cluster", tenant=engine.tenant)
+    assert run_id is not None
+    assert engine.runtime.status(run_id) is DagsterRunStatus.FAILURE
+
+
+# ---------------------------------------------------------------------- the pool
+
+
+def test_a_killed_pool_ends_its_runs_when_the_next_one_comes(runtime: Runtime, tmp_path: Path) -> None:
+    engine, path = Engine(runtime), tmp_path / "pid"
+    pool = runtime.start_pool("--workers", "1", module=FAULTY)
+    engine.publish(_calls("orphan", "tests.linger", path=str(path)))
+    run_id = engine.launch("orphan")
+    wait_until(lambda: path.exists() and path.read_text())
+    waiting = engine.launch("hello")
+    pool.process.kill()
+    pool.process.wait()
+    runtime.start_pool("--workers", "1", module=FAULTY)
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    assert "died" in _reason(engine, run_id)
+    assert engine.end_of(waiting) is DagsterRunStatus.SUCCESS
+
+
+# ---------------------------------------------------------------------- cancelling
+
+
+def test_a_run_is_cancelled_while_it_waits(runtime: Runtime) -> None:
+    engine = Engine(runtime)
+    run_id = engine.launch("hello")
+    assert engine.launcher.cancel(run_id, tenant=engine.tenant)
+    assert runtime.status(run_id) is DagsterRunStatus.CANCELED
+    assert not engine.launcher.cancel(run_id, tenant=engine.tenant)
+
+
+def test_a_run_is_cancelled_while_a_node_runs(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    engine.publish(_calls("cancelled_flow", "tests.linger", path=str(path)))
+    run_id = engine.launch("cancelled_flow")
+    wait_until(lambda: path.exists() and path.read_text())
+    assert engine.launcher.cancel(run_id, tenant=engine.tenant)
+    assert engine.end_of(run_id) is DagsterRunStatus.CANCELED
+    assert _ends(engine, run_id, "workflow.cancelled")[-1] == "workflow.cancelled"
+    assert engine.end_of(engine.launch("hello")) is DagsterRunStatus.SUCCESS
+
+
+def test_a_run_is_cancelled_within_a_loop(engine: Engine) -> None:
+    engine.publish("""
+name: looping
+nodes:
+  turn:
+    type: loop
+    config: {while: "{{ state >= 0 }}", state: 0, next: "{{ state + 1 }}", max_iterations: 1000}
+    nodes: {pause: {type: delay, config: {seconds: 0.05}}}
+""")
+    run_id = engine.launch("looping")
+    passes = DagsterEventType.STEP_EXPECTATION_RESULT
+    wait_until(lambda: engine.runtime.instance.all_logs(run_id, of_type=passes))
+    assert engine.launcher.cancel(run_id, tenant=engine.tenant)
+    assert engine.end_of(run_id) is DagsterRunStatus.CANCELED
+
+
+def test_runs_that_are_cancelled_while_they_begin_end_one_way_or_the_other(engine: Engine) -> None:
+    engine.publish("name: short\nnodes:\n  pause: {type: delay, config: {seconds: 0.2}}\n")
+    for wait in (0.0, 0.01, 0.03, 0.06):
+        run_id = engine.launch("short")
+        time.sleep(wait)
+        engine.launcher.cancel(run_id, tenant=engine.tenant)
+        assert engine.end_of(run_id) in ENDED
+
+
+def test_nobody_cancels_the_run_of_another_tenant(engine: Engine) -> None:
+    from resources.errors import NotFoundError
+
+    run_id = engine.succeed("hello")
+    with pytest.raises(NotFoundError):
+        engine.launcher.cancel(run_id, tenant="t-another")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.dependencies import Probe, Services
-from api.launcher import Runs
+from api.launcher import Launches, Runs
 from resources.errors import InvalidInputError, PlatformError
 from resources.telemetry.logging import get_logger
 
@@ -22,14 +23,19 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+BUNDLED = Path(__file__).parents[1] / "definitions" / "specs"
+"""The workflows that come with the platform, as files."""
 
-def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
+
+def build_services(settings: Settings, *, runs: Runs | None = None, launches: Launches | None = None) -> Services:
     """All services of the web process. Raises InvalidInputError when the settings name no database or no graph.
 
-    `runs` are those of the instance that DAGSTER_HOME names unless others are given.
+    `runs` and `launches` are those of the instance that DAGSTER_HOME names unless others are given.
 
     Drivers are imported here rather than above: a command line that only prints its help must not wait for them.
     """
+    from api.workflows.pushing import Pushes
+    from assets.nodes import NODES
     from resources.ai.minilm import MiniLmEmbedder
     from resources.content.intake import DocumentIntake
     from resources.content.parsers.base import ParseLimits
@@ -57,6 +63,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
     from resources.realtime.postgres import PostgresMessages, PostgresPresence, PostgresRealtimeRules, PostgresRunLog
     from resources.realtime.publisher import Publisher
     from resources.realtime.rules import Router
+    from resources.workflows.catalogue import Catalogue
+    from resources.workflows.definitions import WorkflowDefinitions
+    from resources.workflows.executions import Executions
 
     if settings.database.url is None or settings.graph.url is None:
         raise InvalidInputError(
@@ -93,6 +102,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
     chunks = PostgresChunkIndex(database)
     embedder = MiniLmEmbedder()
     runs = runs or Runs()
+    launches = launches or Launches()
+    rules = PostgresRules(database)
+    pushes = Pushes(rules, launches.fire)
 
     def check_embedder() -> str:
         embedder.embed(["ready?"])
@@ -102,6 +114,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
 
     def close() -> None:
         identity.close()
+        pushes.close()
+        launches.close()
         runs.close()
         event_writer.close()
         messages.close()
@@ -116,7 +130,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
         aggregates=AggregateRepository(events, snapshots=PostgresSnapshots(database)),
         subscriptions=subscriptions,
         projections=projections,
-        rules=PostgresRules(database),
+        rules=rules,
         replays=ReplayRunner(
             events=events,
             replays=PostgresReplays(database),
@@ -133,6 +147,10 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
         learning_paths=LearningPaths(graph),
         prompts=PromptLibrary(events, PromptEngine(), bundled=bundled_prompts()),
         runs=runs,
+        launches=launches,
+        workflows=Catalogue(WorkflowDefinitions(events), NODES, bundled=BUNDLED),
+        executions=Executions(projections, events=events),
+        pushes=pushes,
         identity=identity,
         publisher=Publisher(messages, Router(realtime_rules)),
         presence=PostgresPresence(database),
@@ -147,7 +165,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None) -> Services:
             "dagster": Probe(runs.check, needed=False),
             "projections": Probe(lambda: check_lag(events, projections, now=datetime.now(UTC)), needed=False),
         },
-        warm=lambda: _try_each(check_embedder, runs.check, graph.ping, database.ping),
+        warm=lambda: _try_each(check_embedder, runs.check, launches.warm, graph.ping, database.ping),
         close=close,
     )
 

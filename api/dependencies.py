@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from api.auth.limiter import SharedBuckets
-    from api.launcher import Runs
+    from api.launcher import Launches, Runs
+    from api.workflows.pushing import Pushes
     from resources.content.intake import DocumentIntake
     from resources.content.search import SearchService
     from resources.content.store import ChunkIndex, DocumentStore
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from resources.events.writer import EventWriter
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.store import GraphStore
+    from resources.prompts.library import PromptLibrary
     from resources.realtime.postgres import PostgresRunLog
     from resources.realtime.publisher import Publisher
     from resources.realtime.store import PresenceStore
     from resources.realtime.store import RuleStore as RealtimeRules
-    from resources.prompts.library import PromptLibrary
     from resources.tenants.identity import Identity
+    from resources.workflows.catalogue import Catalogue
+    from resources.workflows.executions import Executions
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ class Services:
     learning_paths: LearningPaths
     prompts: PromptLibrary
     runs: Runs
+    launches: Launches
+    workflows: Catalogue
+    executions: Executions
+    pushes: Pushes
     identity: Identity
     publisher: Publisher
     presence: PresenceStore

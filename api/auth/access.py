@@ -109,11 +109,45 @@ ACCESS: dict[str, str] = {
     "POST /prompts/{id}/test": "execute:prompts",
     "GET /prompts/{id}/diff": "read:prompts",
     # Runs
+    "GET /runs": "read:runs",
     "GET /runs/{run_id}": "read:runs",
+    "GET /runs/{run_id}/logs": "read:runs",
+    "POST /runs/{run_id}/cancel": "execute:workflows",
+    "POST /runs/{run_id}/rerun": "execute:workflows",
+    # Workflows
+    "GET /workflows": "read:workflows",
+    "POST /workflows": "write:workflows",
+    "GET /workflows/schema": "read:workflows",
+    "GET /workflows/available": "read:workflows",
+    "GET /workflows/instances": "read:runs",
+    "GET /workflows/status/{run_id}": "read:runs",
+    "POST /workflows/trigger": "execute:workflows",
+    "GET /workflows/{name}": "read:workflows",
+    "DELETE /workflows/{name}": "delete:workflows",
+    "GET /workflows/{name}/versions": "read:workflows",
+    "GET /workflows/{name}/graph": "read:workflows",
+    "GET /workflows/{name}/diff": "read:workflows",
+    "GET /workflows/{name}/schema": "read:workflows",
+    "POST /workflows/{name}/run": "execute:workflows",
+    "POST /workflows/{name}/execute": "execute:workflows",
+    "GET /workflows/{run_id}/status": "read:runs",
+    "GET /executions": "read:runs",
+    "GET /executions/{run_id}": "read:runs",
+    "GET /executions/{run_id}/outputs": "read:runs",
+    "GET /node-types": "read:workflows",
+    "GET /node-types/{name}": "read:workflows",
+    "GET /templates": "read:workflows",
+    "GET /templates/search": "read:workflows",
+    "GET /templates/categories": "read:workflows",
+    "GET /templates/tags": "read:workflows",
+    "GET /templates/statistics": "read:workflows",
+    "POST /templates/trigger": "execute:workflows",
+    "GET /templates/{template_id}": "read:workflows",
+    "POST /hooks/{name}": PUBLIC,  # a signature is asked for instead
 }
 
 # Not routes of the framework: its documentation, and faces that authenticate by themselves.
-_OPEN_PREFIXES = ("/docs", "/openapi.json", "/.well-known/")
+_OPEN_PREFIXES = ("/docs", "/api/v1/hooks/", "/openapi.json", "/.well-known/")
 _PUBLIC_PATHS = frozenset(
     prefix + name.partition(" ")[2] for name, wanted in ACCESS.items() if wanted == PUBLIC for prefix in ("", "/api/v1")
 )

@@ -171,7 +171,7 @@ def _append_each(batch: list[Any], services: Services, tenant: str) -> list[Batc
             checked.append(error)
     # Only now, and quickly: what is submitted together is written together.
     pending = [_submit(one, f"body[{index}]", services, tenant) for index, one in enumerate(checked)]
-    outcomes = [_outcome(waiting, f"body[{index}]") for index, waiting in enumerate(pending)]
+    outcomes = [_outcome(waiting, f"body[{index}]", services) for index, waiting in enumerate(pending)]
     lost = [outcome for outcome in outcomes if isinstance(outcome, UnavailableError)]
     if lost and not any(isinstance(outcome, EventOut) for outcome in outcomes):
         raise lost[0]  # nothing was stored, so the whole request may simply be repeated
@@ -193,11 +193,15 @@ def _submit(
         return _at(error, path)
 
 
-def _outcome(waiting: Future[tuple[Appended, ...]] | PlatformError, path: str) -> EventOut | PlatformError:
+def _outcome(
+    waiting: Future[tuple[Appended, ...]] | PlatformError, path: str, services: Services
+) -> EventOut | PlatformError:
     if isinstance(waiting, PlatformError):
         return waiting
     try:
-        return EventOut.of(waiting.result()[0].events[-1])
+        stored = waiting.result()[0].events
+        services.pushes.push(stored)
+        return EventOut.of(stored[-1])
     except PlatformError as error:
         return _at(error, path)
 
@@ -208,6 +212,7 @@ def _append(item: Any, path: str, services: Services, tenant: str) -> EventOut:
         appended = services.events.append(stream, [event], expected_version=expected, tenant=tenant)
     except InvalidInputError as error:
         raise _at(error, path) from error
+    services.pushes.push(appended.events)
     return EventOut.of(appended.events[-1])
 
 

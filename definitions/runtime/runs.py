@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dagster import DagsterEventType, DagsterInstance
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX, PARTITION_NAME_TAG
 
-from assets.partitions import CORRELATION_TAG, tenant_of
+from assets.partitions import CORRELATION_TAG, DEFAULT_TENANT, TENANT_TAG, tenant_of
 from definitions.runtime.storage import in_our_words
-from resources.errors import NotFoundError
+from resources.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +63,48 @@ class RunView:
         return self.status in ("success", "failure", "canceled")
 
 
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run in a list."""
+
+    id: str
+    job: str
+    status: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    partition: str | None
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Runs, the newest first. `cursor` leads to the next page; None when there is none."""
+
+    runs: tuple[RunLine, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One entry of a run's log. `kind` is the type of Dagster's event; None: a line that a step wrote."""
+
+    at: datetime
+    level: str
+    step: str | None
+    kind: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Entries in order. `cursor` leads to those that follow, now or later."""
+
+    lines: tuple[LogLine, ...]
+    cursor: str | None
+    more: bool
+
+
 class RunReader:
     """Reads runs of one Dagster instance. Safe to share between threads."""
 
@@ -83,6 +126,53 @@ class RunReader:
             stats = self._instance.get_run_step_stats(run_id)
             failures = self._instance.all_logs(run_id, of_type=_FAILURES)
         return _view(record, list(stats), [entry.get_dagster_event() for entry in failures])
+
+    def list(
+        self,
+        *,
+        tenant: str,
+        job: str | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> RunPage:
+        """The tenant's runs. A page may hold fewer than `limit`, even none: go on with its cursor. Raises InvalidInputError."""
+        statuses = None
+        if status is not None:
+            if status.upper() not in DagsterRunStatus.__members__:
+                known = ", ".join(name.lower() for name in DagsterRunStatus.__members__)
+                raise InvalidInputError(f"There is no status {status!r}, only: {known}.", code="query_invalid")
+            statuses = [DagsterRunStatus[status.upper()]]
+        # Runs that were started by hand have no tenant's tag: they are the default one's.
+        tags = {TENANT_TAG: tenant} if tenant != DEFAULT_TENANT else {}
+        with in_our_words():
+            records = self._instance.get_run_records(
+                RunsFilter(job_name=job, statuses=statuses, tags=tags), limit=limit, cursor=cursor
+            )
+        found = tuple(_line(record) for record in records if tenant_of(record.dagster_run) == tenant)
+        return RunPage(found, records[-1].dagster_run.run_id if len(records) == limit else None)
+
+    def logs(self, run_id: str, *, tenant: str, limit: int = 500, cursor: str | None = None) -> LogPage:
+        """A page of the run's log. Raises NotFoundError, UnavailableError."""
+        with in_our_words():
+            run = self._instance.get_run_by_id(run_id)
+            if run is None or tenant_of(run) != tenant:
+                raise NotFoundError(f"There is no run {run_id!r}.", code="run_not_found", run_id=run_id)
+            page = self._instance.get_records_for_run(run_id, cursor=cursor, limit=limit)
+        lines = []
+        for record in page.records:
+            entry = record.event_log_entry
+            event = entry.dagster_event
+            lines.append(
+                LogLine(
+                    at=datetime.fromtimestamp(entry.timestamp, UTC),
+                    level=logging.getLevelName(entry.level).lower(),
+                    step=entry.step_key,
+                    kind=event.event_type_value.lower() if event is not None else None,
+                    message=(event.message if event is not None else None) or entry.user_message,
+                )
+            )
+        return LogPage(tuple(lines), page.cursor, page.has_more)
 
     def close(self) -> None:
         self._instance.dispose()
@@ -110,6 +200,20 @@ def _view(record: RunRecord, stats: list[RunStepKeyStatsSnapshot], failures: lis
         tags={key: value for key, value in run.tags.items() if not key.startswith(HIDDEN_TAG_PREFIX)},
         asset_keys=tuple(sorted(keys)),
         steps=tuple(sorted(steps, key=lambda step: (step.started_at is None, step.started_at, step.key))),
+    )
+
+
+def _line(record: RunRecord) -> RunLine:
+    run = record.dagster_run
+    return RunLine(
+        id=run.run_id,
+        job=run.job_name,
+        status=run.status.value.lower(),
+        created_at=record.create_timestamp.astimezone(UTC),
+        started_at=_time(record.start_time),
+        ended_at=_time(record.end_time),
+        partition=run.tags.get(PARTITION_NAME_TAG),
+        tags={key: value for key, value in run.tags.items() if not key.startswith(HIDDEN_TAG_PREFIX)},
     )
 
 

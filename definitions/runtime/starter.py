@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from definitions.runtime.outputs import NodeOutputs
+from definitions.runtime.reexecution import Reexecution
 from resources.errors import LimitExceededError
 from resources.workflows.context import NodeResult
 from resources.workflows.triggers import ENDS, MAX_DEPTH, Start, start_of
@@ -27,11 +28,17 @@ class Starter:
     """Safe to share between threads."""
 
     def __init__(self, launcher: WorkflowLauncher, outputs: NodeOutputs) -> None:
-        self._launcher = launcher
+        self.launcher = launcher
+        self.reexecution = Reexecution(launcher)
         self._outputs = outputs
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.launcher.close()
 
     def start(self, start: Start) -> str:
         """The id of the start's one run. Raises NotFoundError, InvalidInputError, LimitExceededError, UnavailableError."""
+        self.launcher.workflows.find(start.workflow, tenant=start.tenant)  # triggers start workflows, and no other jobs
         depth = self._depth_of(start.cause) + 1
         if depth > MAX_DEPTH:
             raise LimitExceededError(
@@ -39,7 +46,7 @@ class Starter:
                 code="trigger_depth",
             )
         tags = {**start.tags, DEPTH_TAG: str(depth)}
-        launched = self._launcher.launch(
+        launched = self.launcher.launch(
             start.workflow,
             tenant=start.tenant,
             inputs=start.inputs,
@@ -69,7 +76,7 @@ class Starter:
         return stored.output if isinstance(stored, NodeResult) else stored
 
     def _depth_of(self, run_id: str | None) -> int:
-        run = self._launcher.instance.get_run_by_id(run_id) if run_id is not None else None
+        run = self.launcher.instance.get_run_by_id(run_id) if run_id is not None else None
         if run is None:
             return 0
         depth = run.tags.get(DEPTH_TAG, "0")

@@ -14,10 +14,11 @@ from resources.telemetry.logging import get_logger
 from resources.workflows.loading import load_file
 from resources.workflows.spec import NAME, WorkflowSpec
 from resources.workflows.templates import Template, Templates
-from resources.workflows.triggers import problems_of_trigger_use
+from resources.workflows.triggers import problems_of_use
 from resources.workflows.validation import WorkflowInvalidError, check
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from resources.workflows.definitions import Published, WorkflowDefinitions
@@ -85,7 +86,7 @@ class Catalogue:
             found = self.find(name, tenant=tenant, revision=revision)
             return found.revision, found.spec
 
-        more = tuple(problems_of_trigger_use(spec, sends_mail=self._sends_mail))
+        more = tuple(problems_of_use(spec, sends_mail=self._sends_mail))
         try:
             checked = check(spec, self.types, lookup=lookup, environment=self._environment)
         except WorkflowInvalidError as error:
@@ -113,14 +114,12 @@ class Catalogue:
             found.append(Template.of(entry.spec, created_at=first.published_at, updated_at=published.published_at))
         return Templates(found)
 
-    def _files(self) -> list[tuple[str, WorkflowSpec]]:
-        found = []
+    def _files(self) -> Iterator[tuple[str, WorkflowSpec]]:
         for path in sorted(self._bundled.glob("*.yaml")):
             try:
-                found.append((path.stem, self._file(path.stem)))
+                yield path.stem, self._file(path.stem)
             except (WorkflowInvalidError, NotFoundError) as error:
                 log.warning("workflows.file_skipped", file=path.name, reason=str(error))
-        return found
 
     def _file(self, name: str) -> WorkflowSpec:
         path = self._bundled / f"{name}.yaml"

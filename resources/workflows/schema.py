@@ -9,6 +9,7 @@ from resources.workflows.spec import NODE_ID, WorkflowSpec
 
 if TYPE_CHECKING:
     from resources.workflows.node_type import NodeType, NodeTypes
+    from resources.workflows.spec import InputSpec
 
 _EXPRESSION = {"type": "string", "pattern": MARKERS.pattern}
 _MARKED = {"$ref": "#/$defs/Expression"}
@@ -49,6 +50,35 @@ def json_schema(types: NodeTypes) -> dict[str, Any]:
     asset_key = definitions["AssetSpec"]["properties"]["key"]
     definitions["AssetSpec"]["properties"]["key"] = {"anyOf": [asset_key, {"type": "string"}]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def inputs_json_schema(spec: WorkflowSpec) -> dict[str, Any]:
+    """JSON Schema (2020-12) of what a run of the workflow is given."""
+    required = [name for name, wanted in spec.inputs.items() if wanted.required and not wanted.has_default]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": spec.name,
+        "description": spec.description,
+        "type": "object",
+        "properties": {name: _input(wanted) for name, wanted in spec.inputs.items()},
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _input(wanted: InputSpec) -> dict[str, Any]:
+    limits = {"string": ("minLength", "maxLength"), "array": ("minItems", "maxItems")}
+    least, most = limits.get(wanted.type, ("minimum", "maximum"))
+    given = {
+        "type": None if wanted.type == "any" else wanted.type,
+        "description": wanted.description or None,
+        "default": wanted.default,
+        "enum": None if wanted.enum is None else list(wanted.enum),
+        "pattern": None if wanted.pattern is None else f"^(?:{wanted.pattern})$",
+        least: wanted.min,
+        most: wanted.max,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _node(known: NodeType, fields: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

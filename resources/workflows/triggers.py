@@ -74,17 +74,18 @@ class Start:
 def rules_of(spec: WorkflowSpec) -> list[Rule]:
     """The rules that the workflow's triggers are."""
     rules = []
+    of: tuple[str, ...]
     for number, trigger in enumerate(spec.triggers):
         match trigger:
             case EventTrigger():
-                types, conditions, when = (trigger.event,), (), trigger.when
+                types, when, of = (trigger.event,), trigger.when, ()
             case RunTrigger():
-                types, when = (_KINDS[trigger.status],), None
-                conditions = (Condition(path="workflow_type", operator="==", value=trigger.workflow),)
+                types, when, of = (_KINDS[trigger.status],), None, (trigger.workflow,)
             case _:
                 continue
         action = StartWorkflow(workflow=spec.name, inputs=trigger.inputs, when=when)
         name = _rule_name(spec.name, number)
+        conditions = tuple(Condition(path="workflow_type", operator="==", value=workflow) for workflow in of)
         rules.append(Rule(name=name, types=types, conditions=conditions, action=action))
     return rules
 
@@ -183,7 +184,7 @@ class Schedule:
     def due(self, after: datetime, until: datetime) -> datetime | None:
         """The last time within (after, until] at which it should have run; None when there is none.
 
-        Times are those of the clock in the schedule's zone, and changes to and from summer time are handled as Debian's cron does.
+        Times are those of the clock in the schedule's zone; changes of the clock are handled as Debian's cron does.
         """
         after = max(after, self.since, until - CATCH_UP)
         zone = ZoneInfo(self.timezone)
@@ -288,8 +289,19 @@ def webhook_starts(
 # ---------------------------------------------------------------------------------------------------- problems
 
 
-def problems_of_trigger_use(spec: WorkflowSpec, *, sends_mail: bool) -> Iterator[Problem]:
+RESERVED: Final = frozenset(
+    {
+        *("available", "instances", "schema", "status", "trigger"),
+        *("ingest_document", "rank_concepts", "rebuild_projections", "study_guide"),
+    }
+)
+"""Names that addresses of the API have for something else, and those of the platform's own jobs."""
+
+
+def problems_of_use(spec: WorkflowSpec, *, sends_mail: bool) -> Iterator[Problem]:
     """What the platform cannot do for the workflow although the workflow itself is sound."""
+    if spec.name in RESERVED:
+        yield Problem("name", f"{spec.name!r} is a reserved name", "choose another", code="name_reserved")
     told = spec.config.notifications
     if told is not None and told.email and not sends_mail:
         yield Problem(

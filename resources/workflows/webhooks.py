@@ -1,7 +1,7 @@
 """Whether a webhook's delivery comes from who knows the secret: Standard Webhooks (https://www.standardwebhooks.com).
 
-The signature is HMAC-SHA256 over `<id>.<timestamp>.<raw body>`. A delivery older (or newer) than five minutes is refused; one that
-comes again within them has the same id, and starts nothing twice.
+The signature is HMAC-SHA256 over `<id>.<timestamp>.<raw body>`. A delivery more than five minutes from now is refused; one
+that comes again within them has the same id, and starts nothing twice.
 """
 
 from __future__ import annotations

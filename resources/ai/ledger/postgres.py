@@ -33,11 +33,11 @@ _RENEW = """UPDATE aiw.ai_inflight SET lease_until = clock_timestamp() + %s * in
 _ABANDONED = """SELECT amount, call FROM aiw.ai_inflight WHERE lease_until < clock_timestamp()
     ORDER BY lease_until LIMIT %s"""
 
-_COLUMNS = """call_id, kind, outcome, memo, fingerprint, provider, model, answered_by, prompt_version, attempt, input_tokens,
+COLUMNS = """call_id, kind, outcome, memo, fingerprint, provider, model, answered_by, prompt_version, attempt, input_tokens,
     output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, measured, cost, price_source, saved_tokens,
     saved_cost, simulated, latency_ms, first_token_ms, run_id, workflow, node_id, asset, partition, user_id, project,
     correlation_id, provider_request_id, error_code, created_at"""
-_CALLS = f"SELECT {_COLUMNS} FROM aiw.ai_calls WHERE tenant = %(tenant)s"
+_CALLS = f"SELECT {COLUMNS} FROM aiw.ai_calls WHERE tenant = %(tenant)s"
 _SUMS = """count(*), count(*) FILTER (WHERE memo = 'hit'), count(*) FILTER (WHERE cost IS NULL),
     count(*) FILTER (WHERE NOT measured), coalesce(sum(input_tokens), 0)::bigint, coalesce(sum(output_tokens), 0)::bigint,
     coalesce(sum(cost), 0), coalesce(sum(saved_cost), 0)"""
@@ -114,7 +114,7 @@ class PostgresCallBooks:
         query += " ORDER BY created_at DESC, call_id DESC LIMIT %(limit)s"
         with self._database.transaction() as connection, in_our_words():
             connection.execute(AS_TENANT, (tenant,))
-            return [_as_record(tenant, row) for row in connection.execute(query, parameters | {"limit": limit})]
+            return [as_record(tenant, row) for row in connection.execute(query, parameters | {"limit": limit})]
 
     def totals(
         self,
@@ -122,11 +122,15 @@ class PostgresCallBooks:
         *,
         tenant: str,
         run_id: str | None = None,
+        asset: str | None = None,
+        workflow: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Mapping[str | None, Totals]:
         select = f"SELECT {_DIMENSIONS[by]}, {_SUMS} FROM aiw.ai_calls WHERE tenant = %(tenant)s"
-        query, parameters = _filtered(select, tenant=tenant, run_id=run_id, since=since, until=until)
+        query, parameters = _filtered(
+            select, tenant=tenant, run_id=run_id, asset=asset, workflow=workflow, since=since, until=until
+        )
         with self._database.transaction() as connection, in_our_words():
             connection.execute(AS_TENANT, (tenant,))
             rows = connection.execute(f"{query} GROUP BY 1 ORDER BY 1".encode(), parameters)
@@ -232,8 +236,9 @@ def _as_json(record: CallRecord) -> str:
     ).decode()
 
 
-def _as_record(tenant: str, row: tuple[Any, ...]) -> CallRecord:
-    return _record_of(dict(zip((name.strip() for name in _COLUMNS.split(",")), row, strict=True)) | {"tenant": tenant})
+def as_record(tenant: str, row: tuple[Any, ...]) -> CallRecord:
+    """The call in a row of COLUMNS."""
+    return _record_of(dict(zip((name.strip() for name in COLUMNS.split(",")), row, strict=True)) | {"tenant": tenant})
 
 
 def _record_of(row: Mapping[str, Any]) -> CallRecord:

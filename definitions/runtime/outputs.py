@@ -25,7 +25,6 @@ import fsspec
 import orjson
 import zstandard
 from dagster._core.execution.plan.outputs import StepOutputHandle
-from pydantic import Field
 
 from assets.partitions import tenant_of
 from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
@@ -280,21 +279,29 @@ class PostgresOutputs(dg.IOManager):
         )
 
 
-class NodeOutputsResource(dg.ConfigurableIOManagerFactory[PostgresOutputs]):
-    """Outputs of steps in PostgreSQL, large ones in a folder."""
+def output_io_manager(*, folder: str, url: str | None = None) -> dg.IOManagerDefinition:
+    """Outputs of steps in PostgreSQL, large ones in a folder (`file:///path`, `s3://bucket/path`).
 
-    url: str = Field(description="postgresql://user:password@host:port/database")
-    folder: str = Field(description="Where values beyond 256 KiB go: file:///path, s3://bucket/path, ...")
+    `url` is the platform's database; without one, AIW_DATABASE__URL says where it is when a run starts. This is not a
+    `ConfigurableResource`: making one takes longer than three steps.
+    """
 
-    def create_io_manager(self, context: dg.InitResourceContext) -> PostgresOutputs:
+    def open_outputs(context: dg.InitResourceContext) -> PostgresOutputs:
         del context
-        return PostgresOutputs(NodeOutputs(shared_database(self.url, 4)), Folder(self.folder))
+        address = url or dg.EnvVar("AIW_DATABASE__URL").get_value()
+        if not address:
+            raise InvalidInputError(
+                "Outputs of steps cannot be kept: AIW_DATABASE__URL is not set.", code="no_database"
+            )
+        return PostgresOutputs(NodeOutputs(shared_database(address, 4)), Folder(folder))
+
+    return dg.IOManagerDefinition(open_outputs, description="What steps return, kept by run and step.")
 
 
-def build_output_io_manager(settings: Settings) -> NodeOutputsResource:
+def build_output_io_manager(settings: Settings) -> dg.IOManagerDefinition:
     """The resource `io_manager` of jobs whose steps return values."""
     folder = settings.outputs or f"file://{settings.data_dir.resolve()}/outputs"  # fsspec decodes no %20
-    return NodeOutputsResource(url=dg.EnvVar("AIW_DATABASE__URL"), folder=folder)
+    return output_io_manager(folder=folder)
 
 
 def output_io_managers(resources: Mapping[str, Any]) -> list[PostgresOutputs]:

@@ -23,7 +23,7 @@ import dagster as dg
 
 from definitions.runtime.lean.driver import execute
 from definitions.runtime.lean.executor import lean_executor
-from definitions.runtime.outputs import NodeOutputsResource
+from definitions.runtime.outputs import output_io_manager
 from definitions.runtime.storage import commit_without_waiting
 from resources.database.migrations import migrate
 from resources.database.postgres import Database
@@ -111,7 +111,7 @@ def compare(folder: Path, *, rounds: int) -> dict[str, dict[str, dict[str, float
     commit_without_waiting()  # as a worker does
     results: dict[str, dict[str, dict[str, float]]] = {}
     with instances(folder) as (ours, plain, url):
-        outputs = NodeOutputsResource(url=url, folder=f"file://{folder}/outputs")
+        outputs = output_io_manager(url=url, folder=f"file://{folder}/outputs")
         files = dg.fs_io_manager.configured({"base_dir": str(folder / "files")})
         for nodes in NODES:
             sides = {

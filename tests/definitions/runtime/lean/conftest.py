@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from dagster import DagsterInstance, JobDefinition, in_process_executor, mem_io_manager
+from dagster import DagsterInstance, IOManagerDefinition, JobDefinition, in_process_executor, mem_io_manager
 
 from definitions.runtime.lean.driver import execute
 from definitions.runtime.lean.executor import lean_executor
-from definitions.runtime.outputs import NodeOutputs, NodeOutputsResource
+from definitions.runtime.outputs import NodeOutputs, output_io_manager
 from tests.definitions.runtime.conftest import new_runtime
 from tests.definitions.runtime.lean import jobs
 
@@ -147,8 +147,8 @@ class Lean:
         return run_to_end(self.instance, self.jobs[job], **fields)
 
 
-def io_manager_of(runtime: Runtime) -> NodeOutputsResource:
-    return NodeOutputsResource(url=runtime.url, folder=f"file://{runtime.home}/outputs")
+def io_manager_of(runtime: Runtime) -> IOManagerDefinition:
+    return output_io_manager(url=runtime.url, folder=f"file://{runtime.home}/outputs")
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,14 @@ from pathlib import Path
 import dagster as dg
 
 from definitions.runtime.lean.executor import lean_executor
-from definitions.runtime.outputs import NodeOutputsResource
+from definitions.runtime.outputs import output_io_manager
 from tests.definitions.runtime.lean import jobs
 
 THREADS = "LEAN_TEST_THREADS"
 
 _home = Path(os.environ.get("DAGSTER_HOME", "/nowhere"))
 _executor = lean_executor.configured({"max_concurrent": int(os.environ.get(THREADS, "1"))}, name="lean_here")
-_outputs = NodeOutputsResource(url=dg.EnvVar("AIW_DATABASE__URL"), folder=f"file://{_home}/outputs")
+_outputs = output_io_manager(folder=f"file://{_home}/outputs")
 
 JOBS = jobs.build(_executor, _outputs)
 

@@ -413,6 +413,93 @@ class RateLimitHit(_Interaction):
     retry_after_seconds: float | None = Field(default=None, ge=0)
 
 
+# Agents: what a run has paid for and done (`agent_run/<id>`), who allowed what (`agent_approval/<id>`), what was said
+# (`agent_session/<key>`)
+
+
+class _AgentRun(EventData):
+    agent_run_id: str
+    agent: str
+
+
+@CATALOG.event("agent.started")
+class AgentStarted(_AgentRun):
+    """An agent has begun. Executed again, it is told by the same versions of prompts and remembers the same turns."""
+
+    run_id: str | None = None
+    node_id: str | None = None
+    prompts: dict[str, str] = Field(default_factory=dict)
+    session: str | None = None
+    session_version: int = Field(default=0, ge=0)
+
+
+@CATALOG.event("agent.answered")
+class AgentAnswered(_AgentRun):
+    """The agent's model has answered one turn. `request` is the fingerprint of what it was asked."""
+
+    step: int = Field(ge=1)
+    request: str
+    answer: dict[str, Any]
+    calls: int = Field(ge=1)
+    tokens: int = Field(ge=0)
+    cost_usd: Decimal | None = Field(default=None, ge=0)
+
+
+@CATALOG.event("agent.tool_used")
+class AgentToolUsed(_AgentRun):
+    """A tool has answered, or was refused. `request` and `index` tell which use it was."""
+
+    step: int = Field(ge=1)
+    request: str
+    index: int = Field(ge=0)
+    tool: str
+    outcome: Literal["answered", "failed", "invalid", "refused", "denied"]
+    text: str
+
+
+@CATALOG.event("agent.completed")
+class AgentCompleted(_AgentRun):
+    """The agent has its answer. Tokens and cost are of all its turns, whenever they were paid."""
+
+    steps: int = Field(ge=1)
+    model_calls: int = Field(ge=0)
+    tool_calls: int = Field(ge=0)
+    tokens: int = Field(ge=0)
+    cost_usd: Decimal | None = Field(default=None, ge=0)
+
+
+@CATALOG.event("agent.turn_remembered")
+class AgentTurnRemembered(_AgentRun):
+    """A task and its answer are part of a conversation. `untrusted`: text of others was read for it."""
+
+    session: str
+    task: str
+    answer: str
+    untrusted: bool = False
+
+
+@CATALOG.event("agent.approval_requested")
+class AgentApprovalRequested(_AgentRun):
+    """An agent waits until a person has decided whether it may use a tool."""
+
+    approval_id: str
+    tool: str
+    arguments: dict[str, Any]
+    reason: str
+    run_id: str | None = None
+    node_id: str | None = None
+
+
+@CATALOG.event("agent.approval_decided")
+class AgentApprovalDecided(EventData):
+    """A person has decided."""
+
+    approval_id: str
+    granted: bool
+    user: str | None = None
+    reason: str | None = None
+
+
 # Calls of services (MCP servers): one stream a call, `service_call/<id>`, or a service, `service/<name>`
 
 

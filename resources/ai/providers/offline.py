@@ -20,6 +20,7 @@ from resources.ai.offline import NOTICE, ExtractiveWriter
 from resources.ai.provider import ProviderRefusedError
 from resources.ai.providers.extraction import Extraction, words
 from resources.ai.structured import AnswerInvalidError, read_answer
+from resources.ai.untrusted import without_marks
 from resources.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _answers_of_tools(messages: tuple[Message, ...]) -> list[str]:
         if message.role == "user":
             since = []
         elif message.role == "tool":
-            since.append(message.text)
+            since.append(without_marks(message.text))
     return [text for text in since if text.strip()]
 
 

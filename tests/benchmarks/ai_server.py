@@ -8,11 +8,13 @@ import sys
 
 WORDS = [f"word{number} " for number in range(20)]
 USAGE = {"prompt_tokens": 20, "completion_tokens": 20, "total_tokens": 40}
-_BASE = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4o-mini"}
+_BASE: dict[str, object] = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4o-mini"}
 
 
 def _stream() -> bytes:
-    pieces = [{"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None} for word in WORDS]
+    pieces: list[dict[str, object]] = [
+        {"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None} for word in WORDS
+    ]
     pieces.append({"index": 0, "delta": {}, "finish_reason": "stop"})
     chunks: list[dict[str, object]] = [
         _BASE | {"object": "chat.completion.chunk", "choices": [piece]} for piece in pieces

@@ -125,6 +125,8 @@ class CallBooksContract:
         assert sums == [sum(costs)] * len(dimensions)
         assert set(books.totals("run", tenant=tenant)) == {"r0", "r1", "r2"}
         assert books.totals("run", tenant=tenant, run_id="r0")["r0"].cost == sum(costs[::3])
+        assert books.totals("tenant", tenant=tenant, asset="a1")[tenant].cost == sum(costs[1::5])
+        assert books.totals("tenant", tenant=tenant, workflow="w") == {}
 
     def test_calls_are_found_by_run_asset_and_time(self, books: CallBooks, tenant: str) -> None:
         day = datetime(2026, 5, 1, tzinfo=UTC)

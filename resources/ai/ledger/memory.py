@@ -137,11 +137,16 @@ class MemoryCallBooks:
         *,
         tenant: str,
         run_id: str | None = None,
+        asset: str | None = None,
+        workflow: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Mapping[str | None, Totals]:
         sums: dict[str | None, Totals] = {}
-        for call in self.calls(tenant=tenant, run_id=run_id, since=since, until=until, limit=len(self._calls)):
+        found = self.calls(tenant=tenant, run_id=run_id, asset=asset, since=since, until=until, limit=len(self._calls))
+        for call in found:
+            if workflow not in {None, call.context.workflow}:
+                continue
             value = _value(call, by)
             sums[value] = _add(sums.get(value, Totals()), call)
         return sums

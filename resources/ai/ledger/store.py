@@ -52,6 +52,8 @@ class CallBooks(Protocol):
         *,
         tenant: str,
         run_id: str | None = None,
+        asset: str | None = None,
+        workflow: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Mapping[str | None, Totals]:

@@ -26,6 +26,7 @@ class Ticket:
     tenant: str
     tokens: int
     granted_at: float | None = None
+    counts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Window:
 
     def settle(self, ticket: Ticket, tokens: int | None) -> None:
         """What the call really took; None = it is not known, and the estimate stays."""
-        if tokens is None or ticket not in self._granted:
+        if tokens is None or not ticket.counts:
             return
         self._tokens += tokens - ticket.tokens
         self._by_tenant[ticket.tenant] += tokens - ticket.tokens
@@ -117,6 +118,7 @@ class Window:
 
     def _count(self, ticket: Ticket) -> None:
         self._granted.append(ticket)
+        ticket.counts = True
         self._tokens += ticket.tokens
         self._by_tenant[ticket.tenant] = self._by_tenant.get(ticket.tenant, 0) + ticket.tokens
 
@@ -127,6 +129,7 @@ class Window:
             if granted_at + SPAN > now + _SOON:
                 return
             gone = self._granted.popleft()
+            gone.counts = False
             self._tokens -= gone.tokens
             self._by_tenant[gone.tenant] -= gone.tokens
             if not self._by_tenant[gone.tenant]:

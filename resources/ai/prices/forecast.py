@@ -15,7 +15,11 @@ import numpy as np
 from resources.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from resources.ai.ledger.model import Totals
+    from resources.ai.ledger.store import CallBooks
 
 _ROUNDS = 1000
 _LOW, _HIGH = 10, 90
@@ -38,7 +42,30 @@ class Forecast:
         def show(money: Decimal) -> str:
             return f"${money.quantize(_CENT)}" if money >= _CENT else f"${money.normalize():f}"
 
-        return f"these {self.units} partitions will cost {show(self.low)}–{show(self.high)}"
+        return f"these {self.units} will cost {show(self.low)}–{show(self.high)}"
+
+
+def forecast_partitions(
+    books: CallBooks, units: int, *, tenant: str, asset: str, since: datetime | None = None
+) -> Forecast | None:
+    """What so many partitions of an asset will cost, from those that were made. None when no cost is known."""
+    return forecast(_paid(books.totals("partition", tenant=tenant, asset=asset, since=since)), units)
+
+
+def forecast_runs(
+    books: CallBooks, units: int, *, tenant: str, workflow: str, since: datetime | None = None
+) -> Forecast | None:
+    """What so many runs of a workflow will cost, from those that were made. None when no cost is known."""
+    return forecast(_paid(books.totals("run", tenant=tenant, workflow=workflow, since=since)), units)
+
+
+def _paid(sums: Mapping[str | None, Totals]) -> list[Decimal | None]:
+    """What each would have cost without the memo: new ones will find nothing there."""
+    return [
+        None if totals.unpriced else totals.cost + totals.saved_cost
+        for name, totals in sums.items()
+        if name is not None
+    ]
 
 
 def forecast(costs: Sequence[Decimal | None], units: int, *, seed: int = 0) -> Forecast | None:

@@ -9,12 +9,14 @@ from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resources.ai.ledger.memory import MemoryCallBooks
 from resources.ai.model import Usage
 from resources.ai.prices.book import PriceBook
-from resources.ai.prices.forecast import forecast
+from resources.ai.prices.forecast import forecast, forecast_partitions, forecast_runs
 from resources.ai.prices.memory import MemoryPrices
 from resources.ai.prices.model import PriceOverride
 from resources.errors import InvalidInputError
+from tests.contracts.call_books import record_of
 
 BEFORE, AFTER = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC)
 A_MILLION = Usage(input=1_000_000, output=1_000_000)
@@ -156,7 +158,7 @@ def test_a_forecast_is_a_range_around_what_the_like_has_cost() -> None:
     assert found.low > 340 * Decimal("0.012")
     assert found.high < 340 * Decimal("0.016")
     assert (found.known, found.unpriced) == (4, 1)
-    assert str(found).startswith("these 340 partitions will cost $4.")
+    assert str(found).startswith("these 340 will cost $4.")
     assert forecast(history, 340) == found
 
 
@@ -164,6 +166,23 @@ def test_a_forecast_without_a_history_is_unknown() -> None:
     assert forecast([None], 5) is None
     with pytest.raises(InvalidInputError):
         forecast([Decimal(1)], 0)
+
+
+def test_a_backfill_is_forecast_from_the_books_as_if_nothing_were_recorded() -> None:
+    books = MemoryCallBooks()
+    for number in range(10):
+        books.settle(record_of("t", asset="a", partition=str(number), workflow="w", run_id="r", cost=Decimal(1)))
+    saved = {"memo": "hit", "cost": Decimal(0), "saved_cost": Decimal(1)}
+    books.settle(record_of("t", asset="a", partition="10", workflow="w", run_id="s", **saved))
+    books.settle(record_of("t", asset="other", partition="0", cost=Decimal(1000)))
+    partitions = forecast_partitions(books, 5, tenant="t", asset="a")
+    assert partitions is not None
+    assert partitions.low == partitions.high == 5
+    assert partitions.known == 11
+    runs = forecast_runs(books, 1, tenant="t", workflow="w")
+    assert runs is not None
+    assert [runs.low, runs.high] == [Decimal(1), Decimal(10)]
+    assert forecast_runs(books, 1, tenant="t", workflow="unknown") is None
 
 
 def test_small_sums_are_not_rounded_away() -> None:

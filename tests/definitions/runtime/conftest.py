@@ -49,14 +49,14 @@ def dagster_url(url: str) -> str:
     return url.replace("postgresql://", "postgresql+psycopg2://") + "?options=-csearch_path%3Ddagster"
 
 
-def variables(url: str, home: Path) -> dict[str, str]:
+def variables(url: str, home: Path, *, max_runs: int = 64, max_runs_per_tenant: int = 16) -> dict[str, str]:
     """What every process of Dagster gets here."""
     return {
         "DAGSTER_HOME": str(home),
         "DAGSTER_POSTGRES_URL": dagster_url(url),
         "AIW_DATABASE__URL": url,
-        "AIW_DAGSTER__MAX_RUNS": "64",
-        "AIW_DAGSTER__MAX_RUNS_PER_TENANT": "16",
+        "AIW_DAGSTER__MAX_RUNS": str(max_runs),
+        "AIW_DAGSTER__MAX_RUNS_PER_TENANT": str(max_runs_per_tenant),
     }
 
 
@@ -170,14 +170,14 @@ ENDS = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CAN
 
 
 @contextmanager
-def new_runtime(postgres_server: PostgresAddress, home: Path) -> Iterator[Runtime]:
+def new_runtime(postgres_server: PostgresAddress, home: Path, **limits: int) -> Iterator[Runtime]:
     name = f"aiw_runtime_{uuid.uuid4().hex[:12]}"
     url = postgres_server.create(name, template=TEMPLATE)
     home.mkdir()
     shutil.copy(ROOT / "deploy" / "dagster.yaml", home / "dagster.yaml")
     database = Database(url, pool_size=4)
     with pytest.MonkeyPatch.context() as environment:
-        for variable, value in variables(url, home).items():
+        for variable, value in variables(url, home, **limits).items():
             environment.setenv(variable, value)
         instance = DagsterInstance.from_config(str(home))
         runtime = Runtime(url, home, instance, database)

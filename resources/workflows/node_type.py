@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping  # part of the models below
 from dataclasses import dataclass, field
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from resources.errors import NotFoundError
 
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 
 # step: one call. router: one call that chooses branches. The others have a body of nodes of their own.
 NodeKind = Literal["step", "router", "map", "loop", "parallel", "sub_workflow"]
-
-
-# A field of a config that holds a condition: an expression that may lack its braces. Its field is `lazy`.
-Condition = Annotated[str, Field(min_length=1, json_schema_extra={"format": "condition"})]
 
 
 class NodeConfig(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     Schema = Mapping[str, Any]
 
@@ -64,36 +64,6 @@ def types(alternatives: Sequence[Schema] | None) -> frozenset[str] | None:
                 return None
             found.update(_type_of(value) for value in values)
     return frozenset(found)
-
-
-def places(schema: Schema, form: str) -> list[tuple[str, ...]]:
-    """The paths of all strings with this `format`, `*` for any item or key."""
-    return [tuple(path) for path in _places(schema, schema, form, 0)]
-
-
-def is_place(path: Sequence[str | int], patterns: Sequence[tuple[str, ...]]) -> bool:
-    """Whether the path is one of the patterns."""
-    return any(
-        len(pattern) == len(path) and all(wanted in {"*", part} for wanted, part in zip(pattern, path, strict=True))
-        for pattern in patterns
-    )
-
-
-def _places(root: Schema, schema: Schema, form: str, depth: int) -> Iterator[list[str]]:
-    if depth > _DEEPEST:
-        return
-    if schema.get("format") == form:
-        yield []
-    for alternative in _alternatives(root, schema) or ():
-        if alternative.get("format") == form and alternative is not schema:
-            yield []
-        inner = dict(alternative.get("properties", {}))
-        for keyword in ("items", "additionalProperties"):
-            if isinstance(alternative.get(keyword), dict):
-                inner["*"] = alternative[keyword]
-        for name, found in inner.items():
-            for path in _places(root, found, form, depth + 1):
-                yield [name, *path]
 
 
 def _step(schema: Schema, part: str | int) -> Schema | bool | None:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 MAX_PARALLEL = 50
 MAX_NESTED_WORKFLOWS = 20
+MAX_NESTING = 220  # levels of JSON; the encoder takes 254
 
 _BODIES = frozenset({"map", "loop", "parallel"})
 _BODY_NAMES = {"map": ("index",), "loop": ("index", "state", "iteration")}
@@ -79,12 +80,16 @@ class WorkflowInvalidError(InvalidInputError):
 
 def parse(raw: Mapping[str, Any]) -> WorkflowSpec:
     """The spec that a mapping describes. Raises WorkflowInvalidError with everything that does not fit the models."""
+    given = raw.get("name")
+    name = given if isinstance(given, str) else ""
+    if _is_too_deep(raw):
+        message = f"values are nested in more than {MAX_NESTING} levels"
+        raise WorkflowInvalidError(name, [Problem("", message, code="limit_exceeded")])
     try:
         return WorkflowSpec.model_validate(raw)
     except ValidationError as error:
-        name = raw.get("name")
         problems = [_of_pydantic(found, raw) for found in error.errors(include_url=False)]
-        raise WorkflowInvalidError(name if isinstance(name, str) else "", problems) from error
+        raise WorkflowInvalidError(name, problems) from error
 
 
 def check(
@@ -395,9 +400,7 @@ class _Check:
 
     def _look_at_expressions(self, frame: _Frame, path: str, node: NodeSpec, known: NodeType | None) -> None:
         lazy = known.lazy if known else frozenset[str]()
-        conditions = _conditions(known.config) if known else []
-        for keys, written in _strings(node.config):
-            text = as_expression(written) if shapes.is_place(keys, conditions) else written
+        for keys, text in _strings(node.config):
             if not has_markers(text):
                 continue
             is_lazy = bool(keys) and keys[0] in lazy
@@ -760,11 +763,6 @@ def _either(conditions: Sequence[Mapping[str, frozenset[str]]]) -> dict[str, fro
 
 
 @lru_cache(512)
-def _conditions(model: type[BaseModel]) -> list[tuple[str, ...]]:
-    return shapes.places(model.model_json_schema(), "condition")
-
-
-@lru_cache(512)
 def _schema_of_model(model: type[BaseModel]) -> Schema:
     schema: Schema = model.model_json_schema(mode="serialization")
     return schema
@@ -854,6 +852,20 @@ def _of_pydantic(found: Any, raw: Any) -> Problem:
         case "missing":
             return Problem(path, "is required", None, "field_missing")
     return Problem(path, found["msg"], None, "field_invalid")
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_NESTING):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list | tuple)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def path_of(location: Sequence[str | int], raw: Any) -> str:

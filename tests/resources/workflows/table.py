@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from resources.workflows.node_type import Condition, NodeConfig, NodeType, NodeTypes
+from resources.workflows.node_type import NodeConfig, NodeType, NodeTypes
 from resources.workflows.validation import WorkflowInvalidError, check
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Said(BaseModel):
 
 
 class Case(NodeConfig):
-    when: Condition
+    when: str
     branch: str
 
 
@@ -40,7 +40,7 @@ class Choose(NodeConfig):
 class Items(NodeConfig):
     items: list[Any] = Field(default_factory=list)
     as_: str = Field(default="item", alias="as")
-    until: Condition | None = None
+    until: str | None = None
 
 
 class Call(NodeConfig):
@@ -84,7 +84,7 @@ def say(id: str, text: str = "x", **fields: Any) -> dict[str, Any]:
 
 
 def choose(id: str, *names: str, **fields: Any) -> dict[str, Any]:
-    cases = [{"when": "inputs.x == 1", "branch": name} for name in names]
+    cases = [{"when": "{{ inputs.x == 1 }}", "branch": name} for name in names]
     return {"id": id, "type": "choose", "config": {"cases": cases}, **fields}
 
 

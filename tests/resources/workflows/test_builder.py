@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,13 +20,15 @@ version: "2"
 inputs:
   x: {type: string, min: 1}
 nodes:
-  - {id: sort, type: choose, config: {cases: [{when: inputs.x, branch: "true"}, {when: not inputs.x, branch: "false"}]}}
+  - id: sort
+    type: choose
+    config: {cases: [{when: "{{ inputs.x }}", branch: "true"}, {when: "{{ not inputs.x }}", branch: "false"}]}
   - {id: long, type: say, config: {text: long}, needs: sort:true}
   - {id: short, type: say, config: {text: short}, needs: sort:false, timeout: 5}
   - {id: answer, type: say, config: {text: "{{ inputs.x }}"}, needs: [long, short], join: any}
   - {id: both, type: parallel, nodes: [{id: one, type: any}, {id: two, type: any}]}
   - {id: rows, type: map, config: {items: [1, 2], as: row}, nodes: [{id: row_of, type: say, config: {text: "{{ row }}"}}]}
-  - {id: again, type: loop, config: {items: [1], until: state}, nodes: {turn: {type: any}}}
+  - {id: again, type: loop, config: {items: [1], until: "{{ state }}"}, nodes: {turn: {type: any}}}
   - {id: end, type: say, config: {text: end}, needs: [answer, both]}
 outputs: {answer: "{{ nodes.answer.output.text }}"}
 triggers: [{type: event, event: document.ready, inputs: {x: "{{ event.data.document_id }}"}}]
@@ -45,7 +47,12 @@ def built() -> WorkflowBuilder:
         .add_node(
             "sort",
             "choose",
-            {"cases": [{"when": "inputs.x", "branch": "true"}, {"when": "not inputs.x", "branch": "false"}]},
+            {
+                "cases": [
+                    {"when": "{{ inputs.x }}", "branch": "true"},
+                    {"when": "{{ not inputs.x }}", "branch": "false"},
+                ]
+            },
         )
         .add_node("long", "say", {"text": "long"})
         .add_node("short", "say", {"text": "short"}, timeout=5)
@@ -54,7 +61,7 @@ def built() -> WorkflowBuilder:
         .merge_to("answer", "long", "short")
         .parallel("both", WorkflowBuilder("body").add_node("one", "any").add_node("two", "any"))
         .map_over("rows", [1, 2], [{"id": "row_of", "type": "say", "config": {"text": "{{ row }}"}}], **{"as": "row"})
-        .loop("again", [{"id": "turn", "type": "any"}], items=[1], until="state")
+        .loop("again", [{"id": "turn", "type": "any"}], items=[1], until="{{ state }}")
         .add_node("end", "say", {"text": "end"})
         .connect("answer", "end")
         .connect("both", "end")
@@ -122,5 +129,5 @@ def test_whatever_is_built_is_what_the_same_yaml_says(nodes: list[tuple[str, Any
             before = data.draw(st.sampled_from([one for one, _ in nodes[:position]]))
             builder.connect(before, name)
             raw[-1]["needs"] = [before]
-    text = yaml.safe_dump({"name": "w", "nodes": raw}, sort_keys=False, allow_unicode=True)
+    text = "# YAML, as JSON is\n" + json.dumps({"name": "w", "nodes": raw}, ensure_ascii=False)
     assert load(text).fingerprint() == builder.build().fingerprint()

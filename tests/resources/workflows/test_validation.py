@@ -54,7 +54,7 @@ def test_a_condition_of_a_loop_reads_what_its_body_gives_and_needs_nothing_for_i
     loop = {
         "id": "again",
         "type": "loop",
-        "config": {"until": "nodes.turn.output.count > 3"},
+        "config": {"until": "{{ nodes.turn.output.count > 3 }}"},
         "nodes": [say("turn", "{{ state }} {{ index }}")],
     }
     assert checked(loop).level.dependencies["again"] == ()
@@ -192,7 +192,7 @@ WRONG: list[tuple[str, list[dict[str, Any]], dict[str, Any], tuple[str, str]]] =
     ("no filter", [say("a", "{{ 1 | upperr }}")], {}, ("nodes.a.config.text", "expression_invalid")),
     (
         "bad condition",
-        [choose("r", "a") | {"config": {"cases": [{"when": "y > 1", "branch": "a"}]}}],
+        [choose("r", "a") | {"config": {"cases": [{"when": "{{ y > 1 }}", "branch": "a"}]}}],
         {},
         ("nodes.r.config.cases[0].when", "name_not_found"),
     ),
@@ -335,6 +335,14 @@ def test_fields_have_their_limits(fields: dict[str, Any], path: str, code: str) 
     with pytest.raises(WorkflowInvalidError) as caught:
         parse(workflow(say("a")) | fields)
     assert (path, code) in [(problem.path, problem.code) for problem in caught.value.problems]
+
+
+def test_values_are_not_nested_without_end() -> None:
+    value: Any = 1
+    for _ in range(5000):
+        value = [value]
+    with pytest.raises(WorkflowInvalidError, match="nested"):
+        parse(workflow({"id": "a", "type": "any", "config": {"value": value}}))
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._in_head = True
+        self._begun_anew = False
         self._head_bytes = 0
         self._head_timer: TimerHandle | None = None
 
@@ -41,8 +42,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_head and self._head_timer is None:  # the next request of a connection that is kept
             self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)
+        self._begun_anew = False
         super().data_received(data)
-        if self._in_head:
+        if self._in_head and not self._begun_anew:  # else these bytes were mostly the body that has just ended
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response("The head of the request is too large.")
@@ -56,7 +58,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._in_head = True
+        self._in_head = self._begun_anew = True
         super().on_message_complete()
 
     def _too_slow(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from resources.errors import InvalidInputError
 from resources.events.catalog import CATALOG
 from resources.realtime import topics
 
@@ -55,5 +56,5 @@ def _named(first: str, name: Any) -> list[str]:
     topic = f"{first}.{name}"
     try:
         return [topics.check_topic(topic)] if isinstance(name, str) and "." not in name else []
-    except topics.InvalidInputError:
+    except InvalidInputError:
         return []

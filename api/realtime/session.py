@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from msgspec import UNSET
+
 from api import problems
 from api.realtime import frames
 from resources.errors import (
@@ -124,8 +126,8 @@ class Session:
         to = command.target_user or command.to
         if to is None:
             raise _wrong("data.to", "names nobody", "to, or target_user")
-        content = command.content if command.payload is frames.msgspec.UNSET else command.payload
-        if content is frames.msgspec.UNSET:
+        content = command.content if command.payload is UNSET else command.payload
+        if content is UNSET:
             raise _wrong("data.content", "is missing", "content, or payload")
         keep = command.target_user is None if command.persist_offline is None else command.persist_offline
         if not keep and not await self._hub.is_present(to, tenant=connection.principal.tenant):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -244,10 +244,10 @@ class PostgresMessages:
         with self._as_tenant(parameters["tenant"]) as connection:
             return [_message(row) for row in connection.execute(query, parameters)]
 
-    def _as_tenant(self, tenant: str) -> Any:
+    def _as_tenant(self, tenant: str) -> AbstractContextManager[Connection]:
         return _transaction(self._database, tenant)
 
-    def _as_system(self) -> Any:
+    def _as_system(self) -> AbstractContextManager[Connection]:
         return _transaction(self._database, None)
 
 

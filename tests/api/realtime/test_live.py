@@ -122,7 +122,7 @@ def note(storage: PostgresEventLogStorage, run_id: str, message: str, *, step: s
         event_specific_data=EngineEventData(),
     )
     storage.store_event(
-        EventLogEntry(
+        EventLogEntry(  # type: ignore[no-untyped-call]  # the class hides its constructor
             error_info=None,
             level=20,
             user_message="",

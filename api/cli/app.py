@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli import demo, doctor, documents, events, identity, ingest, knowledge, prompts, system, up
+from api.cli import demo, doctor, documents, events, identity, ingest, knowledge, prompts, sockets, system, up
 from api.cli.output import Commands
 from api.cli.session import Session
 from api.version import VERSION
@@ -65,6 +65,7 @@ def build() -> typer.Typer:
     panel = "Events and runs"
     app.add_typer(events.app, name="events", rich_help_panel=panel)
     app.add_typer(system.runs, name="runs", rich_help_panel=panel)
+    app.add_typer(sockets.app, name="ws", rich_help_panel=panel)
     panel = "Who may do what"
     app.command("login", rich_help_panel=panel)(identity.login)
     app.command("logout", rich_help_panel=panel)(identity.logout)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import typer
 
     from api.cli.tokens import TokenFile
     from api.client import ApiClient
+    from api.realtime.client import SocketClient
     from resources.settings import Settings
 
 
@@ -54,6 +58,23 @@ class Session:
         if self.token is not None:
             return ApiClient(url, token=self.token)
         return ApiClient(url, auth=StoredSession(self.tokens, url))
+
+    @contextmanager
+    def socket(self) -> Iterator[SocketClient]:
+        """A client of the running API's sockets. Raises UnavailableError when no platform runs here."""
+        from api.realtime.client import SocketClient
+
+        url = (self.api_url or self._running_url()).rstrip("/")
+        with self.client_of(url) as client:
+
+            def credential() -> str | None:
+                if self.token is not None:
+                    return self.token
+                client.whoami()  # a kept session that has expired is renewed by the way
+                kept = self.tokens.read(url)
+                return None if kept is None else str(kept["access_token"])
+
+            yield SocketClient(url, token=credential)
 
     @cached_property
     def tokens(self) -> TokenFile:

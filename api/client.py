@@ -48,6 +48,15 @@ from api.schemas import (
     StreamPage,
     SubscriptionOut,
 )
+from api.workflows.schemas import (
+    DiffOut,
+    ExecutionOut,
+    ExecutionPageOut,
+    OutputOut,
+    RerunPlanOut,
+    StartedOut,
+    WorkflowOut,
+)
 from resources.content.model import Document
 from resources.errors import (
     ConflictError,
@@ -343,6 +352,110 @@ class ApiClient:
     def diff_prompt(self, prompt_id: str, one: str, other: str) -> str:
         return str(self._plain("GET", f"{_V1}/prompts/{prompt_id}/diff", one=one, other=other)["diff"])
 
+    def workflows(self) -> list[WorkflowOut]:
+        return _list_of(WorkflowOut, self._send("GET", f"{_V1}/workflows"))
+
+    def workflow(self, name: str, *, revision: int | None = None) -> WorkflowOut:
+        return self._get(f"{_V1}/workflows/{quote(name, safe='')}", WorkflowOut, revision=revision)
+
+    def workflow_versions(self, name: str) -> list[WorkflowOut]:
+        return _list_of(WorkflowOut, self._send("GET", f"{_V1}/workflows/{quote(name, safe='')}/versions"))
+
+    def publish_workflow(self, text: bytes, *, note: str | None = None, dry_run: bool = False) -> dict[str, Any]:
+        """`text` is YAML or JSON. Raises InvalidInputError with all problems. With `dry_run` nothing is published."""
+        parameters = _given({"note": note, "dry_run": dry_run or None})
+        headers = {"Content-Type": "application/yaml"}
+        answer = self._send("POST", f"{_V1}/workflows", params=parameters, content=text, headers=headers)
+        return dict(answer.json())
+
+    def archive_workflow(self, name: str) -> WorkflowOut:
+        path = f"{_V1}/workflows/{quote(name, safe='')}"
+        return WorkflowOut.model_validate_json(self._send("DELETE", path).content)
+
+    def workflow_graph(self, name: str, *, format: str = "mermaid", revision: int | None = None) -> bytes:
+        """The drawing, in Mermaid, SVG or PNG."""
+        parameters = _given({"format": format, "revision": revision})
+        return self._send("GET", f"{_V1}/workflows/{quote(name, safe='')}/graph", params=parameters).content
+
+    def workflow_diff(self, name: str, one: int, other: int | None = None) -> DiffOut:
+        return self._get(f"{_V1}/workflows/{quote(name, safe='')}/diff", DiffOut, one=one, other=other)
+
+    def run_workflow(
+        self,
+        name: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        revision: int | None = None,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        wait: float | None = None,
+    ) -> StartedOut:
+        """Start a run; the same `key` again starts nothing anew. `wait`: seconds to wait for its end."""
+        body = {"inputs": dict(inputs or {}), "revision": revision, "tags": dict(tags or {})}
+        headers = {} if key is None else {"Idempotency-Key": key}
+        parameters = {} if wait is None else {"wait": wait}
+        path = f"{_V1}/workflows/{quote(name, safe='')}/run"
+        timeout = httpx.Timeout(30.0, read=30.0 + (wait or 0.0))
+        answer = self._send("POST", path, json=body, headers=headers, params=parameters, timeout=timeout)
+        return StartedOut.model_validate_json(answer.content)
+
+    def execution(self, run_id: str) -> ExecutionOut:
+        """A run of a workflow, node by node."""
+        return self._get(f"{_V1}/executions/{quote(run_id, safe='')}", ExecutionOut)
+
+    def executions(
+        self,
+        *,
+        workflow: str | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> ExecutionPageOut:
+        return self._get(
+            f"{_V1}/executions", ExecutionPageOut, workflow=workflow, status=status, limit=limit, cursor=cursor
+        )
+
+    def outputs(self, run_id: str, *, node: str | None = None) -> Any:
+        """What a run of a workflow gave, or one node of it, in full."""
+        return self._get(f"{_V1}/executions/{quote(run_id, safe='')}/outputs", OutputOut, node=node).value
+
+    def cancel_run(self, run_id: str) -> bool:
+        """End a run; False if it has ended already."""
+        return bool(self._plain("POST", f"{_V1}/runs/{quote(run_id, safe='')}/cancel")["cancelling"])
+
+    def rerun(self, run_id: str, *, begin: str = "failure", revision: int | None = None) -> StartedOut:
+        """Execute a run again: from its `failure`, `all` of it, or from a node on."""
+        body = {"from": begin, "revision": revision}
+        answer = self._send("POST", f"{_V1}/runs/{quote(run_id, safe='')}/rerun", json=body)
+        return StartedOut.model_validate_json(answer.content)
+
+    def plan_rerun(self, run_id: str, *, begin: str = "failure", revision: int | None = None) -> RerunPlanOut:
+        """What `rerun` would do."""
+        body = {"from": begin, "revision": revision, "dry_run": True}
+        answer = self._send("POST", f"{_V1}/runs/{quote(run_id, safe='')}/rerun", json=body)
+        return RerunPlanOut.model_validate_json(answer.content)
+
+    def get_json(self, path: str, **parameters: Any) -> Any:
+        """What `path` (behind /api/v1) answers, as plain JSON values. Parameters that are None are left out."""
+        return self._plain("GET", f"{_V1}{path}", **parameters)
+
+    def send_json(self, method: str, path: str, body: Any) -> Any:
+        """Send a body to `path` (behind /api/v1); None for an answer without one."""
+        answer = self._send(method, f"{_V1}{path}", **({} if body is None else {"json": body}))
+        return answer.json() if answer.content else None
+
+    def download(self, path: str, **parameters: Any) -> Iterator[bytes]:
+        """What `path` (behind /api/v1) answers, piece by piece, however long it is."""
+        given = {key: value for key, value in parameters.items() if value is not None}
+        try:
+            with self._http.stream("GET", f"{_V1}{path}", params=given) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise error_of(answer)
+                yield from answer.iter_bytes()
+        except httpx.TransportError as error:
+            raise self._silent(error) from error
+
     def _plain(self, method: str, path: str, *, json: Any = None, **parameters: Any) -> Any:
         """The answer as plain JSON values."""
         given = {key: value for key, value in parameters.items() if value is not None}
@@ -468,7 +581,8 @@ def error_of(answer: httpx.Response) -> PlatformError:
             return UnavailableError(detail, code=code, **{"dependency": "api", **details})
         case status if status < 500:  # noqa: PLR2004 - the client's own fault
             found = tuple(
-                Problem(item["path"], item["message"], item.get("hint")) for item in problem.get("errors", ())
+                Problem(item["path"], item["message"], item.get("hint"), item.get("code"))
+                for item in problem.get("errors", ())
             )
             return InvalidInputError(detail, code=code, problems=found, **details)
         case _:

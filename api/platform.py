@@ -257,6 +257,9 @@ class Platform:
         with self._state_lock:
             self.state.ui_url = f"http://{ports.LOOPBACK}:{ui}"
             self.state.api_url = f"http://{ports.LOOPBACK}:{api}"
+        dagster = self.settings.dagster
+        dagster = dagster.model_copy(update={"url": dagster.url or f"http://{ports.LOOPBACK}:{ui}"})
+        self.settings = self.settings.model_copy(update={"dagster": dagster})
         here = ("-h", ports.LOOPBACK, "-p")
         self._prepare_graph()
         self._start_programs(

@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from api.cli import demo, doctor, documents, events, identity, ingest, knowledge, prompts, sockets, system, up
+from api.cli import (
+    demo,
+    doctor,
+    documents,
+    events,
+    identity,
+    ingest,
+    knowledge,
+    nodes,
+    prompts,
+    sockets,
+    system,
+    up,
+    workflow,
+)
 from api.cli.output import Commands
 from api.cli.session import Session
 from api.version import VERSION
@@ -62,6 +76,9 @@ def build() -> typer.Typer:
     app.add_typer(documents.app, name="documents", rich_help_panel=panel)
     panel = "AI"
     app.add_typer(prompts.app, name="prompts", rich_help_panel=panel)
+    panel = "Workflows"
+    app.add_typer(workflow.app, name="workflow", rich_help_panel=panel)
+    app.add_typer(nodes.app, name="nodes", rich_help_panel=panel)
     panel = "Events and runs"
     app.add_typer(events.app, name="events", rich_help_panel=panel)
     app.add_typer(system.runs, name="runs", rich_help_panel=panel)

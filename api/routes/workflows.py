@@ -29,9 +29,10 @@ from resources.workflows import diagram
 from resources.workflows.catalogue import Entry
 from resources.workflows.diff import diff
 from resources.workflows.executions import Status
-from resources.workflows.loading import load
+from resources.workflows.loading import load, read
 from resources.workflows.schema import inputs_json_schema, json_schema
 from resources.workflows.spec import NAME
+from resources.workflows.validation import WorkflowInvalidError
 
 router = APIRouter(prefix="/workflows", tags=["workflows"])
 
@@ -107,8 +108,11 @@ def publish_workflow(
     What is wrong is answered with 400 and all problems, each with its path, a code, and a hint with the line of the text.
     """
     spec = load(content)
-    if dry_run:
+    try:
         services.workflows.check(spec, tenant=principal.tenant)
+    except WorkflowInvalidError as error:
+        raise read(content).located(error) from error
+    if dry_run:
         response.status_code = HTTPStatus.OK
         known = {entry.spec.name: entry for entry in services.workflows.list(principal.tenant)}.get(spec.name)
         same = known is not None and known.published is not None and known.published.sha256 == spec.fingerprint()

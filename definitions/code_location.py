@@ -11,6 +11,7 @@ from definitions.schedules import SCHEDULES
 from definitions.workflows import load, workflows
 from resources.settings import Settings
 from sensors.events import build_document_events_sensor
+from sensors.launches import build_unfinished_launches_sensor
 from sensors.routing import build_event_routes_sensor
 from sensors.runs import build_run_end_sensors
 from sensors.triggers import build_assets_sensor, build_schedules_sensor
@@ -23,10 +24,11 @@ defs = dg.Definitions(
     jobs=[*JOBS, PRUNE_HISTORY, *_WORKFLOWS.jobs],
     schedules=[*SCHEDULES, prune_daily(Settings().dagster.keep_days)],
     sensors=[
-        build_document_events_sensor(job_name=INGEST_DOCUMENT.name),
+        build_document_events_sensor(job_name=INGEST_DOCUMENT.name, claim=starter.claim_documents),
         build_event_routes_sensor(JOBS, fire=starter.fire),
         build_schedules_sensor(launch=starter.start),
         build_assets_sensor(launch=starter.start),
+        build_unfinished_launches_sensor(finish=starter.finish),
         *build_run_end_sensors(),
     ],
     resources=build_resources(Settings()),

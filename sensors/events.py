@@ -4,6 +4,8 @@ At least once: the cursor moves on only after the tick has succeeded, so a tick 
 event: the run key is the event's id. What a run does is idempotent, so neither the repetition nor a race does harm.
 """
 
+from collections.abc import Callable, Collection, Sequence
+
 import dagster as dg
 
 from assets.documents import RECEIVED
@@ -12,33 +14,44 @@ from resources.events.model import RecordedEvent
 from resources.events.store import EventStore
 from sensors.cursors import PlannedRun, next_cursor, parse_cursor, plan_document_runs
 
+DOCUMENT_EVENTS = "document_events"
 EVENTS_PER_TICK = 100
+
+# Of pairs of tenant and run key, those whose runs are the sensor's to ask for.
+Claim = Callable[[Sequence[tuple[str, str]]], Collection[tuple[str, str]]]
 
 RETRIES_TAG = "dagster/max_retries"
 RETRIES_OF_LOST_RUNS = "3"
 """A run that lost its worker or its database under way is executed again; one whose step failed is not (dagster.yaml)."""
 
 
-def document_events(events: EventStore, cursor: str | None) -> dg.SensorResult | dg.SkipReason:
-    """Runs for the documents received since `cursor`, of all tenants; at most EVENTS_PER_TICK of them."""
+def document_events(events: EventStore, cursor: str | None, *, claim: Claim = set) -> dg.SensorResult | dg.SkipReason:
+    """Runs for the documents received since `cursor`, of all tenants; at most EVENTS_PER_TICK of them.
+
+    None for those whose run somebody else has started, as `claim` says.
+    """
     position = parse_cursor(cursor)
     found = events.read_all(after_position=position, types={"document.received"}, limit=EVENTS_PER_TICK, tenant=None)
     if not found:
         return dg.SkipReason(f"No document was received after position {position}.")
     planned = plan_document_runs(found)
+    ours = claim([(run.tenant, run.run_key) for run in planned])
+    planned = [run for run in planned if (run.tenant, run.run_key) in ours]
     return dg.SensorResult(
         run_requests=[_run_request(run) for run in planned],
-        dynamic_partitions_requests=[DOCUMENTS.build_add_request(sorted({run.partition for run in planned}))],
+        dynamic_partitions_requests=[DOCUMENTS.build_add_request(sorted({run.partition for run in planned}))]
+        if planned
+        else None,
         asset_events=[_arrival(event) for event in found],
         cursor=next_cursor(position, found),
     )
 
 
-def build_document_events_sensor(*, job_name: str) -> dg.SensorDefinition:
+def build_document_events_sensor(*, job_name: str, claim: Claim) -> dg.SensorDefinition:
     """The sensor that launches the job `job_name`, running from the start."""
 
     @dg.sensor(
-        name="document_events",
+        name=DOCUMENT_EVENTS,
         job_name=job_name,
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=1,
@@ -47,7 +60,7 @@ def build_document_events_sensor(*, job_name: str) -> dg.SensorDefinition:
     def sensor(
         context: dg.SensorEvaluationContext, events: dg.ResourceParam[EventStore]
     ) -> dg.SensorResult | dg.SkipReason:
-        return document_events(events, context.cursor)
+        return document_events(events, context.cursor, claim=claim)
 
     return sensor
 

@@ -103,7 +103,7 @@ class WorkflowLauncher:
         self._database = database
         self._workflows = workflows
         self._events = events
-        self._keys = RunKeys(database)
+        self.keys = RunKeys(database)
         self._location: CodeLocation | None = None
         self._loading = threading.Lock()
 
@@ -173,20 +173,20 @@ class WorkflowLauncher:
             if key is None:
                 self._create(prepared, config, request, tenant=tenant, run_id=run_id, key=None)
                 return Launched(run_id, created=True)
-            if self._keys.claim(tenant, key, run_id=run_id, request=request):
+            if self.keys.claim(tenant, key, run_id=run_id, request=request):
                 self._create(prepared, config, request, tenant=tenant, run_id=run_id, key=key)
                 return Launched(run_id, created=True)
             return Launched(self._run_of(tenant, key), created=False)
 
     def launched(self, key: str, *, tenant: str) -> str | None:
         """The id of the run that a launcher has started, or will start, for the key; None if there is none."""
-        claimed = self._keys.read(tenant, key)
+        claimed = self.keys.read(tenant, key)
         return None if claimed is None else claimed.run_id
 
     def finish(self, *, older_than: float = UNFINISHED_SECONDS) -> int:
         """Launch what was claimed by processes that died before they had launched it. Returns how many runs that were."""
         count = 0
-        for claimed in self._keys.unfinished(older_than=older_than):
+        for claimed in self.keys.unfinished(older_than=older_than):
             assert claimed.run_id is not None
             assert claimed.request is not None
             count += self._finish(claimed.tenant, claimed.key, claimed.run_id, claimed.request)
@@ -269,7 +269,7 @@ class WorkflowLauncher:
             plan = _plan(job, config)
         except DagsterInvalidConfigError as error:
             if key is not None:
-                self._keys.forget(tenant, key, run_id=run_id)
+                self.keys.forget(tenant, key, run_id=run_id)
             problems = tuple(Problem("run_config", found.message) for found in error.errors)
             raise InvalidInputError(f"The run config does not fit {job.name!r}.", problems=problems) from error
         if partition is not None and job.partitions_def == DOCUMENTS:
@@ -289,7 +289,7 @@ class WorkflowLauncher:
             return
         self._submit(run)
         if key is not None:
-            self._keys.launched(tenant, key)
+            self.keys.launched(tenant, key)
 
     def _submit(self, run: DagsterRun) -> None:
         if WORKFLOW_TAG in run.tags:
@@ -301,7 +301,7 @@ class WorkflowLauncher:
 
     def _run_of(self, tenant: str, key: str) -> str:
         """The run of a key that somebody else has claimed."""
-        claimed = self._keys.read(tenant, key)
+        claimed = self.keys.read(tenant, key)
         if claimed is not None and claimed.run_id is not None:
             if not claimed.launched:
                 self._await_or_finish(tenant, key, claimed.run_id)
@@ -320,11 +320,11 @@ class WorkflowLauncher:
         """Another process has claimed the key a moment ago, and is at it; or it has died."""
         deadline = time.monotonic() + UNFINISHED_SECONDS
         while time.monotonic() < deadline:
-            claimed = self._keys.read(tenant, key)
+            claimed = self.keys.read(tenant, key)
             if claimed is None or claimed.launched:
                 return
             time.sleep(0.05)
-        claimed = self._keys.read(tenant, key)
+        claimed = self.keys.read(tenant, key)
         if claimed is not None and claimed.request is not None and not claimed.launched:
             self._finish(tenant, key, run_id, claimed.request)
 
@@ -340,10 +340,10 @@ class WorkflowLauncher:
             if run.status is DagsterRunStatus.NOT_STARTED:
                 self._submit(run)
         except (NotFoundError, InvalidInputError) as error:
-            self._keys.forget(tenant, key, run_id=run_id)
+            self.keys.forget(tenant, key, run_id=run_id)
             log.warning("run.launch_given_up", run_id=run_id, key=key, error=str(error))
             return False
-        self._keys.launched(tenant, key)
+        self.keys.launched(tenant, key)
         return run.status is DagsterRunStatus.NOT_STARTED
 
     def _code_location(self) -> CodeLocation:

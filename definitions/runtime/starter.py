@@ -14,9 +14,10 @@ from definitions.runtime.reexecution import Reexecution
 from resources.errors import LimitExceededError
 from resources.workflows.context import NodeResult
 from resources.workflows.triggers import ENDS, MAX_DEPTH, Start, start_of
+from sensors.events import DOCUMENT_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from definitions.runtime.launch import WorkflowLauncher
     from resources.events.routing.model import Routed
@@ -91,6 +92,16 @@ def fire(found: Routed) -> str | None:
 def start(start: Start) -> str:
     """`Starter.start` of this process's platform."""
     return _starter().start(start)
+
+
+def finish() -> int:
+    """`WorkflowLauncher.finish` of this process's platform."""
+    return _starter().launcher.finish()
+
+
+def claim_documents(keys: Sequence[tuple[str, str]]) -> Collection[tuple[str, str]]:
+    """Those of the pairs of tenant and run key that the sensor of documents is to start."""
+    return _starter().launcher.keys.claim_for_sensor(DOCUMENT_EVENTS, keys)
 
 
 @lru_cache(maxsize=1)

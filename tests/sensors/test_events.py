@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from resources.events.model import RecordedEvent
     from resources.events.store import EventStore
 
-SENSOR = build_document_events_sensor(job_name="ingest_document")
+SENSOR = build_document_events_sensor(job_name="ingest_document", claim=set)
 
 
 @dg.asset(partitions_def=DOCUMENTS)
@@ -212,3 +212,13 @@ def test_a_database_out_of_reach_fails_the_tick_and_leaves_the_cursor() -> None:
 def test_the_sensor_runs_from_the_start_and_looks_often() -> None:
     assert SENSOR.default_status is dg.DefaultSensorStatus.RUNNING
     assert SENSOR.minimum_interval_seconds == 1
+
+
+def test_a_document_whose_run_was_started_elsewhere_is_passed_over() -> None:
+    store = MemoryEventStore()
+    (pushed,) = receive(store, "a-1", tenant="t")
+    receive(store, "a-2", tenant="t")
+    answer = document_events(store, None, claim=lambda keys: set(keys) - {("t", str(pushed.event_id))})
+    assert isinstance(answer, dg.SensorResult)
+    assert [run.partition_key for run in runs(answer)] == ["a-2"]
+    assert answer.cursor == "2"

@@ -140,7 +140,7 @@ def test_a_launch_that_died_after_its_claim_is_finished_with_the_same_run(engine
     run_id = "11111111-1111-4111-8111-111111111111"
     request: dict[str, object] = {"name": "chain", "inputs": {}, "revision": None, "tags": {}, "partition": None}
     request |= {"correlation_id": None, "trigger": None, "run_config": {}}
-    assert engine.launcher._keys.claim(engine.tenant, "died", run_id=run_id, request=request)
+    assert engine.launcher.keys.claim(engine.tenant, "died", run_id=run_id, request=request)
     assert engine.launcher.finish(older_than=0) >= 1
     assert engine.end_of(run_id) is DagsterRunStatus.SUCCESS
     assert engine.launcher.launch("chain", tenant=engine.tenant, key="died").run_id == run_id
@@ -150,7 +150,7 @@ def test_a_launch_that_died_after_its_claim_is_finished_with_the_same_run(engine
 def test_a_sensor_asks_for_no_run_that_was_pushed_and_for_its_own_again(engine: Engine) -> None:
     engine.launch("hello", key="pushed")
     pairs = [(engine.tenant, "pushed"), (engine.tenant, "swept")]
-    keys = engine.launcher._keys
+    keys = engine.launcher.keys
     assert keys.claim_for_sensor("event_routes", pairs) == {(engine.tenant, "swept")}
     assert keys.claim_for_sensor("event_routes", pairs) == {(engine.tenant, "swept")}
     assert keys.claim_for_sensor("another", pairs) == set()

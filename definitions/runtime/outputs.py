@@ -28,6 +28,7 @@ from dagster._core.execution.plan.outputs import StepOutputHandle
 
 from assets.partitions import tenant_of
 from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
+from definitions.runtime.lean.postgres import DELETE_OUTPUTS, READ_OUTPUT, RUNS_WITH_OLD_OUTPUTS, STORE_OUTPUT
 from definitions.runtime.lean.rows import OutputRow
 from resources.database.postgres import Database
 from resources.database.resource import shared_database
@@ -39,25 +40,6 @@ SMALLEST_COMPRESSED_BYTES: Final = 1024
 WORTHWHILE: Final = 0.9
 COMPRESSION_LEVEL: Final = 1
 DELETED_AT_A_TIME: Final = 500
-
-STORE = """
-INSERT INTO aiw.node_outputs
-    (tenant, run_id, step_key, output, mapping_key, codec, size, checksum, body, uri)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (run_id, step_key, output, mapping_key) DO UPDATE
-SET codec = excluded.codec, size = excluded.size, checksum = excluded.checksum, body = excluded.body, uri = excluded.uri,
-    created_at = now()
-"""
-READ = """
-SELECT codec, checksum, body, uri FROM aiw.node_outputs
-WHERE run_id = %s AND step_key = %s AND output = %s AND mapping_key = %s AND (%s::text IS NULL OR tenant = %s)
-"""
-OLD_RUNS = """
-SELECT run_id, array_remove(array_agg(uri), NULL) FROM aiw.node_outputs
-WHERE run_id IN (SELECT DISTINCT run_id FROM aiw.node_outputs WHERE created_at < %(before)s)
-GROUP BY run_id HAVING max(created_at) < %(before)s LIMIT %(limit)s
-"""
-DELETE = "DELETE FROM aiw.node_outputs WHERE run_id = ANY(%s)"
 
 
 # ---------------------------------------------------------------------- values and bytes
@@ -176,7 +158,7 @@ class NodeOutputs:
     def write(self, row: OutputRow) -> None:
         """Store one value, in place of what the same step returned before."""
         with self._database.transaction() as connection:
-            connection.execute(STORE, row)
+            connection.execute(STORE_OUTPUT, row)
 
     def read(
         self, run_id: str, step_key: str, output: str = "result", *, mapping_key: str = "", tenant: str | None = None
@@ -186,7 +168,7 @@ class NodeOutputs:
         Raises NotFoundError when it is not stored (any more), UpstreamError when it was damaged.
         """
         with self._database.transaction() as connection:
-            row = connection.execute(READ, (run_id, step_key, output, mapping_key, tenant, tenant)).fetchone()
+            row = connection.execute(READ_OUTPUT, (run_id, step_key, output, mapping_key, tenant, tenant)).fetchone()
         if row is None:
             raise NotFoundError(
                 f"The output {output!r} of step {step_key!r} in run {run_id!r} is not stored. It was deleted with age, or the "
@@ -209,12 +191,14 @@ class NodeOutputs:
         deleted = 0
         while True:
             with self._database.transaction() as connection:
-                old = connection.execute(OLD_RUNS, {"before": moment, "limit": DELETED_AT_A_TIME}).fetchall()
+                old = connection.execute(
+                    RUNS_WITH_OLD_OUTPUTS, {"before": moment, "limit": DELETED_AT_A_TIME}
+                ).fetchall()
             for _, uris in old:
                 for uri in uris:
                     _delete_blob(uri)
             with self._database.transaction() as connection:
-                connection.execute(DELETE, ([run_id for run_id, _ in old],))
+                connection.execute(DELETE_OUTPUTS, ([run_id for run_id, _ in old],))
             deleted += len(old)
             if len(old) < DELETED_AT_A_TIME:
                 return deleted

@@ -1,7 +1,7 @@
 """Dagster's event log, written behind the run that it tells about.
 
 Stock writes each event in a transaction of its own and then notifies in another: six times two round trips a step, two thirds
-of what a step costs. Here events are collected for 20 ms at most and written together (`outbox.py`, `courier.py`).
+of what a step costs. Here events are collected for 20 ms at most and written together (`outbox.py`, `postgres.py`).
 
 What stays as it is: tables, rows, order within a run, NOTIFY (one a run and batch, with the newest id). Events of assets and
 of checks, which also change other tables, are written at once. Whoever reads through this storage finds what was written
@@ -22,8 +22,8 @@ from dagster import DagsterEventType
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 
 from definitions.runtime.lean.compatibility import differs
-from definitions.runtime.lean.courier import IN_ORDER, PostgresCourier
 from definitions.runtime.lean.outbox import LONG_PATIENCE_SECONDS, OUTBOXES
+from definitions.runtime.lean.postgres import COLUMNS, IN_ORDER, OUR_TABLES, PostgresCourier
 from definitions.runtime.lean.rows import EventRow, RunUpdate
 from definitions.runtime.storage import PooledEventLogStorage, shared_engine
 from resources.telemetry.logging import get_logger
@@ -53,14 +53,9 @@ _LAST_WORDS = frozenset(
 )
 _NOT_BEGUN = ("NOT_STARTED", "QUEUED", "STARTING", "MANAGED")
 
-COLUMNS = """
-SELECT column_name::text FROM information_schema.columns
-WHERE table_schema = current_schema() AND table_name = 'event_logs'
-"""
 EXPECTED_COLUMNS = frozenset(
     {"id", "run_id", "event", "dagster_event_type", "timestamp", "step_key", "asset_key", "partition"}
 )
-OUR_TABLES = "SELECT to_regclass('aiw.node_outputs') IS NOT NULL AND to_regclass('aiw.event_log_writers') IS NOT NULL"
 
 
 class WriteBehindEventLogStorage(PooledEventLogStorage):

@@ -21,8 +21,8 @@ from dagster._core.execution.plan.objects import StepSuccessData, TypeCheckData
 from dagster._core.execution.plan.outputs import StepOutputData, StepOutputHandle
 from dagster_shared.serdes import serialize_value
 
-from definitions.runtime.lean.courier import escaped
 from definitions.runtime.lean.executor import EFFECTS_TAG, TIMEOUT_TAG
+from definitions.runtime.lean.postgres import escaped
 from definitions.runtime.lean.rows import Encoded, EventRow
 from definitions.runtime.outputs import PostgresOutputs
 

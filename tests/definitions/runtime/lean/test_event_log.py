@@ -16,7 +16,8 @@ import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterEventType, DagsterRunStatus
 from dagster._core.events import DagsterEvent
 
-from definitions.runtime.lean import compatibility, courier
+from definitions.runtime.lean import compatibility
+from definitions.runtime.lean import postgres as courier
 from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
 from definitions.runtime.lean.outbox import OUTBOXES
 from definitions.runtime.storage import PooledEventLogStorage

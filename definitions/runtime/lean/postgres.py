@@ -56,6 +56,29 @@ ON CONFLICT (run_id, step_key, output, mapping_key) DO UPDATE
 SET codec = excluded.codec, size = excluded.size, checksum = excluded.checksum, body = excluded.body, uri = excluded.uri,
     created_at = now()
 """
+STORE_OUTPUT = """
+INSERT INTO aiw.node_outputs
+    (tenant, run_id, step_key, output, mapping_key, codec, size, checksum, body, uri)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (run_id, step_key, output, mapping_key) DO UPDATE
+SET codec = excluded.codec, size = excluded.size, checksum = excluded.checksum, body = excluded.body, uri = excluded.uri,
+    created_at = now()
+"""
+READ_OUTPUT = """
+SELECT codec, checksum, body, uri FROM aiw.node_outputs
+WHERE run_id = %s AND step_key = %s AND output = %s AND mapping_key = %s AND (%s::text IS NULL OR tenant = %s)
+"""
+RUNS_WITH_OLD_OUTPUTS = """
+SELECT run_id, array_remove(array_agg(uri), NULL) FROM aiw.node_outputs
+WHERE run_id IN (SELECT DISTINCT run_id FROM aiw.node_outputs WHERE created_at < %(before)s)
+GROUP BY run_id HAVING max(created_at) < %(before)s LIMIT %(limit)s
+"""
+DELETE_OUTPUTS = "DELETE FROM aiw.node_outputs WHERE run_id = ANY(%s)"
+COLUMNS = """
+SELECT column_name::text FROM information_schema.columns
+WHERE table_schema = current_schema() AND table_name = 'event_logs'
+"""
+OUR_TABLES = "SELECT to_regclass('aiw.node_outputs') IS NOT NULL AND to_regclass('aiw.event_log_writers') IS NOT NULL"
 UPDATE_RUN = """
 UPDATE runs SET status = %s, {column} = %s, update_timestamp = %s, run_body = regexp_replace(run_body, %s, %s)
 WHERE run_id = %s AND status = ANY(%s)

@@ -21,6 +21,7 @@ from api.auth.oidc import OidcLogin
 from api.auth.principal import Authenticate, authorize
 from api.auth.startup import check_auth
 from api.composition import build_services
+from api.matching import asked_apart
 from api.middleware.auth import AuthMiddleware
 from api.middleware.correlation import CorrelationMiddleware
 from api.middleware.limits import BodyLimitMiddleware
@@ -30,6 +31,8 @@ from api.realtime.hub import Hub
 from api.realtime.socket import SocketEndpoint
 from api.routes import (
     auth,
+    backfills,
+    budgets,
     documents,
     event_routes,
     events,
@@ -50,6 +53,7 @@ from api.routes import (
     templates,
     tenants,
     topics,
+    usage,
     users,
     workflows,
 )
@@ -77,6 +81,8 @@ _ROUTES = (
     documents,
     knowledge,
     prompts,
+    usage,
+    budgets,
     statistics,
     runs,
     workflows,
@@ -84,6 +90,7 @@ _ROUTES = (
     node_types,
     templates,
     hooks,
+    backfills,
     topics,
     auth,
     tenants,
@@ -105,6 +112,8 @@ _TAGS = [
     {"name": "prompts", "description": "What models are told: versions that never change, labels that move."},
     {"name": "workflows", "description": "Described once, published without a deploy, run at once."},
     {"name": "templates", "description": "Workflows as a catalogue to choose from."},
+    {"name": "usage", "description": "What models were asked, what it cost, and what follows from it."},
+    {"name": "budgets", "description": "What may be spent, and at which prices."},
     {"name": "runs", "description": "What Dagster does about it."},
     {"name": "auth", "description": "Log in and out, and see who one is."},
     {"name": "tenants", "description": "Whose platform this is, for its admins."},
@@ -153,6 +162,8 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     for router in (auth.aliases, health.router):
         app.include_router(router, dependencies=guard)
     _add_docs(app)
+    included = [*((V1, routes.router) for routes in _ROUTES), ("", auth.aliases), ("", health.router)]
+    asked_apart(app.router.routes, included)
     return app
 
 

@@ -74,7 +74,7 @@ from resources.knowledge.model import ConceptView, LearningPath
 from resources.telemetry import correlation
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
     from uuid import UUID

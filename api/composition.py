@@ -36,6 +36,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     """
     from api.workflows.pushing import Pushes
     from assets.nodes import NODES
+    from resources.ai.accounts import AiAccounts
     from resources.ai.minilm import MiniLmEmbedder
     from resources.content.intake import DocumentIntake
     from resources.content.parsers.base import ParseLimits
@@ -66,6 +67,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.workflows.catalogue import Catalogue
     from resources.workflows.definitions import WorkflowDefinitions
     from resources.workflows.executions import Executions
+    from resources.workflows.postgres import PostgresBackfills
 
     if settings.database.url is None or settings.graph.url is None:
         raise InvalidInputError(
@@ -146,11 +148,13 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         graph=graph,
         learning_paths=LearningPaths(graph),
         prompts=PromptLibrary(events, PromptEngine(), bundled=bundled_prompts()),
+        ai=AiAccounts.open(database),
         runs=runs,
         launches=launches,
         workflows=Catalogue(WorkflowDefinitions(events), NODES, bundled=BUNDLED),
         executions=Executions(projections, events=events),
         pushes=pushes,
+        backfills=PostgresBackfills(database),
         identity=identity,
         publisher=Publisher(messages, Router(realtime_rules)),
         presence=PostgresPresence(database),

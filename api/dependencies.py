@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from api.auth.limiter import SharedBuckets
     from api.launcher import Launches, Runs
     from api.workflows.pushing import Pushes
+    from resources.ai.accounts import AiAccounts
     from resources.content.intake import DocumentIntake
     from resources.content.search import SearchService
     from resources.content.store import ChunkIndex, DocumentStore
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from resources.tenants.identity import Identity
     from resources.workflows.catalogue import Catalogue
     from resources.workflows.executions import Executions
+    from resources.workflows.postgres import PostgresBackfills
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,13 @@ class Services:
     graph: GraphStore
     learning_paths: LearningPaths
     prompts: PromptLibrary
+    ai: AiAccounts
     runs: Runs
     launches: Launches
     workflows: Catalogue
     executions: Executions
     pushes: Pushes
+    backfills: PostgresBackfills
     identity: Identity
     publisher: Publisher
     presence: PresenceStore

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from api.cli import (
+    ai,
     demo,
     doctor,
     documents,
@@ -76,6 +77,7 @@ def build() -> typer.Typer:
     app.add_typer(documents.app, name="documents", rich_help_panel=panel)
     panel = "AI"
     app.add_typer(prompts.app, name="prompts", rich_help_panel=panel)
+    app.add_typer(ai.app, name="ai", rich_help_panel=panel)
     panel = "Workflows"
     app.add_typer(workflow.app, name="workflow", rich_help_panel=panel)
     app.add_typer(nodes.app, name="nodes", rich_help_panel=panel)

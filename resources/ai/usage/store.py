@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class UsageStore(Protocol):
-    """Reads the books of calls. Both verbs raise UnavailableError."""
+    """Reads the books of calls. Every verb raises UnavailableError."""
 
     def buckets(self, granularity: Granularity, *, tenant: str, since: datetime, until: datetime) -> Sequence[Bucket]:
         """Sums in the order of time; weeks begin on Monday, all in UTC. `since` is inclusive, `until` is not."""

@@ -41,7 +41,8 @@ def kept(request: pytest.FixtureRequest, tenant: str) -> tuple[UsageStore, Book]
         usage = PostgresUsage(request.getfixturevalue("database"))
 
     def book(at: datetime = START, *, cost: str | None = "1", tokens: int = 1000, **fields: Any) -> CallRecord:
-        context = {name: fields.pop(name) for name in ("user", "workflow") if name in fields}
+        names = ("user", "workflow", "run_id", "asset", "partition")
+        context = {name: fields.pop(name) for name in names if name in fields}
         record = CallRecord(
             call_id=uuid_utils.uuid7(),
             kind="chat",
@@ -91,7 +92,7 @@ def test_calls_are_summed_by_hour_day_week_and_month(usage: UsageStore, book: Bo
     ):
         book(START + offset)
     counts = {
-        granularity: [bucket.calls for bucket in usage.buckets(granularity, tenant=tenant, since=START, until=END)]  # type: ignore[arg-type]
+        granularity: [bucket.calls for bucket in usage.buckets(granularity, tenant=tenant, since=START, until=END)]
         for granularity in ("hour", "day", "week", "month")
     }
     assert counts == {"hour": [2, 1, 1, 1], "day": [3, 1, 1], "week": [4, 1], "month": [5]}

@@ -49,10 +49,13 @@ from api.schemas import (
     SubscriptionOut,
 )
 from api.workflows.schemas import (
+    BackfillOut,
+    BackfillPlanOut,
     DiffOut,
     ExecutionOut,
     ExecutionPageOut,
     OutputOut,
+    PlannedRunOut,
     RerunPlanOut,
     StartedOut,
     WorkflowOut,
@@ -455,6 +458,28 @@ class ApiClient:
                 yield from answer.iter_bytes()
         except httpx.TransportError as error:
             raise self._silent(error) from error
+
+    def plan_backfill(self, request: Mapping[str, Any]) -> BackfillPlanOut:
+        """What `start_backfill` would start."""
+        body = {**request, "dry_run": True}
+        return BackfillPlanOut.model_validate_json(self._send("POST", f"{_V1}/backfills", json=body).content)
+
+    def start_backfill(self, request: Mapping[str, Any]) -> BackfillOut:
+        """`request` has the members of the API's."""
+        return BackfillOut.model_validate_json(self._send("POST", f"{_V1}/backfills", json=dict(request)).content)
+
+    def backfills(self) -> list[BackfillOut]:
+        return _list_of(BackfillOut, self._send("GET", f"{_V1}/backfills"))
+
+    def backfill(self, backfill_id: UUID) -> BackfillOut:
+        return self._get(f"{_V1}/backfills/{backfill_id}", BackfillOut)
+
+    def backfill_runs(self, backfill_id: UUID, *, after: int = 0, limit: int = 100) -> list[PlannedRunOut]:
+        parameters = {"after": after, "limit": limit}
+        return _list_of(PlannedRunOut, self._send("GET", f"{_V1}/backfills/{backfill_id}/runs", params=parameters))
+
+    def cancel_backfill(self, backfill_id: UUID) -> BackfillOut:
+        return BackfillOut.model_validate_json(self._send("POST", f"{_V1}/backfills/{backfill_id}/cancel").content)
 
     def _plain(self, method: str, path: str, *, json: Any = None, **parameters: Any) -> Any:
         """The answer as plain JSON values."""

@@ -1,6 +1,7 @@
 """The process that does what follows from events: `python -m api.event_worker`.
 
-It keeps the read models up to date and runs the replays that somebody asked for. Apart from the API, so that building a read
+It keeps the read models up to date, runs the replays that somebody asked for, tells about ends of workflows, and has what was
+published shown in Dagster's UI. Apart from the API, so that building a read
 model of a million events takes nothing from requests. There may be several: each piece of work is done by one of them.
 """
 
@@ -35,6 +36,11 @@ HOUSEKEEPING_SECONDS = 3600.0
 
 def work(settings: Settings, stop: threading.Event) -> bool:
     """Work until `stop` is set; False when a part of the work broke off. Raises InvalidInputError without a database."""
+    from api.composition import BUNDLED
+    from api.workflows.notifying import Notifications
+    from api.workflows.reloading import Reloads, reload_through
+    from assets.nodes import NODES
+    from resources.ai.egress import EgressPolicy
     from resources.database.postgres import Database
     from resources.events.postgres import PostgresEventStore
     from resources.events.projections.postgres import PostgresProjections
@@ -42,6 +48,10 @@ def work(settings: Settings, stop: threading.Event) -> bool:
     from resources.events.replays.postgres import PostgresReplays
     from resources.events.replays.runner import ReplayRunner
     from resources.events.subscriptions.postgres import PostgresSubscriptions
+    from resources.workflows.catalogue import Catalogue
+    from resources.workflows.definitions import WorkflowDefinitions
+    from resources.workflows.executions import Executions
+    from resources.workflows.web import WebClient
 
     if settings.database.url is None:
         message = "The event worker needs a database: start it through `aiw up`, or set AIW_DATABASE__URL."
@@ -64,15 +74,24 @@ def work(settings: Settings, stop: threading.Event) -> bool:
         rows=projections,
         projections=PROJECTIONS,
     )
+    notifications = Notifications(
+        events,
+        subscriptions,
+        workflows=Catalogue(WorkflowDefinitions(events), NODES, bundled=BUNDLED),
+        executions=Executions(projections, events=events),
+        web=WebClient(EgressPolicy.model_validate({"allowed": settings.egress.networks})),
+    )
+    parts: dict[str, Callable[[], None]] = {
+        "projections": lambda: projector.run(PROJECTIONS, stop, gather=GATHER),
+        "replays": lambda: replays.run_pending(stop),
+        "housekeeping": lambda: keep_house(subscriptions, stop),
+        "notifications": lambda: notifications.run(stop),
+    }
+    if (ui := settings.dagster.url) is not None:
+        reloads = Reloads(events, subscriptions, lambda: reload_through(ui))
+        parts["reloads"] = lambda: reloads.run(stop)
     try:
-        return run_all(
-            {
-                "projections": lambda: projector.run(PROJECTIONS, stop, gather=GATHER),
-                "replays": lambda: replays.run_pending(stop),
-                "housekeeping": lambda: keep_house(subscriptions, stop),
-            },
-            stop,
-        )
+        return run_all(parts, stop)
     finally:
         events.close()
         database.close()

@@ -10,6 +10,7 @@ from definitions.runtime import starter
 from definitions.schedules import SCHEDULES
 from definitions.workflows import load, workflows
 from resources.settings import Settings
+from sensors.backfills import build_backfills_sensor
 from sensors.events import build_document_events_sensor
 from sensors.launches import build_unfinished_launches_sensor
 from sensors.routing import build_event_routes_sensor
@@ -28,6 +29,7 @@ defs = dg.Definitions(
         build_event_routes_sensor(JOBS, fire=starter.fire),
         build_schedules_sensor(launch=starter.start),
         build_assets_sensor(launch=starter.start),
+        build_backfills_sensor(launch=starter.start_due),
         build_unfinished_launches_sensor(finish=starter.finish),
         *build_run_end_sensors(),
     ],

@@ -17,7 +17,7 @@ from resources.events.resource import (
 from resources.knowledge.resource import GraphStoreResource
 from resources.realtime.resource import PublisherResource
 from resources.settings import Settings
-from resources.workflows.resource import WebResource
+from resources.workflows.resource import BackfillsResource, WebResource
 
 
 def build_resources(settings: Settings) -> Mapping[str, Any]:
@@ -40,5 +40,6 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
             database=settings.graph.database,
         ),
         "content": settings.content,
+        "backfills": BackfillsResource(url=database_url),
         "web": WebResource(allowed=list(settings.egress.networks)),
     }

@@ -8,6 +8,7 @@ import typer
 
 from api.cli import (
     ai,
+    backfill,
     demo,
     doctor,
     documents,
@@ -81,6 +82,7 @@ def build() -> typer.Typer:
     panel = "Workflows"
     app.add_typer(workflow.app, name="workflow", rich_help_panel=panel)
     app.add_typer(nodes.app, name="nodes", rich_help_panel=panel)
+    app.add_typer(backfill.app, name="backfill", rich_help_panel=panel)
     panel = "Events and runs"
     app.add_typer(events.app, name="events", rich_help_panel=panel)
     app.add_typer(system.runs, name="runs", rich_help_panel=panel)

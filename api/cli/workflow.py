@@ -203,8 +203,8 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a workflow. Ends with 0 if it was completed, with 1 if not."""
-    values = {**(_mapping(inputs) if inputs is not None else {}), **_pairs(given)}
-    tags = {one: str(value) for one, value in _pairs(tag, plain=True).items()}
+    values = {**(_mapping(inputs) if inputs is not None else {}), **pairs(given)}
+    tags = {one: str(value) for one, value in pairs(tag, plain=True).items()}
     with session_of(context).client() as client:
         started = client.run_workflow(name, values, revision=revision, key=key, tags=tags)
         if not wait:
@@ -413,7 +413,8 @@ def _mapping(file: Path) -> dict[str, Any]:
     return read(_text(file)).raw
 
 
-def _pairs(given: list[str] | None, *, plain: bool = False) -> dict[str, Any]:
+def pairs(given: list[str] | None, *, plain: bool = False) -> dict[str, Any]:
+    """`name=value` pairs; values are read as JSON where they are JSON, unless `plain`."""
     import orjson
 
     found: dict[str, Any] = {}

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from definitions.runtime.launch import WorkflowLauncher
     from resources.events.routing.model import Routed
+    from resources.workflows.backfills import Due
 
 DEPTH_TAG: Final = "aiw/depth"
+BACKFILL_TAG: Final = "aiw/backfill"
 
 
 class Starter:
@@ -55,6 +57,21 @@ class Starter:
             tags=tags,
             correlation_id=start.correlation_id,
             trigger=start.trigger,
+        )
+        return launched.run_id
+
+    def start_due(self, due: Due) -> str:
+        """The id of the one run of a backfill's plan. Raises as `start` does."""
+        tags = {BACKFILL_TAG: str(due.backfill.id)}
+        launched = self.launcher.launch(
+            due.backfill.workflow,
+            tenant=due.backfill.tenant,
+            inputs=due.run.inputs,
+            partition=due.run.partition,
+            key=due.run.key,
+            tags=tags,
+            correlation_id=due.run.correlation_id,
+            trigger="backfill",
         )
         return launched.run_id
 
@@ -102,6 +119,11 @@ def finish() -> int:
 def claim_documents(keys: Sequence[tuple[str, str]]) -> Collection[tuple[str, str]]:
     """Those of the pairs of tenant and run key that the sensor of documents is to start."""
     return _starter().launcher.keys.claim_for_sensor(DOCUMENT_EVENTS, keys)
+
+
+def start_due(due: Due) -> str:
+    """`Starter.start_due` of this process's platform."""
+    return _starter().start_due(due)
 
 
 @lru_cache(maxsize=1)

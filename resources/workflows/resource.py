@@ -1,4 +1,4 @@
-"""What node types call other machines through, as a Dagster resource."""
+"""What node types call other machines through, and backfills, as Dagster resources."""
 
 from functools import cache
 
@@ -6,6 +6,8 @@ import dagster as dg
 from pydantic import Field
 
 from resources.ai.egress import EgressPolicy
+from resources.database.resource import shared_database
+from resources.workflows.postgres import PostgresBackfills
 from resources.workflows.web import WebClient
 
 
@@ -23,3 +25,13 @@ class WebResource(dg.ConfigurableResource[WebClient]):
     def create_resource(self, context: dg.InitResourceContext) -> WebClient:
         del context
         return web_client(tuple(self.allowed))
+
+
+class BackfillsResource(dg.ConfigurableResource[PostgresBackfills]):
+    """What was asked to be started for the past."""
+
+    url: str = Field(description="postgresql://user:password@host:port/database")
+
+    def create_resource(self, context: dg.InitResourceContext) -> PostgresBackfills:
+        del context
+        return PostgresBackfills(shared_database(self.url, 4))

@@ -3,7 +3,7 @@ SHELL := /bin/sh
 ARGS ?=
 AIW := .venv/bin/aiw
 PY := .venv/bin/python
-BENCHES := demo events ai ws
+BENCHES := demo events ai ws http
 
 .PHONY: help install dev demo up test lint type imports format unit bench screenshots lock clean $(addprefix bench-,$(BENCHES))
 
@@ -49,6 +49,9 @@ bench-events: dev  ## The event store beside its peers
 
 bench-ai: dev  ## What the books, budgets and the memo add to a call of a model
 	@$(PY) -m tests.benchmarks.ai $(ARGS)
+
+bench-http: dev  ## The API under load, beside a plain one (needs wrk)
+	@$(PY) -m tests.benchmarks.http $(ARGS)
 
 bench-ws: dev  ## Ten thousand sockets, and a server killed under them
 	@$(PY) -m tests.benchmarks.ws $(ARGS)

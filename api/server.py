@@ -1,4 +1,4 @@
-"""The API's process: `python -m api.server [--host H] [--port N] [--port-file F]`.
+"""The API's process: `python -m api.server [--host H] [--port N] [--port-file F] [--fd N]`.
 
 Binds its socket itself, so that port 0 (the kernel chooses) can be reported: as one JSON line on standard output, and in
 `--port-file`, once requests are served. Refuses any address but loopback unless everybody must log in.
@@ -47,6 +47,14 @@ def bind(host: str, port: int, *, remote: bool = False) -> socket.socket:
         message = f"Cannot listen on {host!r}, port {port}: {error.strerror}. Choose another with AIW_API__PORT, or 0."
         raise UnavailableError(message, dependency="network", code="port_unavailable") from error
     listener.set_inheritable(False)
+    return listener
+
+
+def inherit(descriptor: int, *, remote: bool = False) -> socket.socket:
+    """A listening socket that another process has opened. Raises as `bind` does."""
+    listener = socket.socket(fileno=descriptor)
+    if not remote:
+        _loopback_address(*listener.getsockname()[:2])
     return listener
 
 
@@ -121,11 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--port", type=int, default=settings.api.port, help="0 = the kernel chooses (default: %(default)s)"
     )
+    parser.add_argument("--fd", type=int, help="a listening socket that was inherited, for several processes on one")
     parser.add_argument("--port-file", type=Path, help="file to write the port to, once requests are served")
     options = parser.parse_args(arguments)
     configure_logging(level=settings.log.level, format=settings.log.format, service="api")
     try:
-        listener = bind(options.host, options.port, remote=settings.auth.mode == "required")
+        remote = settings.auth.mode == "required"
+        fd: int | None = options.fd
+        listener = bind(options.host, options.port, remote=remote) if fd is None else inherit(fd, remote=remote)
         server = Server(create_app(settings=settings), listener, port_file=options.port_file)
     except PlatformError as error:
         print(f"api: {error.message}", file=sys.stderr)  # noqa: T201 - for the person who started it

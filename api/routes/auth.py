@@ -89,7 +89,7 @@ def verify(body: VerifyIn, services: ServicesDep) -> VerifyOut:
 
 
 @router.get("/whoami", summary="Show who makes the request", responses=problems.responses(401, 503))
-def who_am_i(principal: PrincipalDep) -> PrincipalOut:
+async def who_am_i(principal: PrincipalDep) -> PrincipalOut:
     """The principal: tenant, role, and what it may do."""
     return PrincipalOut.of(principal)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from fastapi import Depends, FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import WebSocketRoute
+from starlette.routing import Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from api import problems
@@ -21,12 +21,14 @@ from api.auth.oidc import OidcLogin
 from api.auth.principal import Authenticate, authorize
 from api.auth.startup import check_auth
 from api.composition import build_services
+from api.login_page import LoginPage
 from api.matching import asked_apart
 from api.middleware.auth import AuthMiddleware
 from api.middleware.correlation import CorrelationMiddleware
 from api.middleware.limits import BodyLimitMiddleware
 from api.middleware.outcome import OutcomeMiddleware
 from api.middleware.security import LoopbackOnlyMiddleware, SecurityHeadersMiddleware
+from api.proxy import PREFIX, DagsterProxy, access_of
 from api.realtime.hub import Hub
 from api.realtime.socket import SocketEndpoint
 from api.routes import (
@@ -159,6 +161,7 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     for routes in _ROUTES:
         app.include_router(routes.router, prefix=V1, dependencies=guard)
     app.router.routes.append(WebSocketRoute("/ws", SocketEndpoint()))
+    _add_dagster(app, settings, used)
     for router in (auth.aliases, health.router):
         app.include_router(router, dependencies=guard)
     _add_docs(app)
@@ -173,7 +176,8 @@ async def _lifespan(app: FastAPI, *, owned: Services | None, threads: int) -> As
     if owned is not None:
         threading.Thread(target=owned.warm, name="warm", daemon=True).start()
     try:
-        yield
+        async with app.state.dagster.running():
+            yield
     finally:
         await app.state.hub.stop()
         if owned is not None:
@@ -212,8 +216,18 @@ def _local_tenant(app: FastAPI, settings: Settings) -> Callable[[], str] | None:
     return (lambda: str(app.state.tenant)) if settings.auth.mode == "local" else None
 
 
+def _add_dagster(app: FastAPI, settings: Settings, services: Services) -> None:
+    """Dagster's UI, for those who may see it, and the page to log in to it."""
+    home, public_url = services.identity.home, settings.api.public_url
+    upstream = settings.dagster.url
+    app.state.dagster = DagsterProxy(upstream, authenticate=app.state.authenticate, home=home, public_url=public_url)
+    app.router.routes.append(Mount(PREFIX, app.state.dagster))
+    page = LoginPage(services.identity, check=partial(access_of, home=home), public_url=public_url)
+    app.router.routes.extend(page.routes)
+
+
 def _add_docs(app: FastAPI) -> None:
-    """`/docs` with Swagger UI from an installed package: nothing is fetched from elsewhere."""
+    """`/docs` with Swagger UI and `/redoc`, from an installed package: nothing is fetched from elsewhere."""
     app.mount(_ASSETS, StaticFiles(directory=str(files("fastapi_offline").joinpath("static"))), name="docs-assets")
 
     async def swagger() -> HTMLResponse:
@@ -223,6 +237,15 @@ def _add_docs(app: FastAPI) -> None:
             swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
             swagger_css_url=f"{_ASSETS}/swagger-ui.css",
             swagger_favicon_url=f"{_ASSETS}/favicon.png",
+        )
+
+    async def redoc() -> HTMLResponse:
+        return get_redoc_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            redoc_js_url=f"{_ASSETS}/redoc.standalone.js",
+            redoc_favicon_url=f"{_ASSETS}/favicon.png",
+            with_google_fonts=False,
         )
 
     def openapi() -> dict[str, Any]:
@@ -238,4 +261,5 @@ def _add_docs(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.add_api_route("/docs", swagger, include_in_schema=False)
+    app.add_api_route("/redoc", redoc, include_in_schema=False)
     app.openapi = openapi  # type: ignore[method-assign]  # the framework's documented way to complete the schema

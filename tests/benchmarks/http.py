@@ -177,10 +177,10 @@ def _serving(command: list[str], environment: dict[str, str], *, workers: int) -
 
 
 def _wait_ready(url: str, workers: int) -> None:
-    deadline, good = time.monotonic() + 60, 0
+    deadline, good = time.monotonic() + 180, 0
     while good < 20 * workers:  # enough for each worker to have been asked
         if time.monotonic() > deadline:
-            raise SystemExit(f"http: {url} was not up after a minute")
+            raise SystemExit(f"http: {url} was not up after three minutes")
         try:
             good += httpx.get(f"{url}/health", trust_env=False, timeout=5).is_success
         except httpx.TransportError:

@@ -63,7 +63,10 @@ class Story:
         self.run = run
         self.id = run.run_id
         self._metadata = EventMetadata(
-            correlation_id=run.tags.get(CORRELATION_TAG), user_id=run.tags.get(USER_TAG), source="dagster"
+            correlation_id=run.tags.get(CORRELATION_TAG),
+            user_id=run.tags.get(USER_TAG),
+            source="dagster",
+            tags={"workflow": run.job_name},
         )
 
     def created(self, at: datetime | None = None) -> NewEvent:

@@ -11,8 +11,8 @@ from resources.realtime import topics
 if TYPE_CHECKING:
     from resources.events.model import RecordedEvent
 
-_BUDGETS = ("ai.budget_", "budget.")
-_FIRST = ("document.", "run.", "workflow.", "ai.tokens_used", *_BUDGETS)
+_BUDGETS = ("ai.tokens_used", "ai.budget_")
+_FIRST = ("document.", "run.", "workflow.", "ai.")
 
 
 def types() -> list[str]:
@@ -28,14 +28,12 @@ def topics_of(event: RecordedEvent) -> list[str]:
     elif event.type.startswith("run."):
         found += _named("runs", event.data.get("run_id"))
     elif event.type.startswith("workflow."):
-        found += _named("workflows", event.data.get("workflow_type"))
-        found += _named("runs", event.data.get("run_id"))
         found += _named("runs", event.data.get("workflow_id"))
-        if not found and event.stream.type == "workflow":
-            found += _named("runs", event.stream.id)
-    elif event.type.startswith(("ai.tokens_used", *_BUDGETS)):
-        found.append("budgets")
-        found += _named("runs", event.data.get("run_id"))
+        found += _named("workflows", event.data.get("workflow_type") or event.metadata.tags.get("workflow"))
+    elif event.type.startswith("ai."):
+        if event.type.startswith(_BUDGETS):
+            found.append("budgets")
+        found += _named("runs", event.metadata.tags.get("run_id"))
     return list(dict.fromkeys(found))
 
 

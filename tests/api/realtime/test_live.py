@@ -15,8 +15,8 @@ from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage
 from api.realtime import live
 from assets.partitions import TENANT_TAG
 from resources.events.memory import MemoryEventStore
-from resources.events.model import NewEvent, StreamId
-from resources.realtime.model import RUN_TENANT_TAG
+from resources.events.model import EventMetadata, NewEvent, StreamId
+from resources.realtime.model import RUN_TENANT_TAG, NewMessage
 
 if TYPE_CHECKING:
     from resources.database.postgres import Database
@@ -66,12 +66,12 @@ def test_both_logs_can_be_resumed_at_once(served: Sockets) -> None:
     event = run_started(served, "r1")
     run_started(served, "r2")
     with served.client() as client:
-        client.say("Broadcast", topic="news", payload="said")
-        client.until("Ack")
+        served.publisher.publish(NewMessage(topic="news", content="said"), tenant=served.tenant)
         client.say("Subscribe", topics=["**"], after={"messages": 0, "events": event.position})
-        said, told = client.messages(2)
-        assert said == "said"
-        assert told["data"]["run_id"] == "r2"
+        frames = [client.until("Broadcast") for _ in range(2)]  # each log is in order, the two are not ordered
+        found = {frame["log"]: frame["payload"] for frame in frames}
+        assert found["messages"] == "said"
+        assert found["events"]["data"]["run_id"] == "r2"
 
 
 def test_facts_of_other_tenants_stay_with_them(served: Sockets) -> None:
@@ -87,17 +87,29 @@ def test_facts_of_other_tenants_stay_with_them(served: Sockets) -> None:
 
 
 @pytest.mark.parametrize(
-    ("type", "data", "told"),
+    ("type", "data", "tags", "told"),
     [
-        ("run.started", {"run_id": "r", "job": "tea"}, ["runs.r"]),
-        ("run.started", {"run_id": "not a part", "job": "tea"}, []),
-        ("workflow.created", {"workflow_id": "w", "workflow_type": "tea"}, ["workflows.tea", "runs.w"]),
-        ("system.shut_down", {"component": "api"}, []),
+        ("run.started", {"run_id": "r", "job": "tea"}, {}, ["runs.r"]),
+        ("run.started", {"run_id": "not a part", "job": "tea"}, {}, []),
+        ("workflow.created", {"workflow_id": "w", "workflow_type": "tea"}, {}, ["runs.w", "workflows.tea"]),
+        (
+            "workflow.node_started",
+            {"workflow_id": "w", "node_id": "n"},
+            {"workflow": "tea"},
+            ["runs.w", "workflows.tea"],
+        ),
+        (
+            "ai.rate_limit_hit",
+            {"request_id": "q", "provider": "p", "model": "m", "limit_type": "tokens"},
+            {"run_id": "r"},
+            ["runs.r"],
+        ),
+        ("system.shut_down", {"component": "api"}, {}, []),
     ],
 )
-def test_which_event_is_told_where(type: str, data: dict[str, Any], told: list[str]) -> None:
+def test_which_event_is_told_where(type: str, data: dict[str, Any], tags: dict[str, str], told: list[str]) -> None:
     store = MemoryEventStore()
-    (event,) = store.append(StreamId("x", "y"), [NewEvent(type, data)]).events
+    (event,) = store.append(StreamId("x", "y"), [NewEvent(type, data, metadata=EventMetadata(tags=tags))]).events
     assert live.topics_of(event) == told
     assert (not told and type.startswith("system.")) or type in live.types()
 

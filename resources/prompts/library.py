@@ -102,7 +102,7 @@ class TestResult(BaseModel):
 
 
 class PromptLibrary:
-    """Prompts of all tenants. `bundled` are there for everyone, as version 1, until a tenant publishes under the same id."""
+    """Prompts of all tenants. `bundled` are there for everyone, as version 1; a tenant's own versions come after."""
 
     def __init__(self, events: EventStore, engine: PromptEngine, *, bundled: Iterable[PromptSpec] = ()) -> None:
         self._events = events
@@ -135,7 +135,7 @@ class PromptLibrary:
             return found.version, found.spec.content
 
         for attempt in range(_ATTEMPTS):
-            prompt = self._repository.load(Prompt, spec.id, tenant=tenant) or Prompt(spec.id)
+            prompt = self._repository.load(Prompt, spec.id, tenant=tenant) or self._new(spec.id)
             versions = prompt.state.versions
             coming = self._prepare(spec, len(versions) + 1, lookup, user=user, comment=comment)
             newest = versions[-1] if versions else None
@@ -266,6 +266,13 @@ class PromptLibrary:
         if not candidates:
             raise NotFoundError(f"There is no prompt for {context!r}.", code="prompt_not_found")
         return max(candidates, key=lambda prompt: self._fit(prompt.spec, variables))
+
+    def _new(self, id: str) -> Prompt:
+        """A tenant's own. What comes with the platform under the id stays its version 1, as answers are linked to that."""
+        prompt = Prompt(id)
+        if id in self._bundled:
+            prompt.publish(self._bundled[id])
+        return prompt
 
     def _fit(self, spec: PromptSpec, variables: Mapping[str, Any]) -> int:
         score = 1 + (len(variables) == len(spec.variables))

@@ -69,8 +69,8 @@ from definitions.code_location import defs
 repository = defs.get_repository_def()
 snapshot = RepositorySnap.from_def(repository)
 resources = [
-    replace(resource, job_ops_usage=[
-        replace(usage, node_handles=sorted(usage.node_handles, key=str)) for usage in resource.job_ops_usage
+    replace(resource, job_ops_using=[
+        replace(usage, node_handles=sorted(usage.node_handles, key=str)) for usage in resource.job_ops_using
     ])
     for resource in snapshot.resources
 ]

@@ -3,7 +3,7 @@ SHELL := /bin/sh
 ARGS ?=
 AIW := .venv/bin/aiw
 PY := .venv/bin/python
-BENCHES := demo events ai ws http
+BENCHES := demo events workflows ai ws http
 
 .PHONY: help install dev demo up test lint type imports format unit bench screenshots lock clean $(addprefix bench-,$(BENCHES))
 
@@ -46,6 +46,9 @@ bench-demo: dev  ## The main job, timed (ARGS="--quick --json FILE")
 
 bench-events: dev  ## The event store beside its peers
 	@$(PY) -m tests.benchmarks.events $(ARGS)
+
+bench-workflows: dev  ## From the trigger to the end of a run, beside stock Dagster, Prefect, DBOS and LangGraph
+	@$(PY) -m tests.benchmarks.workflows $(ARGS)
 
 bench-ai: dev  ## What the books, budgets and the memo add to a call of a model
 	@$(PY) -m tests.benchmarks.ai $(ARGS)

@@ -21,6 +21,7 @@ from dagster._core.events import EngineEventData
 from dagster._grpc.impl import _report_run_failed_if_not_finished, core_execute_run
 from dagster._utils.error import serializable_error_info_from_exc_info
 
+from assets.partitions import WORKFLOW_TAG
 from definitions.runtime.lean.compatibility import differs
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class _Plans:
         definition = job.get_definition()
         kept = self._by_job.setdefault(definition, OrderedDict())
         selected = None if run.step_keys_to_execute is None else list(run.step_keys_to_execute)
-        key = json.dumps([run.run_config, selected], sort_keys=True, default=repr)
+        # What a workflow is given changes none of its steps: one plan serves all its runs.
+        config = None if WORKFLOW_TAG in definition.tags else run.run_config
+        key = json.dumps([config, selected], sort_keys=True, default=repr)
         plan = kept.get(key)
         if plan is None:
             reference = instance.get_ref() if instance.is_persistent else None

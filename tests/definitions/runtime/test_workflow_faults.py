@@ -12,6 +12,7 @@ import pytest
 from dagster import DagsterEventType, DagsterRunStatus
 
 from definitions.runtime.launch import ENDED
+from definitions.runtime.reexecution import Reexecution
 from resources.errors import ConflictError
 from tests.definitions.runtime.conftest import wait_until
 from tests.definitions.runtime.workflows import Engine
@@ -217,6 +218,28 @@ def test_a_killed_pool_ends_its_runs_when_the_next_one_comes(runtime: Runtime, t
     assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
     assert "died" in _reason(engine, run_id)
     assert engine.end_of(waiting) is DagsterRunStatus.SUCCESS
+
+
+def test_a_run_whose_worker_dies_is_tried_again_from_where_it_was_if_asked(engine: Engine, tmp_path: Path) -> None:
+    trace, flag = tmp_path / "trace", tmp_path / "flag"
+    engine.publish(f"""
+name: surviving
+config: {{retries: 1}}
+nodes:
+  first: {{type: python, config: {{function: tests.note, args: {{path: "{trace}", text: first}}}}}}
+  second: {{type: python, needs: first, config: {{function: tests.exit_once, args: {{path: "{flag}", code: 3}}}}}}
+outputs: {{said: "{{{{ nodes.second.output }}}}"}}
+""")
+    run_id = engine.launch("surviving")
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    run = engine.runtime.instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.tags["dagster/will_retry"] == "true"
+    # Dagster's daemon sees the tag, and does what is done here.
+    again = Reexecution(engine.launcher).start(run_id, tenant=engine.tenant).run_id
+    assert engine.end_of(again) is DagsterRunStatus.SUCCESS, _reason(engine, again)
+    assert engine.outputs(again) == {"said": "survived"}
+    assert trace.read_text().splitlines() == ["first"]
 
 
 # ---------------------------------------------------------------------- cancelling

@@ -329,7 +329,7 @@ class PromptSent(_Interaction):
         }
 
 
-@CATALOG.event("ai.response_received", version=2)
+@CATALOG.event("ai.response_received", version=3)
 class ResponseReceived(_Interaction):
     """The model has answered. What was said is there only where content is captured."""
 
@@ -361,6 +361,10 @@ class ResponseReceived(_Interaction):
             "quality_metrics": None,
             "performance_metrics": {"tokens_per_second": speed, "first_token_ms": None},
         }
+
+    @staticmethod
+    def upcast_v2_v3(data: dict[str, Any]) -> dict[str, Any]:
+        return {"prompt": None} | data  # the answer was always captured then, and the prompt never
 
 
 @CATALOG.event("ai.tokens_used")

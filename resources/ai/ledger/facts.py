@@ -65,7 +65,7 @@ def _model_fact(record: CallRecord, captured: Captured | None) -> tuple[str, dic
         "workflow_id": record.context.workflow,
         "node_id": record.context.node_id,
     }
-    if record.error_code == "provider_rate_limited":
+    if record.error_code == "provider_rate_limited" and record.cost == 0:
         return "ai.rate_limit_hit", interaction | {"limit_type": "provider"}
     if record.outcome in {"failed", "cancelled", "lost"}:
         failure = {

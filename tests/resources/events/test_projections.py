@@ -387,12 +387,18 @@ def test_ai_usage_adds_up_a_day_exactly() -> None:
         ("ai.response_received", answer | {"cost_usd": "0.1"}),
         ("ai.response_received", answer | {"cost_usd": "0.2"}),
         ("ai.response_received", answer),
+        ("ai.response_received", answer | {"cost_usd": "0", "quality_metrics": {"memo": "hit"}, "duration_ms": 1}),
+        ("ai.tokens_used", call | {"prompt_tokens": 7, "cost_usd": "0.01"}),
+        ("ai.call_failed", call | {"outcome": "failed", "cost_usd": "0"}),
+        ("ai.call_failed", call | {"outcome": "lost", "cost_usd": "0.5"}),
         ("ai.rate_limit_hit", call | {"limit_type": "requests"}),
     )
     row = rows["2026-05-04/scripted/small"]
-    assert row["cost_usd"] == "0.3"
-    assert (row["requests"], row["responses"], row["unpriced"], row["rate_limits"]) == (1, 3, 1, 1)
-    assert (row["prompt_tokens"], row["completion_tokens"]) == (30, 15)
+    assert row["cost_usd"] == "0.81"
+    assert (row["requests"], row["responses"], row["hits"], row["unpriced"]) == (8, 4, 1, 1)
+    assert (row["failures"], row["lost"], row["rate_limits"]) == (2, 1, 1)
+    assert (row["prompt_tokens"], row["completion_tokens"]) == (47, 20)
+    assert row["duration_ms"]["min"] == 20
 
 
 def test_service_health_knows_availability_and_the_latest_errors() -> None:

@@ -14,11 +14,17 @@ from resources.ai.provider import ProviderRefusedError, ProviderUnavailableError
 from resources.ai.providers.scripted import ScriptedProvider
 from resources.errors import PlatformError
 from resources.events.postgres import PostgresEventStore
+from resources.events.projections.model import Rows
+from resources.events.projections.usage import AiUsage
 from tests.resources.ai.calls.parts import answer, postgres_calls, request
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from resources.ai.ledger.store import CallBooks
     from resources.ai.model import Answer, ChatRequest
     from resources.database.postgres import Database
+    from resources.events.model import RecordedEvent
 
 CALLS = 120
 FAILURES = (
@@ -28,6 +34,28 @@ FAILURES = (
     StreamTruncatedError("cut", dependency="scripted"),
     ProviderRefusedError("no"),
 )
+
+
+def projected(events: Sequence[RecordedEvent], tenant: str) -> dict[str, tuple[object, ...]]:
+    """What the read model makes of the events, by provider and model."""
+    projection, rows = AiUsage(), Rows(lambda _: {})
+    for event in events:
+        if event.type in projection.types:
+            projection.apply(event, rows)
+    counted = ("requests", "unpriced", "prompt_tokens", "completion_tokens")
+    return {
+        key.partition("/")[2]: (*(row[name] for name in counted), Decimal(row["cost_usd"]))
+        for (owner, key), row in rows.changed()
+        if owner == tenant
+    }
+
+
+def booked(books: CallBooks, tenant: str) -> dict[str, tuple[object, ...]]:
+    """The same from the books."""
+    (totals,) = books.totals("model", tenant=tenant).values()
+    return {
+        "scripted/m": (totals.calls, totals.unpriced, totals.input_tokens, totals.output_tokens, totals.cost),
+    }
 
 
 async def test_sums_over_calls_runs_assets_budgets_and_events_agree(database: Database, tenant: str) -> None:
@@ -80,6 +108,7 @@ async def test_sums_over_calls_runs_assets_budgets_and_events_agree(database: Da
     assert {event.stream.id for event in events} == {str(row.call_id) for row in rows}
     charged = [event for event in events if event.data.get("cost_usd") is not None]
     assert sum(Decimal(event.data["cost_usd"]) for event in charged) == total
+    assert projected(events, tenant) == booked(calls.books, tenant)
     outcomes = {row.outcome for row in rows}
     assert outcomes == {"answered", "failed"}
     assert 0 < sum(told) <= total

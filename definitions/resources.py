@@ -15,6 +15,7 @@ from resources.events.resource import (
     SubscriptionStoreResource,
 )
 from resources.knowledge.resource import GraphStoreResource
+from resources.prompts.resource import PromptLibraryResource
 from resources.realtime.resource import PublisherResource
 from resources.settings import Settings
 from resources.workflows.resource import BackfillsResource, WebResource
@@ -33,6 +34,7 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
         "chunks": ChunkIndexResource(url=database_url),
         "embedder": EmbedderResource(),
         "ai": ai_resource(ai_options(settings.ai, production=settings.environment == "production")),
+        "prompts": PromptLibraryResource(url=database_url),
         "graph": GraphStoreResource(
             url=dg.EnvVar("AIW_GRAPH__URL"),
             user=settings.graph.user,

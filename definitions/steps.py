@@ -195,6 +195,7 @@ class Step:
                 deadline=deadline,
                 correlation_id=context.run.tags.get(CORRELATION_TAG),
                 memo=self.node.memo or self.flow.workflow.spec.config.memo,
+                root_run_id=context.run.root_run_id,
                 cancel=attempt.live.cancel,
             ),
         )

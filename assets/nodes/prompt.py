@@ -12,6 +12,7 @@ from resources.ai.model import CallContext, ChatRequest, Message, OutputSchema, 
 from resources.ai.pipeline import CallOptions, CallResult, Target
 from resources.ai.structured import check_schema, read_answer
 from resources.errors import InvalidInputError, Problem
+from resources.prompts.model import Rendered
 from resources.workflows.node_type import NodeConfig, NodeContext
 from resources.workflows.spec import NodeSpec
 from resources.workflows.waiting import unless_cancelled
@@ -19,6 +20,7 @@ from resources.workflows.waiting import unless_cancelled
 if TYPE_CHECKING:
     from resources.ai.memo.model import MemoMode
     from resources.ai.pipeline import AiCalls
+    from resources.prompts.library import PromptLibrary
 
 OFFLINE: Final = "offline"
 OFFLINE_MODEL: Final = "offline/extractive-v1"
@@ -54,6 +56,10 @@ class Config(NodeConfig):
         description="The provider's name for the model; may be left out for offline",
     )
     prompt: Text | None = Field(default=None, min_length=1, max_length=MAX_TEXT, description="The question or the task")
+    prompt_id: Text | None = Field(
+        default=None, max_length=200, description="A prompt of the library, in place of `prompt`: id, id@3 or id@label"
+    )
+    variables: dict[str, Any] = Field(default_factory=dict, max_length=200, description="What is put into it")
     passages: tuple[Text, ...] = Field(
         default=(), max_length=1000, description="Texts that the answer rests on; they are put below the prompt"
     )
@@ -83,8 +89,12 @@ class Config(NodeConfig):
 
     @model_validator(mode="after")
     def _something_asked(self) -> Self:
-        if self.prompt is None and not self.messages:
-            raise ValueError("needs a `prompt`, or `messages`")
+        if self.prompt is None and self.prompt_id is None and not self.messages:
+            raise ValueError("needs a `prompt`, a `prompt_id`, or `messages`")
+        if self.prompt is not None and self.prompt_id is not None:
+            raise ValueError("has either a `prompt` or a `prompt_id`")
+        if self.variables and self.prompt_id is None:
+            raise ValueError("needs the `prompt_id` that the `variables` are for")
         if self.provider != OFFLINE and self.model is None:
             raise ValueError("needs the `model`, as only the provider offline has one of its own")
         return self
@@ -106,6 +116,7 @@ class Output(BaseModel):
     cost: Decimal | None = Field(description="US dollars; null when nobody knows")
     memo: str = Field(description="Whether the answer was recorded before")
     call_id: str = Field(description="The call in the books")
+    prompt_version: str | None = Field(description="id@version of the library's prompt; null when there was none")
 
 
 def _check(spec: NodeSpec) -> Sequence[Problem]:
@@ -123,7 +134,7 @@ def _check(spec: NodeSpec) -> Sequence[Problem]:
     "prompt",
     output=Output,
     summary="Ask a model, once",
-    resources={"ai"},
+    resources={"ai", "prompts"},
     lazy={"output"},
     compute_kind="ai",
     check=_check,
@@ -144,7 +155,11 @@ def prompt(config: Config, context: NodeContext) -> Output:
     Raises what AiCalls.complete raises: BudgetExceededError, MemoMissError, AnswerInvalidError, and the provider's errors.
     """
     ai: AiCalls = context.resource("ai")
-    request, options = _request(config), _options(config, context)
+    rendered: Rendered | None = None
+    if config.prompt_id is not None:
+        prompts: PromptLibrary = context.resource("prompts")
+        rendered = prompts.render(config.prompt_id, config.variables, tenant=context.tenant)
+    request, options = _request(config, rendered), _options(config, context)
     result = bridge.run(unless_cancelled(_ask(ai, request, options, context), context.cancel))
     answer = result.answer
     context.report(
@@ -154,6 +169,7 @@ def prompt(config: Config, context: NodeContext) -> Output:
             "finish": answer.finish,
             "tokens": result.usage.total,
             "cost_usd": "unknown" if result.cost is None else str(result.cost),
+            **({"prompt_version": request.prompt_version} if request.prompt_version else {}),
             **({"notice": answer.notice} if answer.notice else {}),
         }
     )
@@ -169,6 +185,7 @@ def prompt(config: Config, context: NodeContext) -> Output:
         cost=result.cost,
         memo=result.memo,
         call_id=str(result.call_id),
+        prompt_version=request.prompt_version,
     )
 
 
@@ -190,11 +207,13 @@ async def _ask(ai: "AiCalls", request: ChatRequest, options: CallOptions, contex
         return events.result
 
 
-def _request(config: Config) -> ChatRequest:
-    messages = [Message(role="system", text=config.system)] if config.system else []
+def _request(config: Config, rendered: Rendered | None) -> ChatRequest:
+    instructions = [text for text in (rendered and rendered.system, config.system) if text]
+    messages = [Message(role="system", text="\n\n".join(instructions))] if instructions else []
     messages += [Message(role=turn.role, text=turn.text) for turn in config.messages]
-    if config.prompt is not None:
-        messages.append(Message(role="user", text="\n\n".join((config.prompt, *config.passages))))
+    asked = config.prompt if rendered is None else rendered.text
+    if asked is not None:
+        messages.append(Message(role="user", text="\n\n".join((asked, *config.passages))))
     return ChatRequest(
         provider=config.provider,
         model=config.model or OFFLINE_MODEL,
@@ -206,6 +225,7 @@ def _request(config: Config) -> ChatRequest:
         seed=config.seed,
         stop=config.stop,
         reasoning_effort=config.reasoning_effort,
+        prompt_version=None if rendered is None else rendered.prompt_version,
     )
 
 

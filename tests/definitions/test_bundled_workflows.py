@@ -17,6 +17,9 @@ from resources.content.postgres import PostgresChunkIndex, PostgresDocumentStore
 from resources.events.postgres import PostgresEventStore
 from resources.knowledge.model import Concept, Extraction
 from resources.knowledge.neo4j import BoltGraphStore
+from resources.prompts.bundled import bundled_prompts
+from resources.prompts.engine import PromptEngine
+from resources.prompts.library import PromptLibrary
 from resources.settings import ContentSettings
 from resources.workflows.expressions import Expressions
 from resources.workflows.loading import load_folder
@@ -81,6 +84,7 @@ def stores(database: Database, graph: BoltGraphStore, embedder: Embedder) -> dic
         "graph": graph,
         "content": ContentSettings(),
         "ai": build_ai(database),
+        "prompts": PromptLibrary(PostgresEventStore(database), PromptEngine(), bundled=bundled_prompts()),
         "web": None,
     }
 

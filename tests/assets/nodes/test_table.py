@@ -23,15 +23,19 @@ from resources.content.memory import MemoryChunkIndex, MemoryDocumentStore
 from resources.errors import NotFoundError, UnavailableError
 from resources.events.memory import MemoryEventStore
 from resources.knowledge.memory import MemoryGraphStore
+from resources.prompts.bundled import bundled_prompts
+from resources.prompts.engine import PromptEngine
+from resources.prompts.library import PromptLibrary
 from resources.settings import ContentSettings
 from resources.workflows.node_type import NodeType, Routed
 from resources.workflows.spec import NODE_ID, NodeSpec
 from resources.workflows.validation import check
+from resources.workflows.web import WebClient
 from tests.fixtures.nodes import Bench
 
 FOLDER = Path(assets.nodes.__file__).parent
 SHARED = {"__init__", "base", "functions", "reading"}
-ELSEWHERE = {"http", "notify", "sub_workflow", "map", "parallel", "fail", "agent", "mcp_tool"}
+ELSEWHERE = {"http", "notify", "sub_workflow", "map", "parallel", "fail", "mcp_tool"}
 """Types whose example calls another machine or another workflow, has no function, or fails by design."""
 
 EXAMPLES = [
@@ -61,6 +65,8 @@ def bench(**given: Any) -> Bench:
             "events": MemoryEventStore(),
             "graph": MemoryGraphStore(),
             "content": ContentSettings(),
+            "prompts": PromptLibrary(MemoryEventStore(), PromptEngine(), bundled=bundled_prompts()),
+            "web": WebClient(),
             **given,
         }
     )
@@ -108,7 +114,7 @@ def test_an_example_is_a_node_of_its_type_without_problems(row: NodeType, exampl
     assert spec.type == row.name
     assert re.fullmatch(NODE_ID, spec.id)
     problems = list(row.check(spec)) if row.check else []
-    if row.name in {"agent", "mcp_tool"}:
+    if row.name == "mcp_tool":
         assert [problem.path for problem in problems] == ["type"]
     else:
         assert problems == []
@@ -132,7 +138,7 @@ def test_an_example_runs_and_gives_what_its_type_promises(row: NodeType, example
 
 @pytest.mark.parametrize(
     "example",
-    [param.values[1] for param in EXAMPLES if param.values[0].name not in {"agent", "mcp_tool", "sub_workflow"}],  # type: ignore[union-attr]
+    [param.values[1] for param in EXAMPLES if param.values[0].name not in {"mcp_tool", "sub_workflow"}],  # type: ignore[union-attr]
     ids=lambda example: example["id"],
 )
 def test_an_example_is_a_valid_workflow(example: dict[str, Any]) -> None:
@@ -145,7 +151,7 @@ def test_an_unknown_type_is_refused_with_the_ones_that_there_are() -> None:
         NODES["transfrom"]
 
 
-@pytest.mark.parametrize("name", ["agent", "mcp_tool"])
+@pytest.mark.parametrize("name", ["mcp_tool"])
 def test_a_type_that_cannot_run_here_says_so_and_gives_no_answer(name: str) -> None:
     (example,) = NODES[name].examples
     with pytest.raises(UnavailableError, match="set up"):

@@ -51,4 +51,5 @@ def main(url: str, tenant: str, run: str, provider: str, journal: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], Path(sys.argv[5]))
+    url, tenant, run, provider, journal = sys.argv[1:]
+    main(url, tenant, run, provider, Path(journal))

@@ -28,7 +28,7 @@ from api.middleware.correlation import CorrelationMiddleware
 from api.middleware.limits import BodyLimitMiddleware
 from api.middleware.outcome import OutcomeMiddleware
 from api.middleware.security import LoopbackOnlyMiddleware, SecurityHeadersMiddleware
-from api.proxy import PREFIX, DagsterProxy, access_of
+from api.proxy import DagsterProxy, access_of
 from api.realtime.hub import Hub
 from api.realtime.socket import SocketEndpoint
 from api.routes import (
@@ -59,6 +59,7 @@ from api.routes import (
     users,
     workflows,
 )
+from api.running import UI_PATH
 from api.schemas import EventIn
 from api.tail import Tails
 from api.version import VERSION
@@ -221,7 +222,7 @@ def _add_dagster(app: FastAPI, settings: Settings, services: Services) -> None:
     home, public_url = services.identity.home, settings.api.public_url
     upstream = settings.dagster.url
     app.state.dagster = DagsterProxy(upstream, authenticate=app.state.authenticate, home=home, public_url=public_url)
-    app.router.routes.append(Mount(PREFIX, app.state.dagster))
+    app.router.routes.append(Mount(UI_PATH, app.state.dagster))
     page = LoginPage(services.identity, check=partial(access_of, home=home), public_url=public_url)
     app.router.routes.extend(page.routes)
 

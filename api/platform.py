@@ -255,10 +255,11 @@ class Platform:
         workspace = home / "workspace.yaml"
         write_private(workspace, _WORKSPACE.format(host=ports.LOOPBACK, port=code, location=LOCATION))
         with self._state_lock:
-            self.state.ui_url = f"http://{ports.LOOPBACK}:{ui}"
             self.state.api_url = f"http://{ports.LOOPBACK}:{api}"
+            self.state.ui_url = f"{self.state.api_url}{running.UI_PATH}"
+        webserver = f"http://{ports.LOOPBACK}:{ui}{running.UI_PATH}"
         dagster = self.settings.dagster
-        dagster = dagster.model_copy(update={"url": dagster.url or f"http://{ports.LOOPBACK}:{ui}"})
+        dagster = dagster.model_copy(update={"url": dagster.url or webserver})
         self.settings = self.settings.model_copy(update={"dagster": dagster})
         here = ("-h", ports.LOOPBACK, "-p")
         self._prepare_graph()
@@ -281,8 +282,8 @@ class Platform:
         self._start_programs(
             self._program(
                 "webserver",
-                *("dagster_webserver", *here, str(ui), "-w", str(workspace)),
-                ready=functools.partial(serves_http, f"{self.state.ui_url}/server_info"),
+                *("dagster_webserver", *here, str(ui), "-w", str(workspace), "--path-prefix", running.UI_PATH),
+                ready=functools.partial(serves_http, f"{webserver}/server_info"),
             ),
             self._program("daemon", "definitions.runtime.daemon", "-w", str(workspace), ready=_at_once),
         )

@@ -19,6 +19,8 @@ from resources.servers.files import write_private
 if TYPE_CHECKING:
     from pathlib import Path
 
+UI_PATH = "/dagster"
+"""Where the API serves Dagster's UI, to those who may see it."""
 _SAME_START = 0.05
 
 

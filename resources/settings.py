@@ -155,9 +155,9 @@ class AiSettings(BaseModel):
 class DagsterSettings(BaseModel):
     """How Dagster runs here."""
 
-    port: int = Field(default=0, ge=0, le=65535, description="Port of the UI; 0 = the kernel chooses a free port")
+    port: int = Field(default=0, ge=0, le=65535, description="Port of Dagster's web server, behind the API; 0 = the kernel chooses")
     url: str | None = Field(
-        default=None, description="Address of the UI, told when a workflow is published; unset = that of `aiw up`"
+        default=None, description="Dagster's web server, started with --path-prefix /dagster; unset = that of `aiw up`"
     )
     workers: int = Field(default=2, ge=1, le=64, description="Warm processes that execute runs")
     sensor_interval: float = Field(default=1.0, gt=0, description="Seconds between two looks of the sensor daemon")

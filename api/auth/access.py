@@ -169,7 +169,7 @@ ACCESS: dict[str, str] = {
 }
 
 # Not routes of the framework: its documentation, and faces that authenticate by themselves.
-_OPEN_PREFIXES = ("/docs", "/api/v1/hooks/", "/openapi.json", "/.well-known/")
+_OPEN_PREFIXES = ("/docs", "/redoc", "/dagster", "/login/", "/api/v1/hooks/", "/openapi.json", "/.well-known/")
 _PUBLIC_PATHS = frozenset(
     prefix + name.partition(" ")[2] for name, wanted in ACCESS.items() if wanted == PUBLIC for prefix in ("", "/api/v1")
 )

@@ -13,7 +13,7 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from resources.errors import InvalidInputError, LimitExceededError, NotPermittedError, Problem, UnauthenticatedError
 from resources.events.catalog import ServiceTokenIssued, UserLoggedIn, UserLoginRefused, UserSessionsRevoked
@@ -201,6 +201,10 @@ class Authentication:
         self._audit.record(StreamId("key", str(session.id)), fact, tenant=actor.tenant, actor=actor)
         return self._pair(session, session.subject, role, None, now, scopes=wanted)
 
+    def lasting_token(self, principal: Principal, *, seconds: int, now: datetime | None = None) -> str:
+        """An access token of the principal's session that is good for longer: for a cookie, which no script can read."""
+        return self._tokens.sign(_claims(principal), now=now or datetime.now(UTC), seconds=seconds)
+
     def authenticate(self, credential: str, *, now: datetime | None = None) -> Principal:
         """Who an access token or an API key belongs to, as things stand now. Raises UnauthenticatedError."""
         now = now or datetime.now(UTC)
@@ -260,14 +264,6 @@ class Authentication:
         scopes = granted if scopes is None else scopes
         seconds = self._access_seconds if refresh else self._service_seconds
         seconds = max(1, min(seconds, int((session.expires_at - now).total_seconds())))
-        claims = {
-            "sub": session.subject,
-            "sid": str(session.id),
-            "tenant": session.tenant,
-            "username": username,
-            "roles": [role.value],
-            "scopes": sorted(scopes),
-        }
         principal = Principal(
             tenant=session.tenant,
             subject=session.subject,
@@ -278,7 +274,7 @@ class Authentication:
             session_id=session.id,
             expires_at=now + timedelta(seconds=seconds),
         )
-        return TokenPair(self._tokens.sign(claims, now=now, seconds=seconds), refresh, seconds, principal)
+        return TokenPair(self._tokens.sign(_claims(principal), now=now, seconds=seconds), refresh, seconds, principal)
 
     def _refuse_blocked(self, subjects: dict[str, str], now: datetime) -> None:
         found = self._credentials.attempts(list(subjects.values()))
@@ -332,6 +328,17 @@ def _new_secret(prefix: str) -> str:
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
+
+
+def _claims(principal: Principal) -> dict[str, Any]:
+    return {
+        "sub": principal.subject,
+        "sid": str(principal.session_id),
+        "tenant": principal.tenant,
+        "username": principal.username,
+        "roles": [principal.role.value],
+        "scopes": sorted(principal.scopes),
+    }
 
 
 def _named(username: str, password: str, tenant: str) -> tuple[tuple[str, str], ...]:

@@ -29,7 +29,11 @@ V1 = "/api/v1"
 NAME = "known7f3a"  # what the thief knows to ask for
 CANARY = "canary7f3a"  # what it must never see
 # What the framework serves besides: documentation, and the socket, which `test_a_socket_needs_a_token` is about.
-OTHERS = {"/openapi.json": Route, "/docs": Route, "/docs/assets": Mount, "/ws": WebSocketRoute}
+OTHERS = {
+    **dict.fromkeys(("/openapi.json", "/docs", "/redoc", "/login", "/login/session", "/login/end"), Route),
+    **dict.fromkeys(("/docs/assets", "/dagster"), Mount),  # `tests/api/test_proxy.py` is about the latter
+    "/ws": WebSocketRoute,
+}
 # Bodies that are good enough to get to where the tenant matters.
 BODIES: dict[str, Any] = {
     "POST /events": {"type": "run.started", "data": {"run_id": NAME, "job": "x"}, "stream": f"run/{NAME}"},

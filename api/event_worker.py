@@ -1,8 +1,9 @@
 """The process that does what follows from events: `python -m api.event_worker`.
 
-It keeps the read models up to date, runs the replays that somebody asked for, tells about ends of workflows, and has what was
-published shown in Dagster's UI. Apart from the API, so that building a read
-model of a million events takes nothing from requests. There may be several: each piece of work is done by one of them.
+It keeps the read models up to date, runs the replays that somebody asked for, tells about ends of workflows, has what was
+published shown in Dagster's UI, and keeps house: calls of models whose process died are settled, what has expired is forgotten.
+Apart from the API, so that building a read model of a million events takes nothing from requests. There may be several: each
+piece of work is done by one of them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,8 +21,10 @@ from resources.events.projections import PROJECTIONS
 from resources.telemetry.logging import configure_logging, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from resources.ai.ledger.store import CallBooks
+    from resources.ai.memo.store import MemoStore
     from resources.events.subscriptions.store import SubscriptionStore
     from resources.settings import Settings
 
@@ -31,7 +36,7 @@ GATHER = 0.1
 LETTERS_KEPT = timedelta(days=30)
 """How long dead letters that were resolved or discarded can still be looked at."""
 
-HOUSEKEEPING_SECONDS = 3600.0
+MINUTE, HOUR = 60.0, 3600.0
 
 
 def work(settings: Settings, stop: threading.Event) -> bool:
@@ -41,6 +46,8 @@ def work(settings: Settings, stop: threading.Event) -> bool:
     from api.workflows.reloading import Reloads, reload_through
     from assets.nodes import NODES
     from resources.ai.egress import EgressPolicy
+    from resources.ai.ledger.postgres import PostgresCallBooks
+    from resources.ai.memo.postgres import PostgresMemo
     from resources.database.postgres import Database
     from resources.events.postgres import PostgresEventStore
     from resources.events.projections.postgres import PostgresProjections
@@ -81,10 +88,11 @@ def work(settings: Settings, stop: threading.Event) -> bool:
         executions=Executions(projections, events=events),
         web=WebClient(EgressPolicy.model_validate({"allowed": settings.egress.networks})),
     )
+    kept = chores(subscriptions, PostgresCallBooks(database), PostgresMemo(database))
     parts: dict[str, Callable[[], None]] = {
         "projections": lambda: projector.run(PROJECTIONS, stop, gather=GATHER),
         "replays": lambda: replays.run_pending(stop),
-        "housekeeping": lambda: keep_house(subscriptions, stop),
+        "housekeeping": lambda: keep_house(kept, stop),
         "notifications": lambda: notifications.run(stop),
     }
     if (ui := settings.dagster.url) is not None:
@@ -97,16 +105,48 @@ def work(settings: Settings, stop: threading.Event) -> bool:
         database.close()
 
 
-def keep_house(subscriptions: SubscriptionStore, stop: threading.Event) -> None:
-    """Forget what nobody looks at any more, every hour until `stop` is set."""
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something to do again and again. `work` tells how much there was of it."""
+
+    name: str
+    seconds: float
+    work: Callable[[], int]
+
+
+def chores(subscriptions: SubscriptionStore, books: CallBooks, memo: MemoStore) -> tuple[Chore, ...]:
+    """What nobody else does on a quiet platform."""
+    return (
+        Chore("calls_settled", MINUTE, books.settle_abandoned),
+        Chore("answers_purged", HOUR, lambda: _all_of(memo.purge_expired)),
+        Chore(
+            "letters_pruned",
+            HOUR,
+            lambda: subscriptions.prune_letters(before=datetime.now(UTC) - LETTERS_KEPT),
+        ),
+    )
+
+
+def keep_house(wanted: Sequence[Chore], stop: threading.Event, *, clock: Callable[[], float] = time.monotonic) -> None:
+    """Do each of them at once and then in its rhythm, until `stop` is set. One that cannot be done waits for its next turn."""
+    due = dict.fromkeys(wanted, clock())
     while not stop.is_set():
-        try:
-            pruned = subscriptions.prune_letters(before=datetime.now(UTC) - LETTERS_KEPT)
-            if pruned:
-                log.info("event_worker.letters_pruned", letters=pruned)
-        except UnavailableError as error:
-            log.warning("event_worker.housekeeping_waits", error=str(error))
-        stop.wait(HOUSEKEEPING_SECONDS)
+        for chore in [chore for chore, at in due.items() if at <= clock()]:
+            try:
+                if done := chore.work():
+                    log.info("event_worker.house_kept", chore=chore.name, count=done)
+            except UnavailableError as error:
+                log.warning("event_worker.housekeeping_waits", chore=chore.name, error=str(error))
+            due[chore] = clock() + chore.seconds
+        stop.wait(max(0.0, min(due.values()) - clock()))
+
+
+def _all_of(purge: Callable[[], int]) -> int:
+    """Purge in portions until there is nothing left: a long statement would be cancelled."""
+    total = 0
+    while done := purge():
+        total += done
+    return total
 
 
 def run_all(parts: dict[str, Callable[[], None]], stop: threading.Event) -> bool:

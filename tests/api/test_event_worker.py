@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.event_worker import run_all
+from api.event_worker import Chore, chores, keep_house, run_all
+from resources.ai.ledger.memory import MemoryCallBooks
+from resources.ai.ledger.model import Keepsake
+from resources.errors import UnavailableError
 from resources.events.model import NewEvent, StreamId
 from resources.events.replays.model import ReplayRequest, Selection
 from resources.events.replays.postgres import PostgresReplays
 from resources.events.subscriptions.model import Subscription
 from tests.api.events import eventually
+from tests.contracts.call_books import opening_of, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +80,42 @@ def test_without_a_database_it_says_so(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "AIW_DATABASE__URL" in said
+
+
+def test_chores_are_done_in_their_rhythm_and_one_that_fails_holds_up_no_other() -> None:
+    now, done = [0.0], []
+
+    class Until(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            now[0] += timeout or 0.0
+            if now[0] > 3600:
+                self.set()
+            return self.is_set()
+
+    def work(name: str, *, fails: bool = False) -> Chore:
+        def act() -> int:
+            done.append((name, now[0]))
+            if fails:
+                raise UnavailableError("The database is away.", dependency="database")
+            return 1
+
+        return Chore(name, 60.0 if name == "often" else 3600.0, act)
+
+    keep_house((work("broken", fails=True), work("often"), work("rarely")), Until(), clock=lambda: now[0])
+    assert [at for name, at in done if name == "often"] == [60.0 * minute for minute in range(61)]
+    assert [at for name, at in done if name == "rarely"] == [0.0, 3600.0]
+    assert [at for name, at in done if name == "broken"] == [0.0, 3600.0]
+
+
+def test_calls_of_processes_that_died_are_settled_and_expired_answers_forgotten(
+    services: Services, tenant: str
+) -> None:
+    books = MemoryCallBooks()
+    books.open(opening_of(record_of(tenant), lease=-1.0))
+    books.settle(record_of(tenant), keep=Keepsake(b"k" * 32, b"\x00answer", 15, 1e-6))
+    found = {chore.name: chore.work() for chore in chores(services.subscriptions, books, books.memo)}
+    assert (found["calls_settled"], found["answers_purged"]) == (1, 1)
+    assert {call.outcome for call in books.calls(tenant=tenant)} == {"answered", "lost"}
 
 
 def test_a_part_that_breaks_ends_all() -> None:

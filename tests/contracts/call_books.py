@@ -145,6 +145,13 @@ class CallBooksContract:
         assert len(books.calls(tenant=tenant, since=day, until=day + timedelta(days=2))) == 2
         assert books.calls(tenant=tenant, limit=1)[0].context.partition == "3"
 
+    def test_what_has_expired_is_purged_and_nothing_else(self, books: CallBooks, memo: MemoStore, tenant: str) -> None:
+        for number, ttl in enumerate((1e-6, 1e-6, 1e-6, 3600.0, None)):
+            books.settle(record_of(tenant), keep=Keepsake(bytes([number]) * 32, b"\x00answer", 15, ttl))
+        while memo.purge_expired(limit=2):
+            pass
+        assert memo.purge(tenant=tenant) == 2
+
     def test_another_tenant_sees_nothing(self, books: CallBooks, memo: MemoStore, tenant: str) -> None:
         record = record_of(tenant)
         books.open(opening_of(record, key=b"k" * 32, look=True))

@@ -67,6 +67,13 @@ class MemoryMemo:
                 del self._entries[place]
         return len(gone)
 
+    def purge_expired(self, *, limit: int = 10_000) -> int:
+        with self._lock:
+            gone = [place for place, entry in self._entries.items() if not _is_live(entry)][:limit]
+            for place in gone:
+                del self._entries[place]
+        return len(gone)
+
 
 def _is_live(entry: _Entry) -> bool:
     return entry.expires_at is None or entry.expires_at > datetime.now(UTC)

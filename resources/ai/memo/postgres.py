@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from resources.ai.memo.store import Kept
-from resources.events.postgres import AS_TENANT, in_our_words
+from resources.events.postgres import AS_SYSTEM, AS_TENANT, in_our_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +20,9 @@ _NEWEST = """SELECT key, call_id, provider, model, payload FROM aiw.ai_memo
 _COUNT = "SELECT count(*) FROM aiw.ai_memo WHERE tenant = %s AND (expires_at IS NULL OR expires_at > now())"
 _PURGE = """DELETE FROM aiw.ai_memo
     WHERE tenant = %(tenant)s AND (%(before)s::timestamptz IS NULL OR created_at < %(before)s OR expires_at <= now())"""
+
+_PURGE_EXPIRED = """DELETE FROM aiw.ai_memo WHERE (tenant, key) IN
+    (SELECT tenant, key FROM aiw.ai_memo WHERE expires_at <= now() ORDER BY expires_at LIMIT %s)"""
 
 
 class PostgresMemo:
@@ -40,6 +43,11 @@ class PostgresMemo:
     def purge(self, *, tenant: str, before: datetime | None = None) -> int:
         with self._visible_to(tenant) as connection:
             return connection.execute(_PURGE, {"tenant": tenant, "before": before}).rowcount
+
+    def purge_expired(self, *, limit: int = 10_000) -> int:
+        with self._database.transaction() as connection, in_our_words():
+            connection.execute(AS_SYSTEM)
+            return connection.execute(_PURGE_EXPIRED, (limit,)).rowcount
 
     @contextmanager
     def _visible_to(self, tenant: str) -> Iterator[Connection]:

@@ -33,3 +33,6 @@ class MemoStore(Protocol):
 
     def purge(self, *, tenant: str, before: datetime | None = None) -> int:
         """Remove all entries (or those made before then), and all that have expired; returns how many."""
+
+    def purge_expired(self, *, limit: int = 10_000) -> int:
+        """Remove what has expired, of all tenants, up to so many; returns how many."""

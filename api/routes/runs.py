@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
 
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
+from api.run_stream import RunStream, position_of
 from api.schemas import RunOut
 from api.workflows import service
 from api.workflows.schemas import (
@@ -54,6 +57,46 @@ def list_runs(
     """All runs, of workflows and of other jobs, the newest first. A page may be short and yet not be the last one."""
     page = services.runs.list(tenant=tenant, job=job, status=status, limit=limit, cursor=cursor)
     return RunPageOut(runs=[RunLineOut.model_validate(run) for run in page.runs], cursor=page.cursor)
+
+
+@router.get(
+    "/{run_id}/stream",
+    summary="Follow what a run says",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Server-sent events: connected, chunk, heartbeat, complete, error, done",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **problems.responses(400, 404, 422, 503),
+    },
+)
+async def follow_run(
+    request: Request,
+    run_id: RunId,
+    services: ServicesDep,
+    tenant: TenantDep,
+    last_event_id: Annotated[str | None, Header(description="Begin after this id")] = None,
+) -> StreamingResponse:
+    """Text as models write it and tools as agents use them, while the run works; then how it ended.
+
+    A reader that comes back with `Last-Event-ID` within a minute misses nothing. What came of it all is the run's to keep.
+    """
+
+    def ended() -> str | None:
+        run = services.runs.get(run_id, tenant=tenant)
+        return run.status if run.finished else None
+
+    await run_in_threadpool(ended)  # a run that there is not is told before the stream begins
+    stream = RunStream(
+        services.publisher.messages,
+        run_id,
+        tenant=tenant,
+        after=position_of(last_event_id),
+        ended=ended,
+        closing=lambda: request.app.state.tails.closing,
+    )
+    return StreamingResponse(stream.text(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 @router.get("/{run_id}", summary="Show a run", responses=problems.responses(404, 422, 503))

@@ -17,6 +17,7 @@ from dagster import DagsterEventType
 from assets.partitions import LAUNCHED_TAG, WORKFLOW_TAG, tenant_of
 from definitions.runtime.live import executing
 from resources.errors import ConflictError, PlatformError, UnavailableError
+from resources.realtime.output import RunOutput
 from resources.telemetry.logging import get_logger
 from sensors.workflow_events import Story, append_missing, stream_of
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from resources.events.model import NewEvent
     from resources.events.store import EventStore
+    from resources.realtime.store import MessageStore
 
 log = get_logger(__name__)
 
@@ -38,9 +40,10 @@ _ENDS = frozenset({DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, D
 
 
 @contextmanager
-def telling(events: EventStore, run: DagsterRun) -> Iterator[Recorder | None]:
+def telling(events: EventStore, messages: MessageStore, run: DagsterRun) -> Iterator[Recorder | None]:
     """While the block executes the run, its steps tell what they do. None: the run is of no workflow, and has no story."""
-    recorder = Recorder(events, run) if WORKFLOW_TAG in run.tags else None
+    output = RunOutput(messages, run.run_id, tenant=tenant_of(run))
+    recorder = Recorder(events, run, output) if WORKFLOW_TAG in run.tags else None
     with executing(run.run_id, recorder):
         try:
             yield recorder
@@ -52,8 +55,9 @@ def telling(events: EventStore, run: DagsterRun) -> Iterator[Recorder | None]:
 class Recorder:
     """The story of one run, as it unfolds. Steps may tell it from any thread."""
 
-    def __init__(self, events: EventStore, run: DagsterRun) -> None:
+    def __init__(self, events: EventStore, run: DagsterRun, output: RunOutput) -> None:
         self._events = events
+        self._output = output
         self._story = Story(run)
         self._stream = stream_of(run.run_id)
         self._tenant = tenant_of(run)
@@ -87,6 +91,7 @@ class Recorder:
 
     def emit(self, key: str, progress: Mapping[str, Any]) -> None:
         """Output in progress is for those who listen now; the story holds the whole."""
+        self._output.write(key, progress)
 
     # ------------------------------------------------------------------ what Dagster tells
 
@@ -107,6 +112,7 @@ class Recorder:
         self._closing.set()
         self._something.set()
         self._thread.join()
+        self._output.close()
 
     # ------------------------------------------------------------------ writing
 

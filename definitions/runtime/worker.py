@@ -27,6 +27,7 @@ from definitions.runtime.storage import commit_without_waiting
 from resources.database.resource import shared_database
 from resources.errors import PlatformError
 from resources.events.postgres import PostgresEventStore
+from resources.realtime.postgres import PostgresMessages
 from resources.settings import Settings
 from resources.telemetry.logging import get_logger
 from sensors.runs import record_end
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from definitions.runtime.channel import Channel, Message
     from definitions.runtime.code import CodeLocation
     from resources.events.store import EventStore
+    from resources.realtime.store import MessageStore
 
 log = get_logger(__name__)
 
@@ -53,10 +55,10 @@ def serve(channel: Channel, code: CodeLocation, *, runs: int, memory_mb: int) ->
             event_log.expect_a_run()
         channel.send(kind="idle", pid=os.getpid())
         executed = 0
-        events = _event_store()
+        events, messages = _stores()
         while not channel.closed:
             for message in channel.receive():
-                problem = _execute(instance, code, events, message)
+                problem = _execute(instance, code, events, messages, message)
                 executed += 1
                 # A thread that executes what nobody waits for any more ends with its process.
                 old = executed >= runs or resident_megabytes() > memory_mb or has_abandoned_threads()
@@ -65,13 +67,16 @@ def serve(channel: Channel, code: CodeLocation, *, runs: int, memory_mb: int) ->
                     return
 
 
-def _event_store() -> EventStore:
+def _stores() -> tuple[EventStore, MessageStore]:
     url = Settings().database.url
     assert url is not None  # the pool has refused to start without
-    return PostgresEventStore(shared_database(url.get_secret_value(), 4))
+    database = shared_database(url.get_secret_value(), 4)
+    return PostgresEventStore(database), PostgresMessages(database)
 
 
-def _execute(instance: DagsterInstance, code: CodeLocation, events: EventStore, message: Message) -> str | None:
+def _execute(
+    instance: DagsterInstance, code: CodeLocation, events: EventStore, messages: MessageStore, message: Message
+) -> str | None:
     """Execute one run. Returns why it has not ended, or None if it has."""
     pop_captured_interrupt()  # a cancel that arrived after the end of the run that it was for
     if time.monotonic() > message["lease_until"]:
@@ -93,7 +98,7 @@ def _execute(instance: DagsterInstance, code: CodeLocation, events: EventStore, 
             if problem_of_process is None:
                 _tell_from_log(instance, events, run)
             return problem_of_process
-        with telling(events, run) as recorder:
+        with telling(events, messages, run) as recorder:
             for event in execute(instance, job, run):
                 if recorder is not None:
                     recorder.see(event)

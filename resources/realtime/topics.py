@@ -2,8 +2,8 @@
 
 A topic is dotted (`orders.created`). In a pattern a part may be `*` (one part) or, at the end, `**` (all that is left, one part
 at least): `orders.*`, `runs.**`. The topics of the platform's own facts (`runs.{id}`, `workflows.{name}`, `documents`,
-`budgets`, `presence`) are read by all and published to by nobody. A conversation of two is `dm_<a>_<b>`, sorted; what is not a
-letter, digit, `@` or `-` in a user's name is written `~` and two hexadecimal digits a byte, so that no two pairs share a name.
+`budgets`, `presence`, `output.{run id}`) are read by all and published to by nobody. A conversation of two is `dm_<a>_<b>`,
+sorted; what is not a letter, digit, `@` or `-` in a user's name is written `~` and two hexadecimal digits a byte, so that no two pairs share a name.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ _CACHED = 10_000
 MAX_LENGTH = 200
 BROADCAST = "broadcast"
 PRESENCE = "presence"
+OUTPUT = "output"
+"""First part of the topics of what runs say while they work."""
 LIVE = frozenset({"runs", "workflows", "documents", "budgets"})
 """First parts of the topics that tell the platform's own facts; their positions are the event store's."""
-_OWN = LIVE | {PRESENCE, BROADCAST}
+_OWN = LIVE | {PRESENCE, BROADCAST, OUTPUT}
 
 _T = TypeVar("_T", bound="Hashable")
 

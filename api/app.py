@@ -32,6 +32,7 @@ from api.proxy import DagsterProxy, access_of
 from api.realtime.hub import Hub
 from api.realtime.socket import SocketEndpoint
 from api.routes import (
+    approvals,
     auth,
     backfills,
     budgets,
@@ -99,6 +100,7 @@ _ROUTES = (
     tenants,
     users,
     keys,
+    approvals,
 )
 BODY_LIMIT = 4 * 1024 * 1024
 _FORM_OVERHEAD = 256 * 1024
@@ -118,6 +120,7 @@ _TAGS = [
     {"name": "usage", "description": "What models were asked, what it cost, and what follows from it."},
     {"name": "budgets", "description": "What may be spent, and at which prices."},
     {"name": "runs", "description": "What Dagster does about it."},
+    {"name": "approvals", "description": "Uses of tools that agents ask for, and people decide."},
     {"name": "auth", "description": "Log in and out, and see who one is."},
     {"name": "tenants", "description": "Whose platform this is, for its admins."},
     {"name": "users", "description": "Who may do what in the tenant."},

@@ -327,6 +327,12 @@ class ApiClient:
     def run(self, run_id: str) -> RunOut:
         return self._get(f"{_V1}/runs/{run_id}", RunOut)
 
+    def approvals(self, *, waiting: bool = True) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{_V1}/approvals", waiting=str(waiting).lower()))
+
+    def decide_approval(self, approval_id: str, verb: str, *, comment: str | None = None) -> dict[str, Any]:
+        return dict(self._plain("POST", f"{_V1}/approvals/{approval_id}/{verb}", json={"comment": comment}))
+
     def prompts(self, *, context: str | None = None, tag: str | None = None) -> list[dict[str, Any]]:
         return list(self._plain("GET", f"{_V1}/prompts", context=context, tag=tag))
 

@@ -131,6 +131,11 @@ ACCESS: dict[str, str] = {
     "GET /runs/{run_id}/logs": "read:runs",
     "POST /runs/{run_id}/cancel": "execute:workflows",
     "POST /runs/{run_id}/rerun": "execute:workflows",
+    "GET /runs/{run_id}/stream": "read:runs",
+    "GET /approvals": "read:runs",
+    "GET /approvals/{approval_id}": "read:runs",
+    "POST /approvals/{approval_id}/grant": "execute:workflows",
+    "POST /approvals/{approval_id}/deny": "execute:workflows",
     # Workflows
     "GET /workflows": "read:workflows",
     "POST /workflows": "write:workflows",

@@ -8,6 +8,7 @@ import typer
 
 from api.cli import (
     ai,
+    approvals,
     backfill,
     demo,
     doctor,
@@ -79,6 +80,7 @@ def build() -> typer.Typer:
     panel = "AI"
     app.add_typer(prompts.app, name="prompts", rich_help_panel=panel)
     app.add_typer(ai.app, name="ai", rich_help_panel=panel)
+    app.add_typer(approvals.app, name="approvals", rich_help_panel=panel)
     panel = "Workflows"
     app.add_typer(workflow.app, name="workflow", rich_help_panel=panel)
     app.add_typer(nodes.app, name="nodes", rich_help_panel=panel)

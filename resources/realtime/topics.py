@@ -3,7 +3,8 @@
 A topic is dotted (`orders.created`). In a pattern a part may be `*` (one part) or, at the end, `**` (all that is left, one part
 at least): `orders.*`, `runs.**`. The topics of the platform's own facts (`runs.{id}`, `workflows.{name}`, `documents`,
 `budgets`, `presence`, `output.{run id}`) are read by all and published to by nobody. A conversation of two is `dm_<a>_<b>`,
-sorted; what is not a letter, digit, `@` or `-` in a user's name is written `~` and two hexadecimal digits a byte, so that no two pairs share a name.
+sorted; what is not a letter, digit, `@` or `-` in a user's name is written `~` and two hexadecimal digits a byte, so that no two
+pairs share a name.
 """
 
 from __future__ import annotations

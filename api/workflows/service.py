@@ -96,13 +96,26 @@ def execution(services: Services, run_id: str, tenant: str) -> Execution:
 
 def outputs(services: Services, run_id: str, tenant: str, node: str | None, item: str = "") -> Any:
     """What a node of the run gave, or the whole run. Raises NotFoundError."""
+    found = execution(services, run_id, tenant)
     if node is None:
-        found = execution(services, run_id, tenant)
         whole = not (isinstance(found.outputs, dict) and found.outputs.keys() == {"truncated", "bytes"})
-        if whole and (found.outputs is not None or found.status != "completed"):
+        if whole and (found.outputs is not None or found.status != "completed" or not _gives(services, found, tenant)):
             return found.outputs
-        node = "outputs"
-    return services.launches.output_of(run_id, node, tenant=tenant, item=item)
+    try:
+        return services.launches.output_of(run_id, node or "outputs", tenant=tenant, item=item)
+    except NotFoundError:
+        if found.parent_run_id is None:
+            raise
+        # The run has taken it over from the one that it goes on with.
+        return outputs(services, found.parent_run_id, tenant, node or "outputs", item)
+
+
+def _gives(services: Services, found: Execution, tenant: str) -> bool:
+    """Whether the workflow of the run has outputs at all."""
+    try:
+        return bool(services.workflows.find(found.workflow, tenant=tenant, revision=found.revision).spec.outputs)
+    except NotFoundError:
+        return False
 
 
 def _revision(services: Services, name: str, tenant: str) -> int | None:

@@ -136,6 +136,8 @@ class Reexecution:
             steps, known_state = KnownExecutionState.build_resume_retry_reexecution(instance, parent_run=parent)
             wanted = [key for key in steps if _static(key) in whole.step_dict_by_key]
             wanted += [key for key in self._never_recorded(parent, whole) if key not in wanted]
+            if revision is not None:
+                wanted = _with_what_follows(whole, wanted)
         else:
             wanted = _from_node(whole, node)
             known_state = KnownExecutionState.build_for_reexecution(instance, parent_run=parent)
@@ -197,6 +199,18 @@ def _from_node(plan: ExecutionPlan, node: str | None) -> list[str]:
             after.add(_static(step.key))
             chosen.append(step.key)
     return chosen
+
+
+def _with_what_follows(plan: ExecutionPlan, wanted: Sequence[str]) -> list[str]:
+    """The steps, and those that another revision has put after them: what these gave was of something else."""
+    chosen = dict.fromkeys(wanted)
+    after = {_static(key) for key in wanted}
+    needed = plan.get_all_step_deps()
+    for step in plan.get_all_steps_in_topo_order():
+        if step.key not in after and any(_static(key) in after for key in needed[step.key]):
+            after.add(step.key)
+            chosen[step.key] = None
+    return list(chosen)
 
 
 def _static(key: str) -> str:

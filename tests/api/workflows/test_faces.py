@@ -208,6 +208,20 @@ def test_a_broken_run_goes_on_from_where_it_broke_with_the_mended_workflow(platf
     assert [node.id for node in again.nodes] == ["second", "third"]
 
 
+def test_outputs_that_were_there_before_it_broke_are_those_of_the_run_that_goes_on(platform: Platform) -> None:
+    early = BROKEN.replace("nodes.third.output.text", "nodes.first.output.text")
+    platform.publish(early)
+    broken = platform.run("fragile", who="you")
+    assert broken.status == "failed"
+    platform.publish(MENDED.replace("nodes.third.output.text", "nodes.first.output.text"))
+    platform.publish(MENDED)
+    with platform.api as api:
+        kept = platform.end_of(api.rerun(broken.run_id, revision=2).run_id)
+        assert api.outputs(kept.run_id) == {"text": "you"}
+        changed = platform.end_of(api.rerun(broken.run_id, revision=3).run_id)
+        assert api.outputs(changed.run_id) == {"text": "you!"}
+
+
 def test_a_run_that_did_not_break_cannot_go_on(platform: Platform) -> None:
     platform.publish(HELLO)
     found = platform.run("hello")

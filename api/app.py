@@ -17,6 +17,7 @@ from starlette.routing import Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from api import problems
+from api.auth.limiter import Rates
 from api.auth.oidc import OidcLogin
 from api.auth.principal import Authenticate, authorize
 from api.auth.startup import check_auth
@@ -47,6 +48,7 @@ from api.routes import (
     node_types,
     projections,
     prompts,
+    registry,
     replays,
     runs,
     statistics,
@@ -96,6 +98,7 @@ _ROUTES = (
     hooks,
     backfills,
     topics,
+    registry,
     auth,
     tenants,
     users,
@@ -126,6 +129,7 @@ _TAGS = [
     {"name": "users", "description": "Who may do what in the tenant."},
     {"name": "keys", "description": "API keys, and the tenant's keys of AI providers."},
     {"name": "realtime", "description": "Messages on topics, who is there, and rules of where messages go."},
+    {"name": "registry", "description": "Agents that run elsewhere, found by what they can do."},
     {"name": "health", "description": "Whether the platform is well."},
 ]
 
@@ -157,6 +161,7 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     app.state.tails = Tails()
     app.state.hub = Hub(used.publisher, used.presence, used.events, used.run_log)
     app.state.public_url = settings.api.public_url
+    app.state.rates = Rates(settings.limits)
     app.state.authenticate = Authenticate(used.identity.verified, local_tenant=_local_tenant(app, settings))
     app.state.oidc = OidcLogin(settings.auth, used.identity) if settings.auth.oidc_issuer else None
     problems.install(app)
@@ -168,8 +173,14 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     _add_dagster(app, settings, used)
     for router in (auth.aliases, health.router):
         app.include_router(router, dependencies=guard)
+    app.include_router(health.aliases, prefix=V1, dependencies=guard)
     _add_docs(app)
-    included = [*((V1, routes.router) for routes in _ROUTES), ("", auth.aliases), ("", health.router)]
+    included = [
+        *((V1, routes.router) for routes in _ROUTES),
+        ("", auth.aliases),
+        ("", health.router),
+        (V1, health.aliases),
+    ]
     asked_apart(app.router.routes, included)
     return app
 
@@ -196,7 +207,7 @@ def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> Non
     app.add_middleware(
         AuthMiddleware,
         verified=services.identity.verified,
-        limits=settings.limits,
+        rates=app.state.rates,
         local_tenant=local_tenant,
         shared=services.rate_buckets,
     )

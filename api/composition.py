@@ -64,6 +64,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.realtime.postgres import PostgresMessages, PostgresPresence, PostgresRealtimeRules, PostgresRunLog
     from resources.realtime.publisher import Publisher
     from resources.realtime.rules import Router
+    from resources.registry.postgres import PostgresAgentRegistry
+    from resources.resilience.breaker import BreakerPolicy, Breakers
     from resources.workflows.catalogue import Catalogue
     from resources.workflows.definitions import WorkflowDefinitions
     from resources.workflows.executions import Executions
@@ -81,11 +83,13 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         statement_timeout=settings.database.statement_timeout,
         application_name="aiw-api",
     )
+    breakers = Breakers(policy=BreakerPolicy(open_for=5.0))
     graph = BoltGraphStore(
         settings.graph.url.get_secret_value(),
         user=settings.graph.user,
         password=settings.graph.password.get_secret_value(),
         database=settings.graph.database,
+        breaker=breakers.of("graph"),
     )
     content = settings.content
     limits = ParseLimits(
@@ -146,6 +150,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         intake=DocumentIntake(documents, events, limits=limits),
         search=SearchService(embedder, chunks),
         graph=graph,
+        agents=PostgresAgentRegistry(database),
+        breakers=breakers,
         learning_paths=LearningPaths(graph),
         prompts=PromptLibrary(events, PromptEngine(), bundled=bundled_prompts()),
         ai=AiAccounts.open(database),

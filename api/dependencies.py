@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from resources.realtime.publisher import Publisher
     from resources.realtime.store import PresenceStore
     from resources.realtime.store import RuleStore as RealtimeRules
+    from resources.registry.store import AgentRegistry
+    from resources.resilience.breaker import Breakers
     from resources.tenants.identity import Identity
     from resources.workflows.catalogue import Catalogue
     from resources.workflows.executions import Executions
@@ -82,12 +85,14 @@ class Services:
     executions: Executions
     pushes: Pushes
     backfills: PostgresBackfills
+    agents: AgentRegistry
     identity: Identity
     publisher: Publisher
     presence: PresenceStore
     realtime_rules: RealtimeRules
     run_log: PostgresRunLog
     probes: Mapping[str, Probe]
+    breakers: Breakers
     rate_buckets: SharedBuckets | None = None
     warm: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
@@ -104,5 +109,11 @@ async def current_tenant(request: Request) -> str:
     return (await current_principal(request)).tenant
 
 
+async def current_time() -> datetime:
+    """Now, so that what depends on it can be tested."""
+    return datetime.now(UTC)
+
+
 ServicesDep = Annotated[Services, Depends(services_of)]
 TenantDep = Annotated[str, Depends(current_tenant)]
+NowDep = Annotated[datetime, Depends(current_time)]

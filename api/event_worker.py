@@ -1,7 +1,9 @@
 """The process that does what follows from events: `python -m api.event_worker`.
 
-It keeps the read models up to date, runs the replays that somebody asked for, tells about ends of workflows, has what was
-published shown in Dagster's UI, and keeps house: calls of models whose process died are settled, what has expired is forgotten.
+It keeps the read models up to date, runs the replays that somebody asked for, asks registered agents how they are, tells about
+ends of workflows, has what was published shown in Dagster's UI, and keeps house: calls of models whose process died are settled,
+what has expired is forgotten.
+
 Apart from the API, so that building a read model of a million events takes nothing from requests. There may be several: each
 piece of work is done by one of them.
 """
@@ -14,9 +16,10 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from resources.errors import InvalidInputError, UnavailableError
+from resources.errors import InvalidInputError, UnavailableError, UpstreamError
 from resources.events.projections import PROJECTIONS
 from resources.telemetry.logging import configure_logging, get_logger
 
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
     from resources.ai.ledger.store import CallBooks
     from resources.ai.memo.store import MemoStore
     from resources.events.subscriptions.store import SubscriptionStore
+    from resources.registry.model import Agent
     from resources.settings import Settings
+    from resources.workflows.web import WebClient
 
 log = get_logger(__name__)
 
@@ -37,6 +42,9 @@ LETTERS_KEPT = timedelta(days=30)
 """How long dead letters that were resolved or discarded can still be looked at."""
 
 MINUTE, HOUR = 60.0, 3600.0
+
+HEALTH_SECONDS, HEALTH_BYTES = 5.0, 64 * 1024
+"""What an agent may take to tell how it is, and how much it may say."""
 
 
 def work(settings: Settings, stop: threading.Event) -> bool:
@@ -55,6 +63,8 @@ def work(settings: Settings, stop: threading.Event) -> bool:
     from resources.events.replays.postgres import PostgresReplays
     from resources.events.replays.runner import ReplayRunner
     from resources.events.subscriptions.postgres import PostgresSubscriptions
+    from resources.registry.monitor import Monitor
+    from resources.registry.postgres import PostgresAgentRegistry
     from resources.workflows.catalogue import Catalogue
     from resources.workflows.definitions import WorkflowDefinitions
     from resources.workflows.executions import Executions
@@ -81,19 +91,22 @@ def work(settings: Settings, stop: threading.Event) -> bool:
         rows=projections,
         projections=PROJECTIONS,
     )
+    web = WebClient(EgressPolicy.model_validate({"allowed": settings.egress.networks}))
     notifications = Notifications(
         events,
         subscriptions,
         workflows=Catalogue(WorkflowDefinitions(events), NODES, bundled=BUNDLED),
         executions=Executions(projections, events=events),
-        web=WebClient(EgressPolicy.model_validate({"allowed": settings.egress.networks})),
+        web=web,
     )
+    monitor = Monitor(PostgresAgentRegistry(database), lambda agent: answered_in(agent, web, stop))
     kept = chores(subscriptions, PostgresCallBooks(database), PostgresMemo(database))
     parts: dict[str, Callable[[], None]] = {
         "projections": lambda: projector.run(PROJECTIONS, stop, gather=GATHER),
         "replays": lambda: replays.run_pending(stop),
         "housekeeping": lambda: keep_house(kept, stop),
         "notifications": lambda: notifications.run(stop),
+        "registry": lambda: monitor.run(stop),
     }
     if (ui := settings.dagster.url) is not None:
         reloads = Reloads(events, subscriptions, lambda: reload_through(ui))
@@ -103,6 +116,20 @@ def work(settings: Settings, stop: threading.Event) -> bool:
     finally:
         events.close()
         database.close()
+
+
+def answered_in(agent: Agent, web: WebClient, stop: threading.Event) -> float:
+    """Milliseconds that an agent took to say that it is well. Raises PlatformError when it does not."""
+    from resources.workflows.web import WebRequest
+
+    url = agent.registration.health_url
+    assert url is not None
+    started = time.perf_counter()
+    request = WebRequest("GET", url, timeout=HEALTH_SECONDS, max_bytes=HEALTH_BYTES)
+    reply = web.send(request, tenant=agent.tenant, cancel=stop)
+    if reply.status >= HTTPStatus.BAD_REQUEST:
+        raise UpstreamError(f"{agent.registration.name!r} answers {reply.status} when asked for its health.")
+    return (time.perf_counter() - started) * 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,16 @@ class HealthDetailOut(BaseModel):
     timestamp: datetime
     uptime_seconds: float
     checks: dict[str, CheckOut]
+    circuits: dict[str, Literal["closed", "open", "half_open"]] = Field(
+        description="Circuit breakers before what this process calls; open = it is left alone for some seconds"
+    )
+
+
+class ReadyOut(BaseModel):
+    """Whether requests should be sent here: everything answers that the platform cannot do without."""
+
+    ready: bool
+    checks: dict[str, bool]
 
 
 class StepOut(BaseModel):

@@ -7,11 +7,14 @@ Binds its socket itself, so that port 0 (the kernel chooses) can be reported: as
 from __future__ import annotations
 
 import argparse
+import asyncio
 import ipaddress
 import json
 import os
+import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +26,11 @@ from api.realtime.protocol import SocketProtocol
 from resources.errors import InvalidInputError, PlatformError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from starlette.types import ASGIApp
+
+    from api.auth.limiter import Rates
 
 GRACE = 10
 _BACKLOG = 2048
@@ -61,7 +66,15 @@ def inherit(descriptor: int, *, remote: bool = False) -> socket.socket:
 class Server(uvicorn.Server):
     """A uvicorn server that says where it listens as soon as it serves."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, *, port_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        *,
+        port_file: Path | None = None,
+        reload: Callable[[], None] | None = None,
+    ) -> None:
+        """`reload` is called on SIGHUP, between two requests; no connection notices."""
         config = uvicorn.Config(
             app,
             loop="uvloop",
@@ -81,6 +94,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._listener = listener
         self._port_file = port_file
+        self._reload = reload
 
     @property
     def url(self) -> str:
@@ -90,6 +104,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
+        if self._reload is not None and threading.current_thread() is threading.main_thread():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         if not self.should_exit:
             self.announce()
 
@@ -137,12 +153,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         remote = settings.auth.mode == "required"
         fd: int | None = options.fd
         listener = bind(options.host, options.port, remote=remote) if fd is None else inherit(fd, remote=remote)
-        server = Server(create_app(settings=settings), listener, port_file=options.port_file)
+        app = create_app(settings=settings)
+        server = Server(app, listener, port_file=options.port_file, reload=lambda: reload(app.state.rates))
     except PlatformError as error:
         print(f"api: {error.message}", file=sys.stderr)  # noqa: T201 - for the person who started it
         return 2 if isinstance(error, InvalidInputError) else 1
     server.serve_forever()
     return 0 if server.started else 1
+
+
+def reload(rates: Rates) -> None:
+    """Take over what may change while the process runs: the level of the log, and rate limits.
+
+    What `.env` says now holds, also where the process was started with something else in its environment. Settings that are
+    not valid change nothing.
+    """
+    from dotenv import dotenv_values
+
+    from resources.settings import Settings
+    from resources.telemetry.logging import get_logger, set_level
+
+    log = get_logger(__name__)
+    written = {name: value for name, value in dotenv_values(".env").items() if name.startswith("AIW_") and value}
+    os.environ.update(written)
+    try:
+        settings = Settings()
+    except ValueError as error:
+        log.error("api.reload_refused", reason=str(error))  # noqa: TRY400 - the reason says it all
+        return
+    set_level(settings.log.level)
+    rates.change(settings.limits)
+    log.warning("api.reloaded", level=settings.log.level, principal_per_minute=settings.limits.principal_per_minute)
 
 
 def _remote_address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:

@@ -15,6 +15,8 @@ _UNLISTED: Final = "system_admin"
 
 ACCESS: dict[str, str] = {
     # Health, for supervisors
+    "GET /live": PUBLIC,
+    "GET /ready": PUBLIC,
     "GET /health": PUBLIC,
     "GET /health/detailed": "read:health",
     # Identity
@@ -98,6 +100,13 @@ ACCESS: dict[str, str] = {
     "GET /realtime/rules": "read:routes",
     "PUT /realtime/rules/{name}": "operate:routes",
     "DELETE /realtime/rules/{name}": "operate:routes",
+    # Agents elsewhere
+    "GET /registry/agents": "read:agents",
+    "POST /registry/agents": "write:agents",
+    "GET /registry/agents/discover": "read:agents",
+    "GET /registry/agents/{agent_id}": "read:agents",
+    "DELETE /registry/agents/{agent_id}": "write:agents",
+    "POST /registry/agents/{agent_id}/heartbeat": "write:agents",
     # Prompts
     "GET /prompts": "read:prompts",
     "POST /prompts": "write:prompts",

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resources.settings import LimitSettings
+
 _IDLE_SECONDS = 300.0
 _MOST_BUCKETS = 100_000
 
@@ -52,6 +54,18 @@ class Decision:
             (b"x-ratelimit-remaining", b"%d" % self.remaining),
             (b"x-ratelimit-reset", b"%d" % reset),
         ]
+
+
+class Rates:
+    """The rates that hold at present; `change` makes others hold from the next request on."""
+
+    def __init__(self, limits: LimitSettings) -> None:
+        self.change(limits)
+
+    def change(self, limits: LimitSettings) -> None:
+        self.principal = Rate(limits.principal_per_minute, limits.principal_burst)
+        self.tenant = Rate(limits.tenant_per_minute, limits.tenant_burst)
+        self.address = Rate(limits.address_per_minute, limits.address_burst)
 
 
 class SharedBuckets(Protocol):

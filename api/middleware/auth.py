@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from api.auth.limiter import Decision, SharedBuckets
-    from resources.settings import LimitSettings
+    from api.auth.limiter import Decision, Rates, SharedBuckets
     from resources.tenants.cache import VerifiedCredentials
     from resources.tenants.model import Principal
 
@@ -38,17 +37,14 @@ class AuthMiddleware:
         app: ASGIApp,
         *,
         verified: VerifiedCredentials,
-        limits: LimitSettings,
+        rates: Rates,
         local_tenant: Callable[[], str] | None = None,
         shared: SharedBuckets | None = None,
     ) -> None:
         self._app = app
         self._verified = verified
         self._local_tenant = local_tenant
-        self._limits = limits
-        self._principal_rate = Rate(limits.principal_per_minute, limits.principal_burst)
-        self._tenant_rate = Rate(limits.tenant_per_minute, limits.tenant_burst)
-        self._address_rate = Rate(limits.address_per_minute, limits.address_burst)
+        self._rates = rates
         self._buckets = Buckets()
         self._leases = None if shared is None else Leases(shared)
 
@@ -119,12 +115,12 @@ class AuthMiddleware:
 
     def _wanted(self, scope: Scope, principal: Principal | None) -> Iterator[tuple[str, str, Rate]]:
         client = scope.get("client")
-        yield "address", client[0] if client else "unknown", self._address_rate
+        yield "address", client[0] if client else "unknown", self._rates.address
         if principal is None:
             return
-        yield "principal", principal.key_id or principal.subject, self._principal_rate
+        yield "principal", principal.key_id or principal.subject, self._rates.principal
         own = principal.limits.requests_per_minute
-        rate = self._tenant_rate if own is None else Rate(own, max(1, min(own, self._tenant_rate.burst)))
+        rate = self._rates.tenant if own is None else Rate(own, max(1, min(own, self._rates.tenant.burst)))
         yield "tenant", principal.tenant, rate
 
     async def _take(self, name: str, key: str, rate: Rate) -> Decision:

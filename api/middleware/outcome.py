@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = get_logger("api.access")
 
-_QUIET = frozenset({"/health"})
+_QUIET = frozenset({"/health", "/live", "/ready"})
 _SERVER_ERROR = 500
 
 

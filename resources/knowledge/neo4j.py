@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from resources.knowledge.contribution import Contribution
+    from resources.resilience.breaker import CircuitBreaker
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class BoltGraphStore:
         pool_size: int = 8,
         connect_timeout: float = 5.0,
         conflict_timeout: float = 30.0,
+        breaker: CircuitBreaker | None = None,
     ) -> None:
         self._url = url
         self._auth = (user, password)
@@ -67,6 +69,7 @@ class BoltGraphStore:
         self._pool_size = pool_size
         self._connect_timeout = connect_timeout
         self._conflict_timeout = conflict_timeout
+        self._breaker = breaker
         self._driver: neo4j.Driver | None = None
         self._owner = 0
         self._opening = threading.Lock()
@@ -148,10 +151,10 @@ class BoltGraphStore:
         )
 
     def ping(self) -> float:
-        """Seconds that one round trip takes."""
+        """Seconds that one round trip takes. Also asked while the server is left alone: so one hears that it is back."""
         self._open()
         started = time.perf_counter()
-        self._read(queries.PING)
+        self._tried(self._reading(queries.PING))
         return time.perf_counter() - started
 
     def close(self) -> None:
@@ -184,11 +187,14 @@ class BoltGraphStore:
             return self._driver
 
     def _read(self, query: str, *, access: str = neo4j.READ_ACCESS, **parameters: Any) -> list[Row]:
+        return self._run(self._reading(query, access=access, **parameters))
+
+    def _reading(self, query: str, *, access: str = neo4j.READ_ACCESS, **parameters: Any) -> Callable[[], list[Row]]:
         def read() -> list[Row]:
             with self._open().session(database=self._database, default_access_mode=access) as session:
                 return session.run(query, parameters).data()
 
-        return self._run(read)
+        return read
 
     def _write(self, change: Callable[[neo4j.Transaction], None]) -> None:
         """One transaction, committed unless `change` rolled it back."""
@@ -205,6 +211,12 @@ class BoltGraphStore:
         self._run(write)
 
     def _run(self, work: Callable[[], T]) -> T:
+        """As `_tried`, unless the server did not answer for some time and is left alone."""
+        if self._breaker is None:
+            return self._tried(work)
+        return self._breaker.call(lambda: self._tried(work), failed=lambda error: isinstance(error, UnavailableError))
+
+    def _tried(self, work: Callable[[], T]) -> T:
         """The result of `work`, repeated as long as others come first, and once for a connection that went stale.
 
         Safe because every change may be made twice: what it changes is decided anew from what is there.

@@ -143,3 +143,9 @@ class Breakers:
                     self._breakers.popitem(last=False)
             self._breakers.move_to_end(name)
             return breaker
+
+    def states(self) -> dict[str, State]:
+        """The state of each, by name."""
+        with self._lock:
+            known = list(self._breakers.values())
+        return {breaker.name: breaker.state for breaker in known}

@@ -64,6 +64,11 @@ def configure_logging(*, level: str = "info", format: LogFormat = "auto", servic
     root.setLevel(level.upper())
 
 
+def set_level(level: str) -> None:
+    """Show what is at least that severe, from now on."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A logger whose methods take an event name and fields."""
     return cast("structlog.stdlib.BoundLogger", structlog.get_logger(name))

@@ -91,3 +91,23 @@ async def test_a_check_that_breaks_counts_as_down_without_telling_secrets(
     status, body = await detailed(services, api_settings, {"graph": Probe(broken)})
     assert status == 503
     assert "hunter2" not in str(body)
+
+
+@pytest.mark.parametrize("prefix", ["", "/api/v1"])
+@pytest.mark.usefixtures("patient_checks")
+def test_orchestrators_are_told_that_it_lives_and_is_ready(http: httpx.Client, prefix: str) -> None:
+    assert http.get(f"{prefix}/live").json()["status"] == "healthy"
+    assert http.get(f"{prefix}/ready").json() == {
+        "ready": True,
+        "checks": {"database": True, "graph": True, "embedder": True},
+    }
+    assert http.get(f"{prefix}/health/detailed").json()["circuits"]["graph"] == "closed"
+
+
+async def test_it_is_not_ready_without_what_is_needed(services: Services, api_settings: Settings) -> None:
+    probes = {"database": Probe(well), "graph": Probe(down), "ui": Probe(down, needed=False)}
+    app = create_app(replace(services, probes=probes), api_settings)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        answer = await client.get("/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {"ready": False, "checks": {"database": True, "graph": False}}

@@ -183,7 +183,7 @@ def reload(rates: Rates) -> None:
         return
     set_level(settings.log.level)
     rates.change(settings.limits)
-    log.warning("api.reloaded", level=settings.log.level, principal_per_minute=settings.limits.principal_per_minute)
+    log.warning("api.reloaded", log_level=settings.log.level, principal_per_minute=settings.limits.principal_per_minute)
 
 
 def _remote_address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:

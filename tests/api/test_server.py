@@ -102,3 +102,35 @@ def test_the_program_names_what_is_not_configured(tmp_path: Path) -> None:
     done = subprocess.run(command, env=kept, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "AIW_DATABASE__URL" in done.stderr
+
+
+def test_settings_are_read_again_on_sighup_and_no_connection_notices(api_settings: Settings, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "api.server", "--port", "0"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment(api_settings, AIW_LOG__LEVEL="warning"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        url = json.loads(process.stdout.readline())["url"]
+        with httpx.Client(base_url=url, trust_env=False) as client:
+            before = client.get("/live").extensions["network_stream"].get_extra_info("client_addr")
+            (tmp_path / ".env").write_text("AIW_LOG__LEVEL=info\nAIW_LIMITS__PRINCIPAL_PER_MINUTE=77\n")
+            process.send_signal(signal.SIGHUP)
+            told = next(line for line in map(json.loads, process.stderr) if line["event"] == "api.reloaded")
+            assert (told["log_level"], told["principal_per_minute"]) == ("info", 77)
+            (tmp_path / ".env").write_text("AIW_LOG__LEVEL=loud\n")
+            process.send_signal(signal.SIGHUP)
+            assert next(line for line in map(json.loads, process.stderr) if line["event"] == "api.reload_refused")
+            after = client.get("/api/v1/auth/whoami").extensions["network_stream"].get_extra_info("client_addr")
+            assert after == before
+            finished = next(line for line in map(json.loads, process.stderr) if line["event"] == "request.finished")
+            assert finished["path"] == "/api/v1/auth/whoami"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)

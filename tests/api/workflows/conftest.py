@@ -73,11 +73,10 @@ class Platform:
             return self.end_of(api.run_workflow(name, inputs).run_id)
 
     def end_of(self, run_id: str) -> ExecutionOut:
+        ends = {"completed", "failed", "cancelled"}
         with self.api as api:
-            return wait_for(
-                lambda: (found := api.execution(run_id)).status in {"completed", "failed", "cancelled"} and found,
-                f"the end of {run_id}",
-            )
+            wait_for(lambda: api.execution(run_id).status in ends, f"the end of {run_id}")
+            return api.execution(run_id)
 
     def runs_of(self, workflow: str) -> list[ExecutionOut]:
         with self.api as api:

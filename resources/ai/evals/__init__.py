@@ -1,0 +1,1 @@
+"""Evaluations: is what a model wrote what it should be."""

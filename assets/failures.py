@@ -1,6 +1,6 @@
 """Our errors as Dagster knows failures: the reason on the run's page, and a retry only where it can help."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import dagster as dg
@@ -11,8 +11,8 @@ RETRY_POLICY = dg.RetryPolicy(max_retries=3, delay=1.0, backoff=dg.Backoff.EXPON
 """For steps that talk to servers: 1, 2 and 4 seconds, give or take."""
 
 
-def as_failure(error: PlatformError) -> dg.Failure:
-    """The error as a `dg.Failure` whose metadata holds the code, the details and every problem."""
+def as_failure(error: PlatformError, told: Mapping[str, dg.MetadataValue] | None = None) -> dg.Failure:
+    """The error as a `dg.Failure` whose metadata holds the code, the details and every problem, and what else is `told`."""
     metadata: dict[str, dg.MetadataValue] = {
         "code": dg.MetadataValue.text(error.code),
         "retryable": dg.MetadataValue.bool(error.retryable),
@@ -20,7 +20,7 @@ def as_failure(error: PlatformError) -> dg.Failure:
     metadata |= {name: dg.MetadataValue.text(str(value)) for name, value in error.details.items()}
     if isinstance(error, InvalidInputError) and error.problems:
         metadata["problems"] = dg.MetadataValue.md("\n".join(f"- {problem}" for problem in error.problems))
-    return dg.Failure(description=error.message, metadata=metadata, allow_retries=error.retryable)
+    return dg.Failure(description=error.message, metadata={**metadata, **(told or {})}, allow_retries=error.retryable)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import orjson
 
-from resources.ai import bridge, estimate
+from resources.ai import booking, bridge, estimate
 from resources.ai.ledger.model import Captured
 from resources.ai.limits.limiter import RateLimiter
 from resources.ai.memo.cipher import MemoCipher
@@ -561,6 +561,7 @@ class AiCalls:
 
 
 def _known(context: CallContext) -> CallContext:
+    context = booking.placed(context)
     if context.correlation_id is not None or (current := correlation.current()) is None:
         return context
     return context.model_copy(update={"correlation_id": current})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uuid_utils.compat as uuid_utils
 
+from resources.ai.booking import current
 from resources.ai.budgets.model import BudgetExceededError
 from resources.ai.ledger.model import CallRecord, Keepsake, Opened, Opening
 from resources.ai.memo.model import MemoMissError, Recording, differences, distance, key_of
@@ -134,8 +135,15 @@ class Desk:
         if keep is not None and turn.key is not None:
             sealed = self._cipher.seal(keep.to_bytes(), tenant=record.context.tenant, key=turn.key)
             keepsake = Keepsake(turn.key, sealed, record.usage.total if record.usage else None, turn.ttl)
+        booking = current()
+
+        def write() -> None:
+            self._books.settle(record, keep=keepsake, captured=captured)
+            if booking is not None:
+                booking.add(record)
+
         try:
-            await self._uninterrupted(lambda: self._books.settle(record, keep=keepsake, captured=captured))
+            await self._uninterrupted(write)
         finally:
             self._held.pop(record.call_id, None)
             self._land(turn)

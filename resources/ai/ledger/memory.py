@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from resources.ai.budgets.memory import MemoryBudgets
@@ -148,7 +147,7 @@ class MemoryCallBooks:
             if workflow not in {None, call.context.workflow}:
                 continue
             value = _value(call, by)
-            sums[value] = _add(sums.get(value, Totals()), call)
+            sums[value] = sums.get(value, Totals()).plus(call)
         return sums
 
 
@@ -165,20 +164,7 @@ def _value(call: CallRecord, by: Dimension) -> str | None:
         "project": context.project,
         "provider": call.provider,
         "model": call.model,
+        "prompt": call.prompt_version,
         "day": call.created_at.astimezone(UTC).date().isoformat(),
     }
     return values[by]
-
-
-def _add(totals: Totals, call: CallRecord) -> Totals:
-    usage = call.usage
-    return Totals(
-        calls=totals.calls + 1,
-        hits=totals.hits + (call.memo == "hit"),
-        unpriced=totals.unpriced + (call.cost is None),
-        unmeasured=totals.unmeasured + (not call.measured),
-        input_tokens=totals.input_tokens + (usage.input if usage else 0),
-        output_tokens=totals.output_tokens + (usage.output if usage else 0),
-        cost=totals.cost + (call.cost or Decimal(0)),
-        saved_cost=totals.saved_cost + (call.saved_cost or Decimal(0)),
-    )

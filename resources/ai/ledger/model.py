@@ -20,7 +20,18 @@ CallKind = Literal["chat", "embed", "tool"]
 MemoStatus = Literal["hit", "miss", "off"]
 CallOutcome = Literal["answered", "cut", "refused", "filtered", "failed", "cancelled", "lost"]
 Dimension = Literal[
-    "run", "node", "asset", "partition", "tenant", "workflow", "user", "project", "provider", "model", "day"
+    "run",
+    "node",
+    "asset",
+    "partition",
+    "tenant",
+    "workflow",
+    "user",
+    "project",
+    "provider",
+    "model",
+    "prompt",
+    "day",
 ]
 
 EVENT_NAMESPACE = UUID("0f7a4d0e-6c3b-5d19-9f57-6a9f2d8f1c01")
@@ -157,3 +168,20 @@ class Totals:
     output_tokens: int = 0
     cost: Decimal = Decimal(0)
     saved_cost: Decimal = Decimal(0)
+
+    def plus(self, call: CallRecord) -> Totals:
+        """The sums with one more call."""
+        usage = call.usage
+        return Totals(
+            calls=self.calls + 1,
+            hits=self.hits + (call.memo == "hit"),
+            unpriced=self.unpriced + (call.cost is None),
+            unmeasured=self.unmeasured + (not call.measured),
+            input_tokens=self.input_tokens + (usage.input if usage else 0),
+            output_tokens=self.output_tokens + (usage.output if usage else 0),
+            cost=self.cost + (call.cost or Decimal(0)),
+            saved_cost=self.saved_cost + (call.saved_cost or Decimal(0)),
+        )
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))

@@ -52,6 +52,7 @@ _DIMENSIONS: dict[Dimension, str] = {
     "project": "project",
     "provider": "provider",
     "model": "model",
+    "prompt": "prompt_version",
     "day": "to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
 }
 

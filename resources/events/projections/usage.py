@@ -10,6 +10,8 @@ from resources.events.projections import sketch
 from resources.events.projections.model import Projection, Rows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from resources.events.model import RecordedEvent
 
 _COUNTS = (
@@ -63,7 +65,7 @@ class AiUsage(Projection):
         else:
             row["cost_usd"] = str(Decimal(row["cost_usd"]) + Decimal(data["cost_usd"]))
 
-    def _answered(self, row: dict[str, Any], data: dict[str, Any]) -> None:
+    def _answered(self, row: dict[str, Any], data: Mapping[str, Any]) -> None:
         row["responses"] += 1
         if (data["quality_metrics"] or {}).get("memo") == "hit":
             row["hits"] += 1

@@ -20,6 +20,7 @@ LAUNCHED_TAG = "aiw/launched"
 NODES_TAG = "aiw/nodes"
 CONCURRENCY_TAG = "aiw/concurrency"
 ISOLATION_TAG = "aiw/isolation"
+EXECUTOR_TAG = "aiw/executor"
 
 PARTITION_TAG = "dagster/partition"
 

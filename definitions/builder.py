@@ -27,6 +27,7 @@ from assets.failures import failures
 from assets.partitions import (
     CONCURRENCY_TAG,
     DEFAULT_TENANT,
+    EXECUTOR_TAG,
     ISOLATION_TAG,
     NODES_TAG,
     REVISION_TAG,
@@ -69,8 +70,13 @@ Sources = dict[str, Source]
 
 
 def job_name(name: str, tenant: str | None) -> str:
-    """The job of a tenant's workflow."""
-    return name if tenant in {None, DEFAULT_TENANT} else f"{str(tenant).replace('-', '_')}__{name}"
+    """The job of a tenant's workflow; no other tenant's has this name.
+
+    Dagster's names have no hyphens, and a tenant's may have both: `a-b` becomes `a_b`, and `a_b` becomes `a_Ub`.
+    """
+    if tenant is None or tenant == DEFAULT_TENANT:
+        return name
+    return f"{tenant.replace('_', '_U').replace('-', '_')}__{name}"
 
 
 def build_job(
@@ -127,6 +133,8 @@ def job_tags(checked: CheckedWorkflow, *, tenant: str | None, revision: int) -> 
         tags[TENANT_TAG] = tenant
     if spec.config.isolation != "warm":
         tags[ISOLATION_TAG] = spec.config.isolation
+    if spec.config.executor != "lean":
+        tags[EXECUTOR_TAG] = spec.config.executor
     if spec.config.concurrency is not None:
         tags[CONCURRENCY_TAG] = f"{spec.config.concurrency}:{job_name(spec.name, tenant)}"
     if spec.config.timeout is not None:
@@ -293,7 +301,7 @@ class _Graph:
     ) -> None:
         node, type_ = step.node, step.type
         tags = {}
-        if node.timeout is not None:
+        if node.timeout is not None and not step.tolerant:
             tags[TIMEOUT_TAG] = f"{node.timeout:g}"
         if type_.effects:
             tags[EFFECTS_TAG] = "true"

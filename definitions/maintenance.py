@@ -6,9 +6,11 @@ import dagster as dg
 from pydantic import Field
 
 from assets.failures import RETRY_POLICY, failures
+from definitions.runtime.outputs import Folder, outputs_folder
 from definitions.runtime.retention import prune
 from resources.database.postgres import Database
 from resources.database.resource import DatabaseResource
+from resources.settings import Settings
 
 
 class Retention(dg.Config):
@@ -22,13 +24,17 @@ class Retention(dg.Config):
 
 @dg.op(retry_policy=RETRY_POLICY, tags={"dagster/compute_kind": "postgres"})
 def delete_old_history(
-    context: dg.OpExecutionContext, config: Retention, database: dg.ResourceParam[Database]
+    context: dg.OpExecutionContext,
+    config: Retention,
+    database: dg.ResourceParam[Database],
+    outputs: dg.ResourceParam[Folder],
 ) -> dg.Output[int]:
     """Delete the events and values of steps of old runs, and tell how many."""
     with failures():
         pruned = prune(
             context.instance,
             database,
+            outputs,
             before=datetime.now(UTC) - timedelta(days=config.days),
             dry_run=config.dry_run,
         )
@@ -36,6 +42,7 @@ def delete_old_history(
         "runs": pruned.runs,
         "events": pruned.events,
         "runs_with_values": pruned.runs_with_outputs,
+        "orphaned_files": pruned.orphans,
         "keys": pruned.keys,
         "dry_run": config.dry_run,
     }
@@ -50,7 +57,10 @@ def prune_history_graph() -> None:
 
 PRUNE_HISTORY = prune_history_graph.to_job(
     name="prune_history",
-    resource_defs={"database": DatabaseResource(url=dg.EnvVar("AIW_DATABASE__URL"))},
+    resource_defs={
+        "database": DatabaseResource(url=dg.EnvVar("AIW_DATABASE__URL")),
+        "outputs": dg.ResourceDefinition(lambda _: outputs_folder(Settings())),
+    },
     executor_def=dg.in_process_executor,
     description="Takes away the events and values of steps of runs that ended long ago. Runs and assets keep their history.",
 )

@@ -15,7 +15,9 @@ import orjson
 from pydantic import ValidationError
 
 from assets.failures import as_failure
-from assets.partitions import CORRELATION_TAG, tenant_of
+from assets.partitions import CORRELATION_TAG, EXECUTOR_TAG, tenant_of
+from definitions.runtime.lean.logs import LeanLogManager
+from definitions.runtime.lean.threads import call_within
 from definitions.runtime.live import LiveRun, live_run
 from resources.errors import ConflictError, InvalidInputError, LimitExceededError, NotFoundError, PlatformError, Problem
 from resources.telemetry import correlation
@@ -32,6 +34,10 @@ INPUTS: Final = "_inputs"
 
 MAX_ITERATIONS: Final = 10_000
 MAX_PREVIEW_BYTES: Final = 4096
+MAX_TOLD_WITHIN: Final = 500
+"""Nodes in bodies of loops that a run tells of; the loop itself tells of all its passes."""
+GRACE_SECONDS: Final = 0.2
+"""A node that looks at its deadline ends by itself, which is better than to be left alone."""
 _SECRET = ("password", "secret", "token", "authorization", "api_key", "apikey", "credential")
 
 
@@ -167,6 +173,38 @@ class Step:
         deadline: float | None = None,
     ) -> Any:
         """Call the node's function. `deadline`: of what is around it, if that comes before its own."""
+        timeout = self.node.timeout
+        if timeout is None or not (attempt.inner or self.limits_itself(context.run)):
+            return self._call(context, task, config, attempt, deadline=deadline, log=context.log)
+        log = context.log.with_tags()
+        try:
+            return call_within(
+                timeout + GRACE_SECONDS, lambda: self._call(context, task, config, attempt, deadline=deadline, log=log)
+            )
+        except TimeoutError as error:
+            if isinstance(log, LeanLogManager):
+                log.closed = True  # what it still says is not heard
+            raise self.too_late() from error
+
+    def limits_itself(self, run: dg.DagsterRun) -> bool:
+        """Whether the step, and not the executor, sees to its time: stock's executors do not, and ours knows failures only."""
+        return self.tolerant or run.tags.get(EXECUTOR_TAG, "lean") != "lean"
+
+    def too_late(self) -> LimitExceededError:
+        """What is raised when the node's time is up."""
+        message = f"The node {self.node.id!r} did not end within {self.node.timeout:g} seconds."
+        return LimitExceededError(message, code="node_timeout", retry_after=0.0)
+
+    def _call(
+        self,
+        context: dg.OpExecutionContext,
+        task: TaskContext,
+        config: Any,
+        attempt: "_Attempt",
+        *,
+        deadline: float | None,
+        log: dg.DagsterLogManager,
+    ) -> Any:
         function = self.type.run
         assert function is not None, f"nodes of the type {self.type.name!r} are made of their bodies"
         deadline = self._deadline(deadline)
@@ -189,7 +227,7 @@ class Step:
                 resource=lambda name: getattr(context.resources, name),
                 render=rendered,
                 body=body or _no_body,
-                log=context.log,
+                log=log,
                 report=attempt.report.update,
                 emit=attempt.live.emitter(attempt.key),
                 deadline=deadline,
@@ -228,7 +266,7 @@ class Step:
 
 @dataclass(slots=True)
 class _Attempt:
-    """One try of one step: what is told about it."""
+    """One try of one step: what is told about it. `inner`: of a node in a body that is executed within its step."""
 
     live: LiveRun
     key: str
@@ -236,6 +274,7 @@ class _Attempt:
     number: int
     report: dict[str, Any] = field(default_factory=dict)
     given: Any = None
+    inner: bool = False
     started: float = field(default_factory=time.monotonic)
 
     def began(self, given: Any) -> None:
@@ -246,7 +285,9 @@ class _Attempt:
         """The metadata of the step's output."""
         told = preview(output)
         seconds = time.monotonic() - self.started
-        self.live.node_completed(self.key, self.type, attempt=self.number, given=told, seconds=seconds)
+        self.live.node_completed(
+            self.key, self.type, attempt=self.number, given=told, seconds=seconds, inner=self.inner
+        )
         return {"input": shown_as_metadata(self.given), "output": shown_as_metadata(told), **self.report}
 
 
@@ -259,6 +300,7 @@ class Body:
         self._attempt = attempt
         self._deadline = deadline
         self._iterations = 0
+        self._pass = ""
 
     def __call__(self, task: TaskContext) -> TaskContext:
         """Once more. Raises LimitExceededError after MAX_ITERATIONS, and when the loop's time is up."""
@@ -271,6 +313,7 @@ class Body:
         level = self._step.body
         assert level is not None
         started = time.monotonic()
+        self._pass = f"[{self._iterations}]"
         try:
             after = self.level(level, task, self._step.flow)
         except BaseException as error:
@@ -283,10 +326,12 @@ class Body:
         """The body of a map, for one item after another."""
         level, flow = self._step.body, self._step.flow
         assert level is not None
-        return [
-            item_output(level, self.level(level, task.within(**{config.as_: item, "index": index}), flow).nodes)
-            for index, item in enumerate(items)
-        ]
+        outputs: list[Any] = []
+        for index, item in enumerate(items):
+            self._pass = f"[{index}]"
+            after = self.level(level, task.within(**{config.as_: item, "index": index}), flow)
+            outputs.append(item_output(level, after.nodes))
+        return outputs
 
     def _tell(self, started: float, *, success: bool, description: str | None, outputs: Any = None) -> None:
         metadata: dict[str, Any] = {"milliseconds": round((time.monotonic() - started) * 1000, 3)}
@@ -346,8 +391,26 @@ class Body:
                 return _outputs(step.body, self.level(step.body, task, step.flow))
             case "sub_workflow":
                 return self._sub_workflow(step, task)
-        attempt = replace(self._attempt, number=number)
-        return step.execute(self._context, task, step.render(task), attempt, self._deadline)
+        attempt = replace(
+            self._attempt,
+            key=f"{self._attempt.key}.{step.node.id}{self._pass}",
+            type=step.type.name,
+            number=number,
+            inner=True,
+            started=time.monotonic(),
+        )
+        if attempt.live.told_within >= MAX_TOLD_WITHIN:
+            return step.execute(self._context, task, step.render(task), attempt, self._deadline)
+        attempt.live.told_within += 1
+        config = step.render(task)
+        attempt.began(_shown(config))
+        try:
+            output = step.execute(self._context, task, config, attempt, self._deadline)
+        except Exception as error:
+            attempt.live.node_failed(attempt.key, attempt=number, error=str(error))
+            raise
+        attempt.ended(output.output if isinstance(output, Routed) else output)
+        return output
 
     def _sub_workflow(self, step: Step, task: TaskContext) -> Any:
         config = step.render(task)
@@ -368,12 +431,7 @@ class Body:
         if self._attempt.live.cancel.is_set():
             raise ConflictError(f"The node {self._step.node.id!r} was cancelled.", code="node_cancelled")
         if self._deadline is not None and time.monotonic() > self._deadline:
-            node = self._step.node
-            raise LimitExceededError(
-                f"The node {node.id!r} did not end within {node.timeout:g} seconds.",
-                code="node_timeout",
-                retry_after=0.0,
-            )
+            raise self._step.too_late()
 
 
 def sub_flow(flow: Flow, node: NodeSpec) -> Flow:

@@ -23,18 +23,25 @@ class Listener(Protocol):
     """Whom the steps of a run tell what happens."""
 
     def node_started(self, key: str, type: str, *, attempt: int, given: Any) -> None: ...
-    def node_completed(self, key: str, type: str, *, attempt: int, given: Any, seconds: float) -> None: ...
+    def node_completed(
+        self, key: str, type: str, *, attempt: int, given: Any, seconds: float, inner: bool = False
+    ) -> None: ...
+    def node_failed(self, key: str, *, attempt: int, error: str) -> None: ...
     def outputs(self, values: Any) -> None: ...
     def emit(self, key: str, progress: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(slots=True)
 class LiveRun:
-    """One run. `cancel` is set when it is to end; `inputs` are kept once they were checked."""
+    """One run. `cancel` is set when it is to end; `inputs` are kept once they were checked.
+
+    `told_within` counts the nodes in bodies of loops that were told of, as a loop may have more of them than anybody reads.
+    """
 
     run_id: str
     listener: Listener | None = None
     inputs: Mapping[str, Any] | None = None
+    told_within: int = 0
     cancel: threading.Event = field(default_factory=threading.Event)
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -42,9 +49,15 @@ class LiveRun:
         if self.listener is not None:
             self.listener.node_started(key, type, attempt=attempt, given=given)
 
-    def node_completed(self, key: str, type: str, *, attempt: int, given: Any, seconds: float) -> None:
+    def node_completed(
+        self, key: str, type: str, *, attempt: int, given: Any, seconds: float, inner: bool = False
+    ) -> None:
         if self.listener is not None:
-            self.listener.node_completed(key, type, attempt=attempt, given=given, seconds=seconds)
+            self.listener.node_completed(key, type, attempt=attempt, given=given, seconds=seconds, inner=inner)
+
+    def node_failed(self, key: str, *, attempt: int, error: str) -> None:
+        if self.listener is not None:
+            self.listener.node_failed(key, attempt=attempt, error=error)
 
     def outputs(self, values: Any) -> None:
         if self.listener is not None:

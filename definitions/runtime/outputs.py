@@ -11,7 +11,7 @@ workers alone: nobody else may write this table, as unpickling executes code. Bo
 
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,13 @@ from dagster._core.execution.plan.outputs import StepOutputHandle
 
 from assets.partitions import tenant_of
 from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
-from definitions.runtime.lean.postgres import DELETE_OUTPUTS, READ_OUTPUT, RUNS_WITH_OLD_OUTPUTS, STORE_OUTPUT
+from definitions.runtime.lean.postgres import (
+    DELETE_OUTPUTS,
+    READ_OUTPUT,
+    RUNS_WITH_OLD_OUTPUTS,
+    STORE_OUTPUT,
+    URIS_OF_RUN,
+)
 from definitions.runtime.lean.rows import OutputRow
 from resources.database.postgres import Database
 from resources.database.resource import shared_database
@@ -128,6 +134,16 @@ class Folder:
             system.pipe_file(path, body)  # object stores show an object when it is complete
         return str(system.unstrip_protocol(path))
 
+    def older_than(self, moment: datetime) -> Iterator[tuple[str, list[str]]]:
+        """By run, the addresses of the files that were written before `moment`."""
+        system, root = fsspec.core.url_to_fs(self._url)
+        if not system.exists(root):
+            return
+        for directory in system.ls(root, detail=False):
+            old = [path for path in system.find(directory) if system.modified(path) < moment]
+            if old:
+                yield directory.rstrip("/").rpartition("/")[2], [str(system.unstrip_protocol(path)) for path in old]
+
 
 def _read_blob(uri: str) -> bytes:
     system, path = fsspec.core.url_to_fs(uri)
@@ -202,6 +218,20 @@ class NodeOutputs:
             deleted += len(old)
             if len(old) < DELETED_AT_A_TIME:
                 return deleted
+
+    def delete_orphans(self, folder: Folder, *, before: datetime) -> int:
+        """Delete files from before `before` that no row points to: of a crash, or of a step that was executed again.
+
+        Returns how many.
+        """
+        deleted = 0
+        for run_id, uris in folder.older_than(before):
+            with self._database.transaction() as connection:
+                known = {uri for (uri,) in connection.execute(URIS_OF_RUN, (run_id,))}
+            for uri in set(uris) - known:
+                _delete_blob(uri)
+                deleted += 1
+        return deleted
 
 
 # ---------------------------------------------------------------------- at Dagster's seam
@@ -284,8 +314,16 @@ def output_io_manager(*, folder: str, url: str | None = None) -> dg.IOManagerDef
 
 def build_output_io_manager(settings: Settings) -> dg.IOManagerDefinition:
     """The resource `io_manager` of jobs whose steps return values."""
-    folder = settings.outputs or f"file://{settings.data_dir.resolve()}/outputs"  # fsspec decodes no %20
-    return output_io_manager(folder=folder)
+    return output_io_manager(folder=_address(settings))
+
+
+def outputs_folder(settings: Settings) -> Folder:
+    """Where large values are."""
+    return Folder(_address(settings))
+
+
+def _address(settings: Settings) -> str:
+    return settings.outputs or f"file://{settings.data_dir.resolve()}/outputs"  # fsspec decodes no %20
 
 
 def output_io_managers(resources: Mapping[str, Any]) -> list[PostgresOutputs]:

@@ -82,9 +82,16 @@ class Recorder:
         self._attempts[key] = attempt
         self._add(self._story.node_started(key, attempt=attempt, type=type, given=given))
 
-    def node_completed(self, key: str, type: str, *, attempt: int, given: Any, seconds: float) -> None:
-        self._completed += 1
+    def node_completed(
+        self, key: str, type: str, *, attempt: int, given: Any, seconds: float, inner: bool = False
+    ) -> None:
+        """`inner`: the node is within a step, and no step itself."""
+        self._completed += not inner
         self._add(self._story.node_completed(key, attempt=attempt, type=type, given=given, seconds=seconds))
+
+    def node_failed(self, key: str, *, attempt: int, error: str) -> None:
+        """A node within a step has failed; whether the step does is the step's matter."""
+        self._add(self._story.node_failed(key, attempt=attempt, error=error))
 
     def outputs(self, values: Any) -> None:
         self._outputs = values

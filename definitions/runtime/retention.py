@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from definitions.runtime.outputs import Folder
     from resources.database.postgres import Database
 
 RUNS_AT_A_TIME: Final = 200
@@ -58,15 +59,21 @@ _OF_STEPS = [
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was deleted, or would be: events of steps of how many runs. Values and keys of a dry run are not counted."""
+    """What was deleted, or would be: events of steps of how many runs. Values, files and keys of a dry run are not counted.
+
+    `orphans` are files of values that no run refers to.
+    """
 
     runs: int
     events: int
     runs_with_outputs: int | None
+    orphans: int | None
     keys: int | None
 
 
-def prune(instance: DagsterInstance, database: Database, *, before: datetime, dry_run: bool = False) -> Pruned:
+def prune(
+    instance: DagsterInstance, database: Database, folder: Folder, *, before: datetime, dry_run: bool = False
+) -> Pruned:
     """Delete what belongs to runs that ended before `before`. Raises UnavailableError; what was deleted stays deleted."""
     runs = events = 0
     with in_our_words():
@@ -77,9 +84,15 @@ def prune(instance: DagsterInstance, database: Database, *, before: datetime, dr
             events += found
             runs += len(chunk) if found else 0
     if dry_run:
-        return Pruned(runs, events, None, None)
-    outputs = NodeOutputs(database).delete_before(before)
-    return Pruned(runs, events, outputs, RunKeys(database).delete_before(before))
+        return Pruned(runs, events, None, None, None)
+    outputs = NodeOutputs(database)
+    return Pruned(
+        runs,
+        events,
+        runs_with_outputs=outputs.delete_before(before),
+        orphans=outputs.delete_orphans(folder, before=before),
+        keys=RunKeys(database).delete_before(before),
+    )
 
 
 def _ended_before(instance: DagsterInstance, before: datetime) -> Iterator[list[str]]:

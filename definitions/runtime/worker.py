@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from dagster import DagsterEventType, DagsterInstance
 from dagster._utils.interrupts import capture_interrupts, pop_captured_interrupt
 
-from assets.partitions import ISOLATION_TAG
+from assets.partitions import EXECUTOR_TAG, ISOLATION_TAG
 from definitions.runtime.isolated import execute_isolated
 from definitions.runtime.lean.driver import execute
 from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
@@ -98,15 +98,18 @@ def _execute(
             if problem_of_process is None:
                 _tell_from_log(instance, events, run)
             return problem_of_process
+        in_other_processes = run.tags.get(EXECUTOR_TAG) == "multiprocess"
         with telling(events, messages, run) as recorder:
             for event in execute(instance, job, run):
-                if recorder is not None:
+                if recorder is not None and not in_other_processes:
                     recorder.see(event)
                 if event.event_type in ENDS:
                     end = event
                     milliseconds = round((time.monotonic() - started) * 1000)
         if isinstance(instance.event_log_storage, WriteBehindEventLogStorage):
             instance.event_log_storage.flush()
+        if in_other_processes:
+            _tell_from_log(instance, events, run)
         if end is not None:
             ended = True
             _announce(events, run, end, milliseconds=milliseconds)

@@ -195,6 +195,9 @@ class RunConfig(_Model):
     concurrency: int | None = Field(default=None, ge=1, le=10_000, description="Runs of this workflow at a time")
     max_parallel: int = Field(default=8, ge=1, le=64, description="Nodes of one run at a time")
     isolation: Literal["warm", "process", "k8s"] = "warm"
+    executor: Literal["lean", "in_process", "multiprocess"] = Field(
+        default="lean", description="in_process, multiprocess: Dagster's own; the latter has a process for each node"
+    )
     memo: Literal["off", "read_through", "record", "replay_only"] = "off"
     environment: dict[str, str] = Field(default_factory=dict, description="What expressions read as env.NAME")
 

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from assets.nodes import NODES
-from definitions.builder import asset_specs, build_job, width
+from definitions.builder import asset_specs, build_job, job_name, width
 from definitions.workflows import Workflows, load
 from resources.errors import InvalidInputError
 from resources.workflows.expressions import Expressions
@@ -359,3 +359,11 @@ def test_a_workflow_does_not_take_the_name_of_another_job(tmp_path: Path) -> Non
     found = load(workflows, taken={"hello"})
     assert found.jobs == ()
     assert "another job" in (found.assets[0].description or "")
+
+
+def test_jobs_of_tenants_with_similar_names_have_names_of_their_own() -> None:
+    tenants = [None, "default", "a-b", "a_b", "a--b", "a_-b", "a-_b", "a__b", "a-ub", "a"]
+    names = [job_name("hello", tenant) for tenant in tenants]
+    assert names[:3] == ["hello", "hello", "a_b__hello"]
+    assert len(set(names[1:])) == len(names) - 1
+    assert all(name.replace("_", "").isalnum() for name in names)

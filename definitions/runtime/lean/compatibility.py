@@ -39,7 +39,11 @@ PRIVATE_PARTS: Final[dict[str, dict[str, tuple[str, ...] | None]]] = {
         "StepExecutionContext.for_type": ("dagster_type",),
         "StepExecutionContext.get_output_metadata": ("output_name",),
     },
-    "dagster._core.execution.context.compute": {"enter_execution_context": ("step_context",)},
+    "dagster._core.execution.context.compute": {
+        "enter_execution_context": ("step_context",),
+        "current_execution_context": None,
+    },
+    "dagster._core.errors": {"raise_execution_interrupts": ()},
     "dagster._core.execution.compute_logs": {"create_compute_log_file_key": ()},
     "dagster._core.execution.plan.active": {
         "ActiveExecution": ("execution_plan", "retry_mode", "max_concurrent", "instance_concurrency_context"),
@@ -60,6 +64,11 @@ PRIVATE_PARTS: Final[dict[str, dict[str, tuple[str, ...] | None]]] = {
         "_handle_compute_log_setup_error": ("context", "exc_info"),
         "_handle_compute_log_teardown_error": ("context", "exc_info"),
         "dagster_event_sequence_for_step": ("step_context",),
+    },
+    "dagster._core.execution.plan.execute_step": {
+        "_step_output_error_checked_user_event_sequence": ("step_context", "user_event_sequence"),
+        "_type_check_output": ("step_context", "step_output_handle", "output"),
+        "_type_checked_event_sequence_for_input": ("step_context", "input_name", "input_value"),
     },
     "dagster._core.execution.plan.instance_concurrency_context": {
         "InstanceConcurrencyContext": ("instance", "dagster_run"),
@@ -92,8 +101,14 @@ PRIVATE_PARTS: Final[dict[str, dict[str, tuple[str, ...] | None]]] = {
         "DagsterLogManager.log_dagster_event": ("level", "msg", "dagster_event", "batch_metadata"),
         "DagsterLogManager.with_tags": (),
     },
+    "dagster._core.executor.in_process": {"InProcessExecutor": ("retries",)},
+    "dagster._core.executor.multiprocess": {"MultiprocessExecutor": ("retries", "max_concurrent")},
     "dagster._core.execution.retries": {"auto_reexecution_should_retry_run": ("instance", "run", "run_failure_reason")},
-    "dagster._grpc.impl": {"core_execute_run": ("recon_job", "dagster_run", "instance", "inject_env_vars")},
+    "dagster._grpc.impl": {
+        "core_execute_run": ("recon_job", "dagster_run", "instance", "inject_env_vars"),
+        "_report_run_failed_if_not_finished": ("instance", "run_id"),
+    },
+    "dagster._utils.error": {"serializable_error_info_from_exc_info": ("exc_info",)},
     "dagster_postgres.event_log": {
         "PostgresEventLogStorage._connect": (),
         "PostgresEventLogStorage.handles_run_events_in_store_event": None,

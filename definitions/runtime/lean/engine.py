@@ -30,9 +30,12 @@ from dagster._core.execution.plan.execute_plan import (
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.base import Executor
+from dagster._core.executor.in_process import InProcessExecutor
+from dagster._core.executor.multiprocess import MultiprocessExecutor
 from dagster._core.storage.tags import GLOBAL_CONCURRENCY_TAG
 from dagster_shared.utils.timing import format_duration
 
+from assets.partitions import EXECUTOR_TAG
 from definitions.runtime.lean.active import LeanActiveExecution
 from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
 from definitions.runtime.lean.logs import (
@@ -46,12 +49,14 @@ from definitions.runtime.lean.plain import timeout_of
 from definitions.runtime.lean.resources import KeptResources
 from definitions.runtime.lean.steps import StepRun, Steps, StepTimedOutError
 from definitions.runtime.lean.threads import Permit, StepThreads
+from resources.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
     from concurrent.futures import Future
     from typing import Self
 
+    from dagster import DagsterRun
     from dagster._core.execution.context.system import PlanExecutionContext, PlanOrchestrationContext
     from dagster._core.execution.plan.plan import ExecutionPlan
     from dagster._core.execution.plan.step import ExecutionStep
@@ -74,6 +79,10 @@ class LeanExecutor(Executor):
         return RetryMode.ENABLED
 
     def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[DagsterEvent]:
+        stock = self._stock(plan_context.dagster_run)
+        if stock is not None:
+            yield from stock.execute(plan_context, execution_plan)
+            return
         step_keys = execution_plan.step_keys_to_execute
         shown = EngineEventData.in_process(os.getpid(), step_keys if len(step_keys) <= SHOWN_STEPS else None)
         yield DagsterEvent.engine_event(plan_context, f"Executing steps in process (pid: {os.getpid()})", shown)
@@ -101,6 +110,21 @@ class LeanExecutor(Executor):
         yield DagsterEvent.engine_event(
             plan_context, f"Finished steps in process (pid: {os.getpid()}) in {duration}", shown
         )
+
+    def _stock(self, run: DagsterRun) -> Executor | None:
+        """The executor of Dagster's own that the run asks for, if it does."""
+        match run.tags.get(EXECUTOR_TAG, "lean"):
+            case "lean":
+                return None
+            case "in_process":
+                return InProcessExecutor(retries=RetryMode.ENABLED)
+            case "multiprocess":
+                return MultiprocessExecutor(retries=RetryMode.ENABLED, max_concurrent=self._max_concurrent)
+            case other:
+                raise InvalidInputError(
+                    f"There is no executor {other!r}: {EXECUTOR_TAG} is lean, in_process or multiprocess.",
+                    code="executor_unknown",
+                )
 
     def _execute_steps(
         self, job_context: PlanExecutionContext, execution_plan: ExecutionPlan

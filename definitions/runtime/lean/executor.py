@@ -1,7 +1,8 @@
 """The executor `lean`: each op is a step as Dagster knows it, at half a millisecond instead of fifteen.
 
-Jobs name it (`executor_def=lean_executor`); what it does is in `engine.py`. With a Dagster that is not the one that it was
-written for, the same name executes with the stock executor.
+Jobs name it (`executor_def=lean_executor`); what it does is in `engine.py`. A run that is tagged `aiw/executor: in_process` or
+`multiprocess` is executed by stock's executor of that name. With a Dagster that is not the one that this was written for, the
+in-process one executes all runs.
 """
 
 from typing import Final

@@ -73,6 +73,7 @@ SELECT run_id, array_remove(array_agg(uri), NULL) FROM aiw.node_outputs
 WHERE run_id IN (SELECT DISTINCT run_id FROM aiw.node_outputs WHERE created_at < %(before)s)
 GROUP BY run_id HAVING max(created_at) < %(before)s LIMIT %(limit)s
 """
+URIS_OF_RUN = "SELECT uri FROM aiw.node_outputs WHERE run_id = %s AND uri IS NOT NULL"
 DELETE_OUTPUTS = "DELETE FROM aiw.node_outputs WHERE run_id = ANY(%s)"
 COLUMNS = """
 SELECT column_name::text FROM information_schema.columns

@@ -7,11 +7,15 @@ still does is not recorded, and the worker process retires after the run, which 
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
+from contextvars import copy_context
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 _abandoned: list[threading.Thread] = []
 
@@ -20,6 +24,27 @@ def has_abandoned_threads() -> bool:
     """Whether a thread of this process still executes a step that nobody waits for."""
     _abandoned[:] = [thread for thread in _abandoned if thread.is_alive()]
     return bool(_abandoned)
+
+
+def call_within(seconds: float, function: Callable[[], T]) -> T:
+    """What `function` gives, called in a thread of its own. After `seconds` the thread is abandoned, and TimeoutError raised."""
+    answer: Future[T] = Future()
+    context = copy_context()
+
+    def work() -> None:
+        try:
+            answer.set_result(context.run(function))
+        except BaseException as error:  # noqa: BLE001  # raised again where the answer is waited for
+            answer.set_exception(error)
+
+    thread = threading.Thread(target=work, name="step-within", daemon=True)
+    thread.start()
+    try:
+        return answer.result(seconds)
+    except BaseException:
+        if not answer.done():  # its time is up, or whoever waits was interrupted
+            _abandoned.append(thread)
+        raise
 
 
 class Permit:

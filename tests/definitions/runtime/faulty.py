@@ -42,6 +42,13 @@ def sleep(seconds: float) -> str:
     return "slept"
 
 
+@workflow_function("tests.note_and_sleep")
+def note_and_sleep(path: str, seconds: float) -> str:
+    """Leave a trace, then sleep as `tests.sleep` does."""
+    note(path, "called")
+    return sleep(seconds)
+
+
 @workflow_function("tests.linger")
 def linger(path: str, context: NodeContext) -> str:
     """Say who executes it, then wait until the file is taken away or the run is cancelled."""

@@ -195,3 +195,21 @@ def test_old_runs_lose_their_values_and_their_files(
     with pytest.raises(NotFoundError):
         outputs.read(old, "step")
     assert outputs.read(lasting, "step") == "first"
+
+
+def test_files_that_no_run_refers_to_are_deleted_with_age(
+    outputs: NodeOutputs, folder: Folder, run_id: str, tmp_path: Path
+) -> None:
+    outputs.write(row(run_id, "first", folder=folder))
+    outputs.write(row(run_id, "second", folder=folder))
+    fresh = folder.write(f"{uuid.uuid4()}/of a run that crashed", b"x")
+    (tmp_path / "some folder" / run_id / "half.tmp").touch()
+    assert outputs.delete_orphans(folder, before=datetime.now(UTC) - timedelta(days=1)) == 0
+    assert outputs.delete_orphans(folder, before=datetime.now(UTC) + timedelta(days=1)) == 3
+    assert outputs.read(run_id, "step") == "second"
+    assert not Path(fresh.removeprefix("file://")).exists()
+    assert len(list((tmp_path / "some folder" / run_id).iterdir())) == 1
+
+
+def test_a_folder_that_is_not_there_has_no_orphans(outputs: NodeOutputs, tmp_path: Path) -> None:
+    assert outputs.delete_orphans(Folder(f"file://{tmp_path}/none"), before=datetime.now(UTC)) == 0

@@ -46,6 +46,14 @@ def _reason(engine: Engine, run_id: str) -> str:
     return engine.runtime.messages(run_id)
 
 
+def _logged_errors(engine: Engine, run_id: str) -> str:
+    return "\n".join(
+        str(entry.get_dagster_event().event_specific_data)
+        for entry in engine.runtime.instance.all_logs(run_id)
+        if entry.is_dagster_event
+    )
+
+
 def _ends(engine: Engine, run_id: str, ending: str) -> list[str]:
     """The types of the story's events, without those of nodes, once it has come to `ending`."""
     story = engine.story(run_id, until=ending)
@@ -102,6 +110,57 @@ nodes:
 outputs: {code: "{{ nodes.no.output.error.code }}"}
 """)
     assert engine.outputs(engine.succeed("tolerant")) == {"code": "tea"}
+
+
+def test_a_node_that_takes_too_long_is_tried_again_and_then_tolerated(engine: Engine, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    more = ", timeout: 0.2, continue_on_error: true, retry: {attempts: 1, delay: 0.01, jitter: false}"
+    engine.publish(_calls("patient", "tests.note_and_sleep", more, path=str(trace), seconds=30))
+    run_id = engine.succeed("patient")
+    assert trace.read_text() == "called\n" * 2
+    told = [event for event in engine.story(run_id) if event.data.get("node_id") == "node"]
+    assert [event.type.partition(".node_")[2] for event in told] == ["started", "retried", "started", "completed"]
+    assert told[-1].data["output_data"]["error"]["code"] == "node_timeout"
+
+
+def test_a_node_in_a_loop_that_takes_too_long_fails_the_loop(engine: Engine) -> None:
+    body = "{step: {type: python, timeout: 0.2, config: {function: tests.sleep, args: {seconds: 30}}}}"
+    engine.publish(f"name: late_loop\nnodes:\n  turn: {{type: loop, config: {{items: [1, 2]}}, nodes: {body}}}\n")
+    run_id = engine.launch("late_loop")
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    assert "did not end within 0.2 seconds" in engine.story(run_id, until="workflow.failed")[-1].data["error_message"]
+
+
+def test_the_nodes_of_a_loop_tell_what_they_do(engine: Engine) -> None:
+    engine.publish("""
+name: telling
+nodes:
+  turn:
+    type: loop
+    config: {items: [a, b]}
+    nodes: {step: {type: template, config: {template: "{{ item }}!"}}}
+""")
+    story = engine.story(engine.succeed("telling"), until="workflow.completed")
+    told = [(event.type.partition(".node_")[2], event.data["node_id"]) for event in story if "node_id" in event.data]
+    assert told == [
+        ("started", "turn"),
+        *((kind, f"turn.step[{turn}]") for turn in (0, 1) for kind in ("started", "completed")),
+        ("completed", "turn"),
+    ]
+    assert story[-1].data["nodes_executed"] == 1
+
+
+def test_a_loop_tells_of_a_bounded_number_of_nodes(engine: Engine) -> None:
+    engine.publish("""
+name: talkative
+nodes:
+  turn:
+    type: loop
+    config: {while: "{{ state < 600 }}", state: 0, next: "{{ state + 1 }}", max_iterations: 1000}
+    nodes: {step: {type: template, config: {template: "{{ index }}"}}}
+""")
+    story = engine.story(engine.succeed("talkative"), until="workflow.completed")
+    assert sum(event.type == "workflow.node_completed" for event in story) == 501
 
 
 def test_a_branch_that_is_not_taken_is_skipped_and_told(engine: Engine) -> None:
@@ -192,6 +251,51 @@ def test_a_run_in_a_process_of_its_own_can_be_killed_and_be_cancelled(engine: En
         assert engine.end_of(run_id) is end
         psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=30)
         assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.parametrize(
+    ("executor", "said"),
+    [("in_process", "Executing steps in process"), ("multiprocess", 'Executing step "two" in subprocess.')],
+)
+def test_dagsters_own_executors_are_a_tag_away(engine: Engine, executor: str, said: str) -> None:
+    engine.publish("""
+name: stock_flow
+nodes:
+  one: {type: template, config: {template: x}}
+  two: {type: template, config: {template: "{{ nodes.one.output.text }}y"}}
+outputs: {text: "{{ nodes.two.output.text }}"}
+""")
+    run_id = engine.succeed("stock_flow", tags={"aiw/executor": executor})
+    assert said in engine.runtime.messages(run_id)
+    story = engine.story(run_id, until="workflow.completed")
+    assert [(event.type.partition(".")[2], event.data.get("node_id")) for event in story] == [
+        *(("created", None), ("started", None)),
+        *((kind, node) for node in ("one", "two") for kind in ("node_started", "node_completed")),
+        ("completed", None),
+    ]
+    assert engine.outputs(run_id) == {"text": "xy"}
+
+
+def test_a_workflow_says_which_executor_it_wants(engine: Engine) -> None:
+    engine.publish(
+        "name: stocky\nconfig: {executor: in_process}\nnodes:\n  one: {type: template, config: {template: x}}\n"
+    )
+    run = engine.runtime.instance.get_run_by_id(engine.succeed("stocky"))
+    assert run is not None
+    assert run.tags["aiw/executor"] == "in_process"
+
+
+def test_a_node_is_limited_by_its_time_under_every_executor(engine: Engine) -> None:
+    engine.publish(_calls("late_stock", "tests.sleep", ", timeout: 0.3", seconds=30))
+    run_id = engine.launch("late_stock", tags={"aiw/executor": "in_process"})
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    assert "did not end within 0.3 seconds" in engine.story(run_id, until="workflow.failed")[-1].data["error_message"]
+
+
+def test_an_unknown_executor_fails_the_run_with_the_names_of_all(engine: Engine) -> None:
+    run_id = engine.launch("hello", tags={"aiw/executor": "celery"})
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    assert "lean, in_process or multiprocess" in _logged_errors(engine, run_id)
 
 
 def test_kubernetes_without_its_package_is_an_error_that_says_so(engine: Engine) -> None:

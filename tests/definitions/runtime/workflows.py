@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterRunStatus
+from pydantic import SecretStr
 
 from definitions.runtime.launch import WorkflowLauncher
 from definitions.workflows import open_workflows
 from resources.events.postgres import PostgresEventStore
-from resources.settings import Settings
+from resources.settings import DatabaseSettings, Settings
 from resources.workflows.definitions import WorkflowDefinitions
 from resources.workflows.loading import load
 from tests.definitions.runtime import faulty
@@ -36,7 +37,9 @@ class Engine:
     def __post_init__(self) -> None:
         self.events = PostgresEventStore(self.runtime.database)
         self.definitions = WorkflowDefinitions(self.events)
-        workflows = open_workflows(Settings(_env_file=None))
+        # Not the environment's: each of several runtimes in one process would take it for its own.
+        settings = Settings(_env_file=None, database=DatabaseSettings(url=SecretStr(self.runtime.url)))
+        workflows = open_workflows(settings)
         self.launcher = WorkflowLauncher(self.runtime.instance, self.runtime.database, workflows, self.events)
 
     def publish(self, text: str, *, tenant: str | None = None) -> Published:

@@ -204,9 +204,7 @@ def _identity(settings: Settings, database: Database, events: EventStore) -> Ide
     from resources.tenants.vault import Vault
 
     auth = settings.auth
-    former = auth.former_master_keys.get_secret_value().split(",")
-    keys = ([auth.master_key.get_secret_value()] if auth.master_key else []) + [key.strip() for key in former]
-    vault, secrets = Vault([key for key in keys if key]), PostgresSecrets(database)
+    vault, secrets = Vault(auth.master_keys), PostgresSecrets(database)
     tokens = Tokens(
         secrets,
         vault,

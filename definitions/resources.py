@@ -18,6 +18,9 @@ from resources.knowledge.resource import GraphStoreResource
 from resources.prompts.resource import PromptLibraryResource
 from resources.realtime.resource import PublisherResource
 from resources.settings import Settings
+from resources.tenants.postgres import PostgresSecrets
+from resources.tenants.provider_keys import ProviderKeys
+from resources.tenants.vault import Vault
 from resources.workflows.resource import BackfillsResource, WebResource
 
 
@@ -33,7 +36,14 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
         "documents": DocumentStoreResource(url=database_url),
         "chunks": ChunkIndexResource(url=database_url),
         "embedder": EmbedderResource(),
-        "ai": ai_resource(ai_options(settings.ai, production=settings.environment == "production")),
+        "ai": ai_resource(
+            ai_options(
+                settings.ai,
+                production=settings.environment == "production",
+                networks=settings.egress.networks,
+            ),
+            own_keys=lambda database: ProviderKeys(PostgresSecrets(database), Vault(settings.auth.master_keys)),
+        ),
         "prompts": PromptLibraryResource(url=database_url),
         "graph": GraphStoreResource(
             url=dg.EnvVar("AIW_GRAPH__URL"),

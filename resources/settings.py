@@ -79,6 +79,13 @@ class AuthSettings(BaseModel):
         default=None, description="Role of users who come for the first time; unset = only known users may come"
     )
 
+    @property
+    def master_keys(self) -> tuple[str, ...]:
+        """The present one first, if there is any."""
+        former = self.former_master_keys.get_secret_value().split(",")
+        keys = ([self.master_key.get_secret_value()] if self.master_key else []) + [key.strip() for key in former]
+        return tuple(key for key in keys if key)
+
 
 class LimitSettings(BaseModel):
     """How many requests are answered (token buckets; none for the local admin)."""

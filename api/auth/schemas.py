@@ -290,6 +290,12 @@ class ProviderKeyIn(_Strict):
     """The tenant's own key of an AI provider."""
 
     key: SecretStr = Field(max_length=4096)
+    base_url: str | None = Field(
+        default=None,
+        max_length=2000,
+        pattern=r"^https?://[^\s@]+$",
+        description="Where the key is good; unset = where the platform's own is, or at the vendor's",
+    )
 
 
 class ProviderKeyOut(BaseModel):
@@ -298,10 +304,11 @@ class ProviderKeyOut(BaseModel):
     provider: str
     hint: str
     updated_at: datetime
+    base_url: str | None
 
     @classmethod
     def of(cls, key: ProviderKey) -> Self:
-        return cls(provider=key.provider, hint=f"...{key.hint}", updated_at=key.updated_at)
+        return cls(provider=key.provider, hint=f"...{key.hint}", updated_at=key.updated_at, base_url=key.base_url)
 
 
 class JwksOut(BaseModel):

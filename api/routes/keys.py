@@ -81,7 +81,11 @@ def store_provider_key(
 ) -> ProviderKeyOut:
     """Encrypted at rest, and never shown again."""
     stored = services.identity.administration.store_provider_key(
-        provider, body.key.get_secret_value(), tenant=principal.tenant, actor=principal
+        provider,
+        body.key.get_secret_value(),
+        tenant=principal.tenant,
+        actor=principal,
+        base_url=body.base_url,
     )
     return ProviderKeyOut.of(stored)
 

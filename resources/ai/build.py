@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from resources.ai.directory import ProviderConfig, ProviderDirectory
+from resources.ai.egress import EgressPolicy
 from resources.ai.ledger.postgres import PostgresCallBooks
 from resources.ai.limits.limiter import RateLimiter
 from resources.ai.limits.window import Quota
@@ -20,6 +21,7 @@ from resources.ai.redaction import Redactor
 from resources.ai.retry import RetryPolicy
 
 if TYPE_CHECKING:
+    from resources.ai.directory import OwnKeys
     from resources.database.postgres import Database
 
 
@@ -44,6 +46,7 @@ class AiOptions(_Options):
     """How this process calls models. Seconds, unless said otherwise."""
 
     providers: dict[str, ProviderConfig] = Field(default_factory=_offline, description="By the name that requests use")
+    egress: EgressPolicy = Field(default=EgressPolicy(), description="Guards the addresses that tenants give")
     memo: MemoMode = Field(default="read_through", description="Whether answers are recorded and taken again")
     memo_secret: SecretStr | None = Field(default=None, description="Encrypts recorded answers; unset = in plain")
     memo_ttl: float | None = Field(default=None, gt=0, description="After which an answer is forgotten; unset = never")
@@ -60,16 +63,14 @@ class AiOptions(_Options):
     threads: int = Field(default=8, ge=1, le=64, description="That wait for the database")
 
 
-def build_ai(
-    database: Database, options: AiOptions | None = None, *, directory: ProviderDirectory | None = None
-) -> AiCalls:
-    """The calls of one process and event loop. `directory` instead of the configured providers, if given."""
+def build_ai(database: Database, options: AiOptions | None = None, *, own_keys: OwnKeys | None = None) -> AiCalls:
+    """The calls of one process and event loop. `own_keys` are those that tenants have of their own."""
     options = options or AiOptions()
     redactor = Redactor(custom=options.redact_patterns) if options.redact else None
     secret = options.memo_secret.get_secret_value() if options.memo_secret is not None else None
     vendors = {name: config.kind for name, config in options.providers.items() if name != config.kind}
     return AiCalls(
-        providers=directory or ProviderDirectory(options.providers),
+        providers=ProviderDirectory(options.providers, own_keys=own_keys, egress=options.egress),
         books=PostgresCallBooks(database),
         memo=PostgresMemo(database),
         prices=PriceBook(PostgresPrices(database), free=options.free_providers, vendors=vendors),

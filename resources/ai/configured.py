@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from resources.ai.build import AiOptions
 from resources.ai.directory import ProviderConfig
+from resources.ai.egress import EgressPolicy
 from resources.ai.providers.options import ProviderOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic import SecretStr
 
     from resources.ai.memo.model import MemoMode
@@ -43,10 +46,10 @@ class Configuration(Protocol):
     redact: bool
 
 
-def ai_options(configuration: Configuration, *, production: bool) -> AiOptions:
+def ai_options(configuration: Configuration, *, production: bool, networks: Sequence[str] = ()) -> AiOptions:
     """The options. A provider is there when its key, address or region is set; `offline` and `local` always are.
 
-    Addresses are the operator's own, so they may be private ones.
+    Addresses are the operator's own, so they may be private ones; those of tenants lead to public addresses and `networks`.
     """
     given = configuration
     providers = {
@@ -84,6 +87,7 @@ def ai_options(configuration: Configuration, *, production: bool) -> AiOptions:
             for kind, (there, options) in providers.items()
             if there
         },
+        egress=EgressPolicy.model_validate({"allowed": tuple(networks)}),
         memo=given.memo,
         memo_secret=given.memo_secret,
         memo_ttl=None if given.memo_days is None else given.memo_days * _SECONDS_A_DAY,

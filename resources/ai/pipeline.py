@@ -239,7 +239,7 @@ class AiCalls:
             fingerprint=hashlib.sha256(canonical).hexdigest(),
             context=_known(context),
             most=estimate.most(request),
-            endpoint=self.providers.endpoint(request.provider),
+            endpoint=await self._endpoint(request.provider, context.tenant),
         )
         tokens = estimate.about(request)
 
@@ -426,7 +426,7 @@ class AiCalls:
             fingerprint=hashlib.sha256(canonical).hexdigest(),
             context=call.context,
             most=estimate.most(request),
-            endpoint=self.providers.endpoint(request.provider),
+            endpoint=await self._endpoint(request.provider, call.context.tenant),
             prompt_version=request.prompt_version,
             attempt=attempt,
         )
@@ -470,16 +470,14 @@ class AiCalls:
     async def _provider_events(self, turn: Turn, request: ChatRequest, deadline: float) -> AsyncGenerator[StreamEvent]:
         """What the adapter says, once there is a slot, and in time."""
         asked = turn.asked
-        provider = self.providers.chat(request.provider)
+        tenant = asked.context.tenant
+        provider, account = self.providers.chat(asked.provider, tenant), self.providers.account(asked.provider, tenant)
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout_at(deadline):
                     slot = await stack.enter_async_context(
                         self._limiter.slot(
-                            tenant=asked.context.tenant,
-                            provider=asked.provider,
-                            model=asked.model,
-                            tokens=estimate.about(request),
+                            tenant=tenant, provider=account, model=asked.model, tokens=estimate.about(request)
                         )
                     )
                 turn.sent = True
@@ -498,12 +496,14 @@ class AiCalls:
             except TimeoutError as error:
                 raise timed_out(asked) from error
             except RateLimitedError as error:
-                self._limiter.refused(asked.provider, asked.model, error.retry_after)
+                self._limiter.refused(account, asked.model, error.retry_after)
                 raise
 
     async def _embeddings(self, turn: Turn, request: EmbedRequest, tokens: int, deadline: float) -> Embeddings:
-        asked, provider = turn.asked, self.providers.embeddings(request.provider)
-        place = {"tenant": asked.context.tenant, "provider": asked.provider, "model": asked.model}
+        asked, tenant = turn.asked, turn.asked.context.tenant
+        provider = self.providers.embeddings(asked.provider, tenant)
+        account = self.providers.account(asked.provider, tenant)
+        place = {"tenant": tenant, "provider": account, "model": asked.model}
         try:
             async with asyncio.timeout_at(deadline), self._limiter.slot(**place, tokens=tokens) as slot:
                 turn.sent = True
@@ -513,8 +513,14 @@ class AiCalls:
         except TimeoutError as error:
             raise timed_out(asked) from error
         except RateLimitedError as error:
-            self._limiter.refused(asked.provider, asked.model, error.retry_after)
+            self._limiter.refused(account, asked.model, error.retry_after)
             raise
+
+    async def _endpoint(self, provider: str, tenant: str) -> str:
+        """Where the tenant's requests go; its own keys are known from here on."""
+        if self.providers.needs_reading(tenant):
+            await self._desk.in_thread(lambda: self.providers.read(tenant))
+        return self.providers.endpoint(provider, tenant)
 
     async def _start(self, asked: Asked, mode: MemoMode, options: CallOptions, deadline: float) -> Turn:
         return await self._desk.start(

@@ -1,6 +1,7 @@
 """The AI layer as Dagster resources: ops and assets ask for `dg.ResourceParam[AiCalls]` and `dg.ResourceParam[Embedder]`."""
 
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import Literal
 
@@ -8,10 +9,12 @@ import dagster as dg
 from pydantic import Field
 
 from resources.ai.build import AiOptions, build_ai
+from resources.ai.directory import OwnKeys
 from resources.ai.embedder import Embedder
 from resources.ai.memory import HashingEmbedder
 from resources.ai.minilm import MiniLmEmbedder
 from resources.ai.pipeline import AiCalls
+from resources.database.postgres import Database
 from resources.database.resource import shared_database
 
 POOL_SIZE = 4
@@ -40,10 +43,11 @@ class EmbedderResource(dg.ConfigurableResource[Embedder]):
         return embedder(self.model, threads=self.threads)
 
 
-def ai_resource(options: AiOptions) -> dg.ResourceDefinition:
+def ai_resource(options: AiOptions, *, own_keys: Callable[[Database], OwnKeys] | None = None) -> dg.ResourceDefinition:
     """Calls of models, in the books and on the budgets of the platform's PostgreSQL database.
 
-    `options` hold keys: they stay in this process, and are no configuration that the UI could show.
+    `options` hold keys: they stay in this process, and are no configuration that the UI could show. `own_keys` finds those that
+    tenants have of their own.
     """
 
     @dg.resource(
@@ -54,7 +58,8 @@ def ai_resource(options: AiOptions) -> dg.ResourceDefinition:
         process = (url, os.getpid())
         if process not in calls:
             calls.clear()
-            calls[process] = build_ai(shared_database(url, POOL_SIZE), options)
+            database = shared_database(url, POOL_SIZE)
+            calls[process] = build_ai(database, options, own_keys=own_keys(database) if own_keys else None)
         return calls[process]
 
     # One a process: it holds clients of providers, and windows of their limits.

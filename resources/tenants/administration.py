@@ -303,14 +303,16 @@ class Administration:
 
     # Keys of AI providers
 
-    def store_provider_key(self, provider: str, key: str, *, tenant: str, actor: Principal | None) -> ProviderKey:
-        """Keep a tenant's own key of a provider, sealed. Raises InvalidInputError."""
+    def store_provider_key(
+        self, provider: str, key: str, *, tenant: str, actor: Principal | None, base_url: str | None = None
+    ) -> ProviderKey:
+        """Keep a tenant's own key of a provider, sealed, and where it is good. Raises InvalidInputError."""
         _check(_PROVIDER, provider, "provider", "lower case letters, digits, - and _")
         if not 8 <= len(key) <= 4096 or not key.isprintable():  # noqa: PLR2004  # what a key can be
             found = Problem("key", "is no key", "8 to 4096 printable characters")
             raise InvalidInputError(f"The key is not valid: {found}.", code="validation_failed", problems=(found,))
         sealed = self._vault.seal(key.encode(), context=context_of_provider_key(tenant, provider))
-        stored = ProviderKey(tenant, provider, sealed, key[-_HINT:], datetime.now(UTC))
+        stored = ProviderKey(tenant, provider, sealed, key[-_HINT:], datetime.now(UTC), base_url)
         self._secrets.save_provider_key(stored)
         fact = catalog.ProviderKeyStored(provider=provider, hint=stored.hint)
         self._audit.record(StreamId("key", f"provider-{provider}"), fact, tenant=tenant, actor=actor)

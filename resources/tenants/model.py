@@ -136,13 +136,17 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class ProviderKey:
-    """A tenant's own key of an AI provider, sealed. `hint` is its end, for people to know it by."""
+    """A tenant's own key of an AI provider, sealed. `hint` is its end, for people to know it by.
+
+    `base_url` is where it is good; None = where the platform's own key is, or at the vendor's.
+    """
 
     tenant: str
     provider: str
     sealed: bytes = field(repr=False)
     hint: str
     updated_at: datetime
+    base_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,10 +105,10 @@ _ADD_SIGNING = f"INSERT INTO aiw.signing_key ({_SIGNING}) VALUES (%s, %s, %s, %s
 _ALL_SIGNING = "SELECT kid, sealed FROM aiw.signing_key FOR UPDATE"
 _REWRAP_SIGNING = "UPDATE aiw.signing_key SET sealed = %s WHERE kid = %s"
 
-_PROVIDER = "tenant, provider, sealed, hint, updated_at"
-_SAVE_PROVIDER = f"""INSERT INTO aiw.provider_key ({_PROVIDER}) VALUES (%s, %s, %s, %s, %s)
+_PROVIDER = "tenant, provider, sealed, hint, updated_at, base_url"
+_SAVE_PROVIDER = f"""INSERT INTO aiw.provider_key ({_PROVIDER}) VALUES (%s, %s, %s, %s, %s, %s)
     ON CONFLICT (tenant, provider) DO UPDATE
-    SET sealed = excluded.sealed, hint = excluded.hint, updated_at = excluded.updated_at"""
+    SET sealed = excluded.sealed, hint = excluded.hint, updated_at = excluded.updated_at, base_url = excluded.base_url"""
 _PROVIDER_KEYS = f"SELECT {_PROVIDER} FROM aiw.provider_key WHERE tenant = %s ORDER BY provider"
 _REMOVE_PROVIDER = "DELETE FROM aiw.provider_key WHERE tenant = %s AND provider = %s"
 _ALL_PROVIDER = "SELECT tenant, provider, sealed FROM aiw.provider_key FOR UPDATE"
@@ -386,7 +386,8 @@ class PostgresSecrets:
     def save_provider_key(self, key: ProviderKey) -> None:
         try:
             with _as_tenant(self._database, key.tenant) as connection:
-                connection.execute(_SAVE_PROVIDER, (key.tenant, key.provider, key.sealed, key.hint, key.updated_at))
+                row = (key.tenant, key.provider, key.sealed, key.hint, key.updated_at, key.base_url)
+                connection.execute(_SAVE_PROVIDER, row)
         except errors.ForeignKeyViolation as error:
             raise _no_tenant(key.tenant) from error
 

@@ -41,6 +41,9 @@ from definitions.steps import (
     Flow,
     Step,
     flatten,
+    asset_path,
+    charged_nodes,
+    cost_of_asset,
     preview,
     shown_as_metadata,
     sub_flow,
@@ -60,6 +63,7 @@ EFFECTS_TAG: Final = "aiw/effects"
 RETRY_FAILED_TAG: Final = "dagster/retry_on_asset_or_op_failure"
 
 RESULT: Final = "result"
+AI: Final = "ai"
 NEEDS: Final = "_needs"
 
 _BACKOFF = {"fixed": None, "linear": dg.Backoff.LINEAR, "exponential": dg.Backoff.EXPONENTIAL}
@@ -96,7 +100,8 @@ def build_job(
     """
     spec = checked.spec
     name = job_name(spec.name, tenant)
-    graph = _Graph(Flow(checked, types, expressions, tenant, revision), checked.level, (name,))
+    flow = Flow(checked, types, expressions, tenant, revision, charged=charged_nodes(checked.level))
+    graph = _Graph(flow, checked.level, (name,))
     try:
         graph.add_level()
         if spec.outputs:
@@ -169,6 +174,7 @@ def asset_specs(checked: CheckedWorkflow, *, tenant: str | None) -> list[dg.Asse
     found: list[dg.AssetSpec] = []
     nearest: dict[str, tuple[dg.AssetKey, ...]] = {}
     for node in checked.level.nodes:
+    told: dict[str, tuple[dg.AssetKey, ...]] = {}
         before = dict.fromkeys(
             key for dependency in checked.level.dependencies.get(node.id, ()) for key in nearest[dependency.node]
         )
@@ -193,7 +199,7 @@ def asset_specs(checked: CheckedWorkflow, *, tenant: str | None) -> list[dg.Asse
 
 def asset_key(asset: AssetSpec, tenant: str | None) -> dg.AssetKey:
     """The key in Dagster: those of other tenants than the default one have the tenant's name in front."""
-    return dg.AssetKey([*([] if tenant in {None, DEFAULT_TENANT} else [str(tenant)]), *asset.key])
+    return dg.AssetKey(asset_path(asset, tenant))
 
 
 # ---------------------------------------------------------------------------------------------------- graphs
@@ -270,13 +276,14 @@ class _Graph:
     # ---------------------------------------------------------------------- nodes
 
     def _add_step(self, node: NodeSpec, sources: Sources) -> None:
-        step = Step(self.flow, node, self.level.bodies.get(node.id))
+        step, tells_costs = Step(self.flow, node, self.level.bodies.get(node.id)), self._tells_costs(node)
 
         def compute(context: dg.OpExecutionContext, **inputs: Any) -> dg.Output[NodeResult]:
             results = flatten(inputs)
             output, metadata = step.run(context, results)
             if step.node.asset is not None:
-                _materialise(step, step.node.asset, context, [*results, NodeResult(step.node.id, output)], metadata)
+                told = {**metadata, **cost_of_asset(step, context)} if tells_costs else metadata
+                _materialise(step, step.node.asset, context, [*results, NodeResult(step.node.id, output)], told)
             return dg.Output(NodeResult(step.node.id, output), metadata=metadata)
 
         self._add_node(step, compute, sources)
@@ -286,6 +293,10 @@ class _Graph:
 
         def compute(context: dg.OpExecutionContext, **inputs: Any) -> Iterator[dg.Output[NodeResult]]:
             routed, metadata = step.run(context, flatten(inputs))
+    def _tells_costs(self, node: NodeSpec) -> bool:
+        """Whether the node's asset tells what all that it is made of has cost: not for each item of a map anew."""
+        return node.asset is not None and not self.mapped and AI in _resources_of(self.level, self.flow)
+
             assert isinstance(routed, Routed)
             result = NodeResult(step.node.id, routed.output)
             yield dg.Output(result, RESULT, metadata={**metadata, "branches": ", ".join(routed.branches) or "none"})
@@ -313,6 +324,8 @@ class _Graph:
             alias or node.id,
             compute,
             sources,
+        if self._tells_costs(node):
+            needed |= {AI}
             kind=type_.compute_kind or type_.name,
             outs=outs,
             description=node.description or type_.summary,

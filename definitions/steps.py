@@ -4,8 +4,9 @@ The builder makes an op of each node; the op calls `Step.run`. Everything that c
 without expressions is checked once, and not for each run.
 """
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,19 +15,31 @@ import dagster as dg
 import orjson
 from pydantic import ValidationError
 
-from assets.failures import as_failure
-from assets.partitions import CORRELATION_TAG, EXECUTOR_TAG, tenant_of
+from assets.costs import cost_metadata, cost_tags
+from assets.failures import as_failure, failures
+from assets.partitions import CORRELATION_TAG, DEFAULT_TENANT, EXECUTOR_TAG, PARTITION_TAG, USER_TAG, tenant_of
 from definitions.runtime.lean.logs import LeanLogManager
 from definitions.runtime.lean.threads import call_within
 from definitions.runtime.live import LiveRun, live_run
-from resources.errors import ConflictError, InvalidInputError, LimitExceededError, NotFoundError, PlatformError, Problem
+from resources.ai.booking import Places, booked
+from resources.errors import (
+    ConflictError,
+    InvalidInputError,
+    LimitExceededError,
+    NotFoundError,
+    PlatformError,
+    Problem,
+)
 from resources.telemetry import correlation
+from resources.telemetry.logging import get_logger
 from resources.workflows.context import NodeResult, TaskContext
 from resources.workflows.expressions import Expressions
 from resources.workflows.graph import CheckedWorkflow, Level
 from resources.workflows.inputs import check_inputs
 from resources.workflows.node_type import NodeContext, NodeType, NodeTypes, Routed
-from resources.workflows.spec import NodeSpec, RetrySpec
+from resources.workflows.spec import AssetSpec, NodeSpec, RetrySpec
+
+log = get_logger(__name__)
 
 ITEM: Final = "_item"
 INPUTS: Final = "_inputs"
@@ -38,12 +51,16 @@ MAX_TOLD_WITHIN: Final = 500
 """Nodes in bodies of loops that a run tells of; the loop itself tells of all its passes."""
 GRACE_SECONDS: Final = 0.2
 """A node that looks at its deadline ends by itself, which is better than to be left alone."""
+_telling_cost = threading.Lock()
 _SECRET = ("password", "secret", "token", "authorization", "api_key", "apikey", "credential")
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What all steps of one workflow share. `tenant` None: the run's. `nested`: its inputs come along an edge."""
+    """What all steps of one workflow share. `tenant` None: the run's. `nested`: its inputs come along an edge.
+
+    `charged` names, by node, the node whose asset its calls of models are booked on.
+    """
 
     workflow: CheckedWorkflow
     types: NodeTypes
@@ -51,6 +68,7 @@ class Flow:
     tenant: str | None
     revision: int
     nested: bool = False
+    charged: Mapping[str, NodeSpec] = field(default_factory=dict)
 
     def inputs(self, run: LiveRun, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the run was given, checked, with defaults. The answer for a run is remembered while it is executed."""
@@ -142,18 +160,35 @@ class Step:
         live = live_run(context.run_id)
         key = context.get_step_execution_context().step.key
         attempt = _Attempt(live, key, self.type.name, context.retry_number + 1)
-        with correlation.correlated(context.run.tags.get(CORRELATION_TAG, context.run_id)):
+        with correlation.correlated(context.run.tags.get(CORRELATION_TAG, context.run_id)), booked() as booking:
             try:
-                output = execute(self.flow.task(context, results), attempt)
+                task = self.flow.task(context, results)
+                booking.places = self.places(context, task)
+                output = execute(task, attempt)
             except PlatformError as error:
                 if not self.gives_in(error, attempt.number):
-                    raise as_failure(error) from error
+                    raise as_failure(error, cost_metadata(booking.by_prompt)) from error
                 output = _as_output(error)
             except Exception as error:
                 if isinstance(error, dg.Failure | dg.RetryRequested) or not self.gives_in(error, attempt.number):
                     raise
                 output = _as_output(error)
-        return output, attempt.ended(output.output if isinstance(output, Routed) else output)
+            finally:
+                if booking.by_prompt:
+                    tell_cost_of_run(context, self.flow.tenant or tenant_of(context.run))
+        metadata = attempt.ended(output.output if isinstance(output, Routed) else output)
+        return output, metadata | cost_metadata(booking.by_prompt)
+
+    def places(self, context: dg.OpExecutionContext, task: TaskContext) -> Places:
+        """What the step's calls of models are booked on. The partition, if it is known before the asset's node has run."""
+        tags, owner = context.run.tags, self.flow.charged.get(self.node.id)
+        partition = tags.get(PARTITION_TAG)
+        if owner is None or owner.asset is None:
+            return Places(partition=partition, user=tags.get(USER_TAG))
+        if owner.asset.partition is not None:
+            known = not self.flow.expressions.references(owner.asset.partition).nodes
+            partition = str(self.flow.expressions.render(owner.asset.partition, task)) if known else None
+        return Places("/".join(asset_path(owner.asset, self.flow.tenant)), partition, tags.get(USER_TAG))
 
     def render(self, task: TaskContext) -> Any:
         """The node's config with its expressions filled in. Raises InvalidInputError with all that is wrong."""
@@ -439,7 +474,10 @@ def sub_flow(flow: Flow, node: NodeSpec) -> Flow:
     name, revision = node.config["workflow"], node.config.get("revision")
     for (known, number), workflow in sorted(flow.workflow.workflows.items(), reverse=True):
         if known == name and revision in {None, number}:
-            return replace(flow, workflow=workflow, revision=number, nested=True)
+            charged = charged_nodes(workflow.level)
+            if (owner := flow.charged.get(node.id)) is not None:
+                charged = dict.fromkeys(_ids(workflow.level), owner) | charged
+            return replace(flow, workflow=workflow, revision=number, nested=True, charged=charged)
     raise NotFoundError(f"There is no workflow {name!r}, revision {revision or 'newest'}.", code="workflow_not_found")
 
 
@@ -449,6 +487,60 @@ def workflow_outputs(flow: Flow, task: TaskContext) -> Any:
     if spec.outputs:
         return flow.expressions.render(spec.outputs, task)
     return {node: task.nodes[node] for node in flow.workflow.level.results if node in task.nodes}
+
+
+def tell_cost_of_run(context: dg.OpExecutionContext, tenant: str) -> None:
+    """What all calls of the run have cost until now, as its tags. A run that cannot be told of goes on."""
+    with _telling_cost:  # in turn, so that the last word is the newest
+        try:
+            found = context.resources.ai.books.totals("prompt", tenant=tenant, run_id=context.run_id)
+            context.instance.add_run_tags(context.run_id, cost_tags(found))
+        except Exception as error:  # noqa: BLE001  # the step has its result, or an error of its own that counts
+            log.warning("run.cost_not_told", run_id=context.run_id, error=repr(error))
+
+
+def charged_nodes(level: Level) -> dict[str, NodeSpec]:
+    """By node, the node whose asset its calls are booked on: its own, or the nearest one that is made of what it gives."""
+    after: dict[str, list[str]] = {}
+    for node in level.nodes:
+        for dependency in level.dependencies.get(node.id, ()):
+            after.setdefault(dependency.node, []).append(node.id)
+    nearest: dict[str, tuple[int, NodeSpec]] = {}
+    found: dict[str, NodeSpec] = {}
+    for node in reversed(level.nodes):
+        if node.asset is not None:
+            nearest[node.id] = (0, node)
+        elif reached := [nearest[each] for each in after.get(node.id, ()) if each in nearest]:
+            steps, owner = min(reached, key=lambda place: place[0])
+            nearest[node.id] = (steps + 1, owner)
+        if node.id in nearest:
+            found[node.id] = owner = nearest[node.id][1]
+        if (body := level.bodies.get(node.id)) is not None:
+            outer = dict.fromkeys(_ids(body), found[node.id]) if node.id in found else {}
+            found |= outer | charged_nodes(body)
+    return found
+
+
+def cost_of_asset(step: Step, context: dg.OpExecutionContext) -> dict[str, Any]:
+    """What the calls of the run that are booked on the step's asset have cost, as metadata."""
+    assert step.node.asset is not None
+    tenant, asset = step.flow.tenant or tenant_of(context.run), "/".join(asset_path(step.node.asset, step.flow.tenant))
+    with failures():
+        return cost_metadata(
+            context.resources.ai.books.totals("prompt", tenant=tenant, run_id=context.run_id, asset=asset)
+        )
+
+
+def asset_path(asset: AssetSpec, tenant: str | None) -> list[str]:
+    """The key in Dagster: those of other tenants than the default one have the tenant's name in front."""
+    return [*([] if tenant in {None, DEFAULT_TENANT} else [str(tenant)]), *asset.key]
+
+
+def _ids(level: Level) -> Iterator[str]:
+    for node in level.nodes:
+        yield node.id
+        if node.id in level.bodies:
+            yield from _ids(level.bodies[node.id])
 
 
 def item_output(body: Level, nodes: Mapping[str, Any]) -> Any:

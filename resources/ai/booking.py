@@ -36,7 +36,7 @@ class Places:
 class Booking:
     """Safe to share between threads."""
 
-    places: Places
+    places: Places = Places()
     _sums: dict[str | None, Totals] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -53,9 +53,9 @@ class Booking:
 
 
 @contextmanager
-def booked(places: Places) -> Iterator[Booking]:
-    """Book the calls of the block on `places`."""
-    booking = Booking(places)
+def booked() -> Iterator[Booking]:
+    """Book the calls of the block, on the booking's `places` once they are set."""
+    booking = Booking()
     token = _current.set(booking)
     try:
         yield booking

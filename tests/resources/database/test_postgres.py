@@ -60,7 +60,7 @@ def test_a_pool_whose_connections_were_all_cut_works_at_the_next_request(own: Da
     """A server that was started again has ended all of them; the pool alone would find out one by one, with pauses."""
     fill(own, 6)
     with own.connect() as admin:
-        admin.execute(f"SELECT pg_terminate_backend(pid) {_OTHERS}".encode())
+        admin.execute(f"SELECT pg_terminate_backend(pid, 5000) {_OTHERS}".encode())
     with own.transaction() as connection:
         assert connection.execute("SELECT 42").fetchone() == (42,)
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import dagster as dg
 
-from assets import checks, concepts, documents, projections
+from assets import checks, concepts, documents, projections, usage
 
 DOCUMENT_ASSETS = [
     documents.parsed,
@@ -15,11 +15,13 @@ DOCUMENT_ASSETS = [
 ]
 KNOWLEDGE_ASSETS = [concepts.ranking]
 PROJECTION_ASSETS = list(projections.ASSETS)
+USAGE_ASSETS = [usage.daily_usage]
 ASSETS: Final[list[dg.AssetsDefinition | dg.AssetSpec]] = [
     documents.RECEIVED,
     *DOCUMENT_ASSETS,
     *KNOWLEDGE_ASSETS,
     *PROJECTION_ASSETS,
+    *USAGE_ASSETS,
 ]
 ASSET_KEYS: Final = frozenset(
     key.to_user_string()
@@ -32,4 +34,5 @@ CHECKS = [
     checks.check_embeddings,
     checks.check_graph,
     projections.check_lag,
+    usage.check_budgets,
 ]

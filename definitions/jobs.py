@@ -5,7 +5,7 @@ from typing import Final
 import dagster as dg
 
 from assets.study import STUDY_GUIDE
-from assets.table import DOCUMENT_ASSETS, KNOWLEDGE_ASSETS, PROJECTION_ASSETS
+from assets.table import DOCUMENT_ASSETS, KNOWLEDGE_ASSETS, PROJECTION_ASSETS, USAGE_ASSETS
 
 INGEST_DOCUMENT = dg.define_asset_job(
     "ingest_document",
@@ -28,4 +28,11 @@ REBUILD_PROJECTIONS = dg.define_asset_job(
     description="Every read model from the first event on, beside the rows in use, which are replaced in one step.",
 )
 
-JOBS: Final = (INGEST_DOCUMENT, RANK_CONCEPTS, STUDY_GUIDE, REBUILD_PROJECTIONS)
+REPORT_USAGE = dg.define_asset_job(
+    "report_usage",
+    selection=dg.AssetSelection.assets(*USAGE_ASSETS),
+    executor_def=dg.in_process_executor,
+    description="What models were asked in one day and what it cost, and whether the budgets hold.",
+)
+
+JOBS: Final = (INGEST_DOCUMENT, RANK_CONCEPTS, STUDY_GUIDE, REBUILD_PROJECTIONS, REPORT_USAGE)

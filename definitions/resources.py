@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from resources.ai.configured import ai_options
-from resources.ai.resource import EmbedderResource, ai_resource
+from resources.ai.resource import AccountsResource, EmbedderResource, ai_resource
 from resources.content.resource import ChunkIndexResource, DocumentStoreResource
 from resources.events.resource import (
     EventStoreResource,
@@ -44,6 +44,7 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
             ),
             own_keys=lambda database: ProviderKeys(PostgresSecrets(database), Vault(settings.auth.master_keys)),
         ),
+        "accounts": AccountsResource(url=database_url),
         "prompts": PromptLibraryResource(url=database_url),
         "graph": GraphStoreResource(
             url=dg.EnvVar("AIW_GRAPH__URL"),

@@ -8,6 +8,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
+from resources.ai.accounts import AiAccounts
 from resources.ai.build import AiOptions, build_ai
 from resources.ai.directory import OwnKeys
 from resources.ai.embedder import Embedder
@@ -41,6 +42,16 @@ class EmbedderResource(dg.ConfigurableResource[Embedder]):
     def create_resource(self, context: dg.InitResourceContext) -> Embedder:
         del context
         return embedder(self.model, threads=self.threads)
+
+
+class AccountsResource(dg.ConfigurableResource[AiAccounts]):
+    """Books, budgets, prices and usage of calls, for who looks at them."""
+
+    url: str = Field(description="postgresql:// address of the database")
+
+    def create_resource(self, context: dg.InitResourceContext) -> AiAccounts:
+        del context
+        return AiAccounts.open(shared_database(self.url, POOL_SIZE))
 
 
 def ai_resource(options: AiOptions, *, own_keys: Callable[[Database], OwnKeys] | None = None) -> dg.ResourceDefinition:

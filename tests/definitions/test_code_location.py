@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(240)  # each load is seconds of work
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("openai", "anthropic", "boto3", "botocore", "onnxruntime", "great_expectations", "fastapi")
-JOBS = {"ingest_document", "rank_concepts", "study_guide", "rebuild_projections", "prune_history"}
+JOBS = {"ingest_document", "rank_concepts", "study_guide", "rebuild_projections", "report_usage", "prune_history"}
 CANARY = "canary-5b1f0c"
 CANARIES = {
     "AIW_DATABASE__URL": f"postgresql://aiw:{CANARY}@127.0.0.1:1/aiw",
@@ -124,7 +124,11 @@ def test_the_jobs_schedules_and_sensors_are_those_that_the_platform_promises() -
     repository = defs.get_repository_def()
     bundled = {path.stem for path in (ROOT / "definitions" / "specs").glob("*.yaml")}
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == JOBS | bundled
-    assert {schedule.name for schedule in repository.schedule_defs} >= {"rank_concepts_hourly", "prune_history_daily"}
+    assert {schedule.name for schedule in repository.schedule_defs} >= {
+        "rank_concepts_hourly",
+        "report_usage_daily",
+        "prune_history_daily",
+    }
     assert {sensor.name for sensor in repository.sensor_defs} >= {
         "document_events",
         "event_routes",

@@ -34,6 +34,7 @@ from assets.partitions import (
     TENANT_TAG,
     WORKFLOW_TAG,
 )
+from assets.prompts import prompt_key, prompts_of
 from definitions.runtime.live import live_run
 from definitions.steps import (
     INPUTS,
@@ -169,11 +170,16 @@ def width(checked: CheckedWorkflow, types: NodeTypes) -> int:
 
 
 def asset_specs(checked: CheckedWorkflow, *, tenant: str | None) -> list[dg.AssetSpec]:
-    """The assets that the workflow's nodes declare; each depends on the assets of the nodes before it."""
+    """The assets that the workflow's nodes declare; each depends on the assets and the prompts of the nodes before it."""
     spec = checked.spec
     found: list[dg.AssetSpec] = []
     nearest: dict[str, tuple[dg.AssetKey, ...]] = {}
+    told: dict[str, tuple[dg.AssetKey, ...]] = {}
     for node in checked.level.nodes:
+        own = [prompt_key(prompt, tenant) for prompt in prompts_of((node,), spec.inputs)]
+        passed_on = [key for dependency in checked.level.dependencies.get(node.id, ()) for key in told[dependency.node]]
+        prompts = dict.fromkeys((*passed_on, *own))
+        told[node.id] = () if node.asset is not None else tuple(prompts)
     told: dict[str, tuple[dg.AssetKey, ...]] = {}
         before = dict.fromkeys(
             key for dependency in checked.level.dependencies.get(node.id, ()) for key in nearest[dependency.node]
@@ -186,7 +192,7 @@ def asset_specs(checked: CheckedWorkflow, *, tenant: str | None) -> list[dg.Asse
         found.append(
             dg.AssetSpec(
                 key,
-                deps=list(before),
+                deps=[*before, *prompts],
                 description=node.asset.description or node.description or None,
                 group_name=f"workflow_{job_name(spec.name, tenant)}",
                 kinds={"workflow"},

@@ -2,7 +2,9 @@
 
 import dagster as dg
 
+from assets.prompts import PROMPTS
 from assets.table import ASSET_KEYS, ASSETS, CHECKS
+from definitions.evals import EVALS
 from definitions.jobs import INGEST_DOCUMENT, JOBS
 from definitions.maintenance import PRUNE_HISTORY, prune_daily
 from definitions.resources import build_resources
@@ -13,15 +15,23 @@ from resources.settings import Settings
 from sensors.backfills import build_backfills_sensor
 from sensors.events import build_document_events_sensor
 from sensors.launches import build_unfinished_launches_sensor
+from sensors.prompts import build_prompts_sensor
 from sensors.routing import build_event_routes_sensor
 from sensors.runs import build_run_end_sensors
 from sensors.triggers import build_assets_sensor, build_schedules_sensor
 
-_WORKFLOWS = load(workflows(), taken={*(job.name for job in (*JOBS, PRUNE_HISTORY)), *ASSET_KEYS})
+_WORKFLOWS = load(
+    workflows(),
+    taken={
+        *(job.name for job in (*JOBS, PRUNE_HISTORY)),
+        *ASSET_KEYS,
+        *(spec.key.to_user_string() for spec in PROMPTS),
+    },
+)
 
 defs = dg.Definitions(
-    assets=[*ASSETS, *_WORKFLOWS.assets],
-    asset_checks=CHECKS,
+    assets=[*ASSETS, *PROMPTS, *_WORKFLOWS.assets],
+    asset_checks=[*CHECKS, *EVALS],
     jobs=[*JOBS, PRUNE_HISTORY, *_WORKFLOWS.jobs],
     schedules=[*SCHEDULES, prune_daily(Settings().dagster.keep_days)],
     sensors=[
@@ -31,6 +41,7 @@ defs = dg.Definitions(
         build_assets_sensor(launch=starter.start),
         build_backfills_sensor(launch=starter.start_due),
         build_unfinished_launches_sensor(finish=starter.finish),
+        build_prompts_sensor(),
         *build_run_end_sensors(),
     ],
     resources=build_resources(Settings()),

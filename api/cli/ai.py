@@ -50,6 +50,38 @@ def usage(context: typer.Context, days: Days = 30, as_json: AsJson = False) -> N
         show("")
 
 
+@app.command("eval")
+def evaluate(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A golden set, as YAML or JSON.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ask a model the cases of a golden set and judge its answers. Answers that were recorded cost nothing."""
+    import yaml
+
+    from api.evaluating import evaluated
+
+    session = session_of(context)
+    results = evaluated(session.settings, session.database_url(), yaml.safe_load(file.read_text(encoding="utf-8")))
+    if as_json:
+        print_json([result.model_dump(mode="json") for result in results])
+    else:
+        rows = [
+            (
+                result.name,
+                "passed" if result.passed else "failed",
+                result.error or "; ".join(f"{one.kind}: {one.reason}" for one in result.verdicts if not one.passed),
+                result.prompt_version,
+                result.cost,
+                result.notice,
+            )
+            for result in results
+        ]
+        show(table(["case", "result", "why", "prompt", "cost", "notice"], rows))
+    if not all(result.passed for result in results):
+        raise typer.Exit(1)
+
+
 @app.command("calls")
 def calls(
     context: typer.Context,

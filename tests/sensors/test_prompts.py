@@ -35,7 +35,7 @@ def reply() -> None:
     """Made with the prompt agent_support."""
 
 
-ASSETS = [dg.AssetSpec(CONTENT), dg.AssetSpec(SUPPORT), article, reply]
+ASSETS: list[dg.AssetSpec | dg.AssetsDefinition] = [dg.AssetSpec(CONTENT), dg.AssetSpec(SUPPORT), article, reply]
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 from fastapi import Depends, FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -28,7 +27,9 @@ from api.middleware.auth import AuthMiddleware
 from api.middleware.correlation import CorrelationMiddleware
 from api.middleware.limits import BodyLimitMiddleware
 from api.middleware.outcome import OutcomeMiddleware
+from api.middleware.repeats import RepeatsMiddleware
 from api.middleware.security import LoopbackOnlyMiddleware, SecurityHeadersMiddleware
+from api.openapi import complete
 from api.proxy import DagsterProxy, access_of
 from api.realtime.hub import Hub
 from api.realtime.socket import SocketEndpoint
@@ -63,7 +64,6 @@ from api.routes import (
     workflows,
 )
 from api.running import UI_PATH
-from api.schemas import EventIn
 from api.tail import Tails
 from api.version import VERSION
 from resources.settings import Settings
@@ -201,6 +201,7 @@ async def _lifespan(app: FastAPI, *, owned: Services | None, threads: int) -> As
 
 def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> None:
     # Starlette runs the one that was added last first.
+    app.add_middleware(RepeatsMiddleware, answers=services.answers)
     upload_limit = settings.content.max_bytes + _FORM_OVERHEAD
     app.add_middleware(BodyLimitMiddleware, limit=BODY_LIMIT, limits={f"{V1}/documents": upload_limit})
     local_tenant = _local_tenant(app, settings)
@@ -265,14 +266,7 @@ def _add_docs(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = get_openapi(
-                title=app.title, version=app.version, summary=app.summary, routes=app.routes, tags=_TAGS
-            )
-            schemas = app.openapi_schema.setdefault("components", {}).setdefault("schemas", {})
-            for model in (problems.ProblemDetails, EventIn):
-                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-                schemas.update(schema.pop("$defs", {}))
-                schemas[model.__name__] = schema
+            app.openapi_schema = complete(app, tags=_TAGS)
         return app.openapi_schema
 
     app.add_api_route("/docs", swagger, include_in_schema=False)

@@ -23,6 +23,7 @@ from api.auth.schemas import (
     TenantOut,
     UserOut,
 )
+from api.registry import AgentOut, AgentPage, BeatOut, DiscoveredOut
 from api.schemas import (
     AggregateOut,
     BatchOut,
@@ -54,9 +55,11 @@ from api.workflows.schemas import (
     DiffOut,
     ExecutionOut,
     ExecutionPageOut,
+    LogPageOut,
     OutputOut,
     PlannedRunOut,
     RerunPlanOut,
+    RunPageOut,
     StartedOut,
     WorkflowOut,
 )
@@ -444,6 +447,70 @@ class ApiClient:
         answer = self._send("POST", f"{_V1}/runs/{quote(run_id, safe='')}/rerun", json=body)
         return RerunPlanOut.model_validate_json(answer.content)
 
+    def node_types(self) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{_V1}/node-types"))
+
+    def templates(self, **parameters: Any) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{_V1}/templates", **parameters))
+
+    def template(self, template_id: str) -> dict[str, Any]:
+        return dict(self._plain("GET", f"{_V1}/templates/{quote(template_id, safe='')}"))
+
+    def runs(self, **parameters: Any) -> RunPageOut:
+        """A page of runs of workflows and of other jobs; `job`, `status`, `limit` and `cursor` narrow it."""
+        return self._get(f"{_V1}/runs", RunPageOut, **parameters)
+
+    def run_logs(self, run_id: str, **parameters: Any) -> LogPageOut:
+        return self._get(f"{_V1}/runs/{quote(run_id, safe='')}/logs", LogPageOut, **parameters)
+
+    def publish_message(self, topic: str, content: Any, **fields: Any) -> dict[str, Any]:
+        """Publish to a topic; `fields` are further members of the request (`message_id`, `type`, `ttl`)."""
+        path = f"{_V1}/topics/{quote(topic, safe='')}/messages"
+        return dict(self._plain("POST", path, json={"content": content, **fields}))
+
+    def messages(self, topic: str, **parameters: Any) -> dict[str, Any]:
+        """A page of the topic's history."""
+        return dict(self._plain("GET", f"{_V1}/topics/{quote(topic, safe='')}/messages", **parameters))
+
+    def presence(self, **parameters: Any) -> Any:
+        return self._plain("GET", f"{_V1}/presence", **parameters)
+
+    def register_agent(self, name: str, endpoint: str, capabilities: Iterable[str], **fields: Any) -> AgentOut:
+        """Register an agent that runs elsewhere, or say anew what it is; then send `agent_heartbeat` each minute."""
+        body = {"name": name, "endpoint": endpoint, "capabilities": list(capabilities), **fields}
+        return AgentOut.model_validate_json(self._send("POST", f"{_V1}/registry/agents", json=body).content)
+
+    def agents(self, *, after: str = "", limit: int = 100) -> AgentPage:
+        return self._get(f"{_V1}/registry/agents", AgentPage, after=after, limit=limit)
+
+    def agent(self, agent_id: UUID) -> AgentOut:
+        return self._get(f"{_V1}/registry/agents/{agent_id}", AgentOut)
+
+    def discover_agents(self, *capabilities: str, strategy: str = "round_robin") -> DiscoveredOut:
+        """Who can do all of it, and whom to ask."""
+        path = f"{_V1}/registry/agents/discover"
+        return self._get(path, DiscoveredOut, capability=list(capabilities), strategy=strategy)
+
+    def agent_heartbeat(self, agent_id: UUID, *, status: str = "healthy", **fields: Any) -> BeatOut:
+        """Raises NotFoundError when the agent has to register anew."""
+        path = f"{_V1}/registry/agents/{agent_id}/heartbeat"
+        return BeatOut.model_validate_json(self._send("POST", path, json={"status": status, **fields}).content)
+
+    def remove_agent(self, agent_id: UUID) -> None:
+        self._send("DELETE", f"{_V1}/registry/agents/{agent_id}")
+
+    def approve(self, approval_id: UUID, **fields: Any) -> dict[str, Any]:
+        return dict(self._plain("POST", f"{_V1}/approvals/{approval_id}/grant", json=fields))
+
+    def deny(self, approval_id: UUID, **fields: Any) -> dict[str, Any]:
+        return dict(self._plain("POST", f"{_V1}/approvals/{approval_id}/deny", json=fields))
+
+    def budgets(self) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{_V1}/budgets"))
+
+    def usage_summary(self, **parameters: Any) -> dict[str, Any]:
+        return dict(self._plain("GET", f"{_V1}/usage/summary", **parameters))
+
     def get_json(self, path: str, **parameters: Any) -> Any:
         """What `path` (behind /api/v1) answers, as plain JSON values. Parameters that are None are left out."""
         return self._plain("GET", f"{_V1}{path}", **parameters)
@@ -513,6 +580,12 @@ class ApiClient:
     def tenants(self) -> list[TenantOut]:
         return _list_of(TenantOut, self._send("GET", f"{_V1}/tenants"))
 
+    def tenant(self, tenant: str) -> TenantOut:
+        return self._get(f"{_V1}/tenants/{quote(tenant, safe='')}", TenantOut)
+
+    def create_tenant(self, **fields: Any) -> TenantOut:
+        return TenantOut.model_validate_json(self._send("POST", f"{_V1}/tenants", json=_given(fields)).content)
+
     def change_tenant(self, tenant: str, **changes: Any) -> TenantOut:
         path = f"{_V1}/tenants/{quote(tenant, safe='')}"
         return TenantOut.model_validate_json(self._send("PATCH", path, json=_given(changes)).content)
@@ -523,6 +596,9 @@ class ApiClient:
     def create_user(self, username: str, **fields: Any) -> UserOut:
         body = {"username": username, **_given(fields)}
         return UserOut.model_validate_json(self._send("POST", f"{_V1}/users", json=body).content)
+
+    def user(self, user_id: UUID) -> UserOut:
+        return self._get(f"{_V1}/users/{user_id}", UserOut)
 
     def change_user(self, user_id: UUID, **changes: Any) -> UserOut:
         answer = self._send("PATCH", f"{_V1}/users/{user_id}", json=_given(changes))

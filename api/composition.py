@@ -56,6 +56,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.events.statistics.postgres import PostgresEventStatistics
     from resources.events.subscriptions.postgres import PostgresSubscriptions
     from resources.events.writer import EventWriter
+    from resources.idempotency.postgres import PostgresAnswers
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.neo4j import BoltGraphStore
     from resources.prompts.bundled import bundled_prompts
@@ -151,6 +152,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         search=SearchService(embedder, chunks),
         graph=graph,
         agents=PostgresAgentRegistry(database),
+        answers=PostgresAnswers(database),
         breakers=breakers,
         learning_paths=LearningPaths(graph),
         prompts=PromptLibrary(events, PromptEngine(), bundled=bundled_prompts()),

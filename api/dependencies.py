@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from resources.events.store import EventStore
     from resources.events.subscriptions.store import SubscriptionStore
     from resources.events.writer import EventWriter
+    from resources.idempotency.store import Answers
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.store import GraphStore
     from resources.prompts.library import PromptLibrary
@@ -86,6 +87,7 @@ class Services:
     pushes: Pushes
     backfills: PostgresBackfills
     agents: AgentRegistry
+    answers: Answers
     identity: Identity
     publisher: Publisher
     presence: PresenceStore

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from resources.ai.ledger.store import CallBooks
     from resources.ai.memo.store import MemoStore
     from resources.events.subscriptions.store import SubscriptionStore
+    from resources.idempotency.store import Answers
     from resources.registry.model import Agent
     from resources.settings import Settings
     from resources.workflows.web import WebClient
@@ -63,6 +64,7 @@ def work(settings: Settings, stop: threading.Event) -> bool:
     from resources.events.replays.postgres import PostgresReplays
     from resources.events.replays.runner import ReplayRunner
     from resources.events.subscriptions.postgres import PostgresSubscriptions
+    from resources.idempotency.postgres import PostgresAnswers
     from resources.registry.monitor import Monitor
     from resources.registry.postgres import PostgresAgentRegistry
     from resources.workflows.catalogue import Catalogue
@@ -100,7 +102,7 @@ def work(settings: Settings, stop: threading.Event) -> bool:
         web=web,
     )
     monitor = Monitor(PostgresAgentRegistry(database), lambda agent: answered_in(agent, web, stop))
-    kept = chores(subscriptions, PostgresCallBooks(database), PostgresMemo(database))
+    kept = chores(subscriptions, PostgresCallBooks(database), PostgresMemo(database), PostgresAnswers(database))
     parts: dict[str, Callable[[], None]] = {
         "projections": lambda: projector.run(PROJECTIONS, stop, gather=GATHER),
         "replays": lambda: replays.run_pending(stop),
@@ -141,10 +143,11 @@ class Chore:
     work: Callable[[], int]
 
 
-def chores(subscriptions: SubscriptionStore, books: CallBooks, memo: MemoStore) -> tuple[Chore, ...]:
+def chores(subscriptions: SubscriptionStore, books: CallBooks, memo: MemoStore, answers: Answers) -> tuple[Chore, ...]:
     """What nobody else does on a quiet platform."""
     return (
         Chore("calls_settled", MINUTE, books.settle_abandoned),
+        Chore("kept_answers_forgotten", HOUR, lambda: answers.forget(now=datetime.now(UTC))),
         Chore("answers_purged", HOUR, lambda: _all_of(memo.purge_expired)),
         Chore(
             "letters_pruned",

@@ -198,14 +198,19 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    return of_http(error, path=request.url.path, method=request.method)
+
+
+def of_http(error: HTTPException, *, path: str, method: str = "") -> Response:
+    """The answer to an error that the web framework has raised."""
     status = HTTPStatus(error.status_code)
     detail = str(error.detail)
     if status is HTTPStatus.NOT_FOUND:
-        detail = f"There is nothing at {request.url.path!r}. /docs lists what there is."
+        detail = f"There is nothing at {path!r}. /docs lists what there is."
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not supported at {request.url.path!r}."
+        detail = f"{method} is not supported at {path!r}."
     code = _CODE_OF_STATUS.get(status, status.phrase.lower().replace(" ", "_"))
-    return response(document(status, code, detail, instance=request.url.path), headers=error.headers)
+    return response(document(status, code, detail, instance=path), headers=error.headers)
 
 
 def headers_of(error: PlatformError) -> dict[str, str]:

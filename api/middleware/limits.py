@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0
 """Seconds between two parts of a body."""
+
+
+MAX_DEPTH = 100
+"""Levels of JSON. Deeper ones are nobody's data, and more than encoders and databases bear."""
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 class BodyLimitMiddleware:
@@ -50,7 +56,17 @@ class BodyLimitMiddleware:
             )
             await problems.response(problem)(scope, receive, send)
             return
+        if b"%00" in scope["query_string"] or "\x00" in scope["path"]:
+            problem = problems.document(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "validation_failed",
+                "The address holds a NUL character, which nothing here has in its name.",
+                instance=scope["path"],
+            )
+            await problems.response(problem)(scope, receive, send)
+            return
         read, complete = 0, False
+        nesting = Nesting() if _is_json(scope) else None
 
         async def counting_receive() -> Message:
             nonlocal read, complete
@@ -65,9 +81,40 @@ class BodyLimitMiddleware:
             read += len(message.get("body", b""))
             if read > limit:
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _message(limit))
+            if nesting is not None and nesting.too_deep(message.get("body", b"")):
+                raise HTTPException(HTTPStatus.BAD_REQUEST, f"The JSON is nested deeper than {MAX_DEPTH} levels.")
             return message
 
         await self._app(scope, counting_receive, send)
+
+
+class Nesting:
+    """Whether JSON is nested too deep, told while it arrives. Looks closer only when there are brackets enough for it."""
+
+    def __init__(self) -> None:
+        self._brackets = 0
+        self._parts: list[bytes] = []
+
+    def too_deep(self, part: bytes) -> bool:
+        self._brackets += part.count(b"[") + part.count(b"{")
+        self._parts.append(part)
+        return self._brackets > MAX_DEPTH and self._deepest() > MAX_DEPTH
+
+    def _deepest(self) -> int:
+        text = b"".join(self._parts)
+        self._parts = [text]
+        depth = deepest = 0
+        for token in _BRACKETS.finditer(text):
+            if token[0] in {b"[", b"{"}:
+                depth += 1
+                deepest = max(deepest, depth)
+            elif token[0] in {b"]", b"}"}:
+                depth -= 1
+        return deepest
+
+
+def _is_json(scope: Scope) -> bool:
+    return any(name == b"content-type" and b"json" in value for name, value in scope["headers"])
 
 
 def _message(limit: int) -> str:

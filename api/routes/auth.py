@@ -67,7 +67,7 @@ def logout(body: LogoutIn, request: Request, services: ServicesDep) -> LogoutOut
     return LogoutOut(ended=authentication.logout(principal, everywhere=body.everywhere))
 
 
-@router.post("/token", summary="Issue a service token", responses=problems.responses(401, 403, 413, 422, 503))
+@router.post("/token", summary="Issue a service token", responses=problems.responses(401, 403, 404, 413, 422, 503))
 def issue_token(body: TokenIn, principal: PrincipalDep, services: ServicesDep) -> TokenOut:
     """A token for a program of the tenant, for an hour."""
     pair = services.identity.authentication.issue_service_token(

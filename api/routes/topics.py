@@ -16,6 +16,7 @@ from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep
 from api.realtime.hub import Hub
 from api.realtime.stream import Reader, cursor_of
+from api.schemas import Storable
 from resources.realtime import topics
 from resources.realtime.model import DeliveryStatus, Message, MessageType, NewMessage, Priority, new_message_id
 from resources.realtime.rules import Rule
@@ -31,10 +32,10 @@ class MessageIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    content: Any
+    content: dict[str, Any] | list[Any] | Storable | bool | int | float
     message_id: UUID | None = Field(default=None, description="Publishing an id again changes nothing")
     type: MessageType = "custom"
-    routing_key: str | None = Field(default=None, max_length=200)
+    routing_key: Storable | None = Field(default=None, max_length=200)
     priority: Priority = Priority.NORMAL
     headers: dict[str, str] = Field(default_factory=dict, max_length=50)
     ttl: float | None = Field(default=None, gt=0, le=315_360_000, description="Seconds that it is worth delivering")

@@ -180,7 +180,7 @@ def recommendations(
 
 @router.get("/months/{month}", summary="A month's report", responses=problems.responses(422, 503))
 def monthly(
-    month: Annotated[str, Path(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="Such as 2026-11")],
+    month: Annotated[str, Path(pattern=r"^(19|20|21)\d{2}-(0[1-9]|1[0-2])$", description="Such as 2026-11")],
     services: ServicesDep,
     tenant: TenantDep,
 ) -> MonthlyReport:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from api.schemas import Storable
 from resources.workflows.executions import NodeStatus, Status
 
 if TYPE_CHECKING:
@@ -417,7 +418,7 @@ class BackfillIn(_Strict):
     inputs: dict[str, Any] = Field(
         default_factory=dict, description="Expressions over `event`; unset = as the workflow's trigger says"
     )
-    partitions: list[str] = Field(default_factory=list, max_length=10_000)
+    partitions: list[Storable] = Field(default_factory=list, max_length=10_000)
     rate: float = Field(default=5.0, gt=0, le=1000, description="Runs to start a second")
     again: bool = Field(default=False, description="Start also what the same events have started before")
     dry_run: bool = False

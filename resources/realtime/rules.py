@@ -11,12 +11,12 @@ import re
 import time
 from collections import OrderedDict
 from functools import lru_cache
-from re import _constants as sre  # type: ignore[attr-defined]  # there is no public parser of expressions
-from re import _parser as parser  # type: ignore[attr-defined]
-from typing import TYPE_CHECKING, Any
+from re import _constants as sre  # there is no public parser of expressions
+from re import _parser as parser
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from resources.errors import LimitExceededError
 from resources.realtime import topics
@@ -147,6 +147,12 @@ class Rule(_Frozen):
     default: bool = Field(default=False, description="Applies only when no other rule did")
     when: Conditions = Conditions()
     then: Actions = Actions()
+
+    @model_validator(mode="after")
+    def _can_be_stored(self) -> Self:
+        if "\\u0000" in self.model_dump_json():
+            raise ValueError("a rule cannot hold the character NUL")
+        return self
 
 
 class Table:

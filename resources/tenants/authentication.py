@@ -179,8 +179,9 @@ class Authentication:
         scopes: Iterable[str] | None = None,
         now: datetime | None = None,
     ) -> TokenPair:
-        """A token for a program of the actor's tenant. Raises NotPermittedError for more than the actor may do."""
+        """A token for a program of the actor's tenant. Raises NotPermittedError for more than the actor may do, NotFoundError."""
         now = now or datetime.now(UTC)
+        self._accounts.tenant(actor.tenant)
         granted = scopes_of(role, at_home=False)
         wanted = granted if scopes is None else narrowed(granted, scopes)
         if role not in _SERVICE_ROLES or narrowed(actor.scopes, wanted) != wanted:

@@ -1,0 +1,171 @@
+"""The clients: one is written from the other, and together they know every route."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from typing import TYPE_CHECKING
+from unittest.mock import MagicMock
+
+import pytest
+
+from api.app import create_app
+from api.async_client import AsyncApiClient
+from api.client import ApiClient
+from docs.async_client import TARGET, written
+from resources.errors import NotFoundError
+from resources.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+V1 = "/api/v1"
+
+
+def test_the_one_is_written_from_the_other() -> None:
+    assert TARGET.read_text() == written(), "write it again: python docs/async_client.py"
+
+
+def test_they_have_the_same_methods() -> None:
+    def public(client: type) -> dict[str, list[str]]:
+        found = inspect.getmembers(client, inspect.isfunction)
+        return {name: list(inspect.signature(each).parameters) for name, each in found if not name.startswith("_")}
+
+    assert public(AsyncApiClient) == public(ApiClient)
+
+
+async def test_programs_that_await_are_served(api_url: str) -> None:
+    async with AsyncApiClient(api_url) as client:
+        stored = await client.append_event("run.started", {"run_id": "a", "job": "b"}, stream="run/a")
+        page = await client.read_stream("run/a")
+        assert [event.position for event in page.events] == [stored.position]
+        with pytest.raises(NotFoundError):
+            await client.document("0" * 32)
+        async for event in client.tail(after=0):
+            assert event.event_id == stored.event_id
+            break
+        assert b"".join([piece async for piece in client.download("/usage/export")])
+
+
+def called() -> set[str]:
+    """What the client asks for: `METHOD path`, with {} where something is filled in."""
+    found = set()
+    tree = ast.parse(inspect.getsource(ApiClient))
+    for method in ast.walk(tree):
+        if isinstance(method, ast.FunctionDef):
+            found |= set(_calls(method))
+    return found
+
+
+def _calls(method: ast.FunctionDef) -> Iterator[str]:
+    named = {
+        target.id: node.value
+        for node in ast.walk(method)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(method):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        arguments = node.args
+        if node.func.attr == "_get":
+            yield f"GET {_path(arguments[0], named)}"
+        elif node.func.attr in {"_send", "_plain", "stream"} and len(arguments) > 1:
+            verb = arguments[0]
+            if isinstance(verb, ast.Constant):
+                yield f"{verb.value!s} {_path(arguments[1], named)}"
+
+
+def _path(node: ast.expr, named: dict[str, ast.expr]) -> str:
+    if isinstance(node, ast.Name) and node.id in named:
+        return _path(named[node.id], named)
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_path(part, named) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        inner = ast.unparse(node.value)
+        return V1 if inner == "_V1" else "{}"
+    return "{}"
+
+
+# Aliases, what browsers, supervisors and other programs ask for, and what `get_json` and `send_json` are enough for.
+WITHOUT = {
+    "GET /.well-known/jwks.json",
+    "GET /aggregates/{type}/{id}",
+    "GET /approvals/{approval_id}",
+    "GET /auth/oidc/callback",
+    "GET /auth/oidc/start",
+    "POST /auth/password",
+    "POST /auth/token",
+    "GET /auth/verify",
+    "POST /auth/verify",
+    "PUT /budgets",
+    "GET /budgets/status",
+    "DELETE /budgets/{budget_id}",
+    "GET /conversations",
+    "GET /health",
+    "GET /health/detailed",
+    "POST /hooks/{name}",
+    "GET /live",
+    "POST /login",
+    "GET /messages/search",
+    "GET /messages/{message_id}/deliveries",
+    "GET /node-types/{name}",
+    "GET /prices",
+    "POST /prices",
+    "GET /prices/quote",
+    "POST /prompts/preview",
+    "GET /prompts/{id}/versions",
+    "GET /provider-keys",
+    "GET /ready",
+    "GET /realtime/rules",
+    "DELETE /realtime/rules/{name}",
+    "PUT /realtime/rules/{name}",
+    "POST /refresh",
+    "GET /routes/{name}",
+    "GET /runs/{run_id}/stream",
+    "GET /streams/{type}/{id}",
+    "GET /subscriptions/{name}",
+    "GET /subscriptions/{name}/dead-letters/{letter_id}",
+    "POST /subscriptions/{name}/pause",
+    "POST /subscriptions/{name}/resume",
+    "GET /templates/categories",
+    "GET /templates/search",
+    "GET /templates/statistics",
+    "GET /templates/tags",
+    "POST /templates/trigger",
+    "GET /topics/{topic}/stream",
+    "GET /usage/calls",
+    "GET /usage/estimate",
+    "GET /usage/export",
+    "GET /usage/forecast",
+    "GET /usage/months/{month}",
+    "GET /usage/recommendations",
+    "GET /usage/series",
+    "GET /usage/totals",
+    "DELETE /users/{user_id}/sessions",
+    "GET /workflows/available",
+    "GET /workflows/instances",
+    "GET /workflows/schema",
+    "GET /workflows/status/{run_id}",
+    "POST /workflows/trigger",
+    "POST /workflows/{name}/execute",
+    "GET /workflows/{name}/schema",
+    "GET /workflows/{run_id}/status",
+}
+
+
+def test_every_route_has_a_method_or_is_named_here() -> None:
+    app = create_app(MagicMock(rate_buckets=None), Settings(_env_file=None))
+    known = called()
+    missing = set()
+    for path, methods in app.openapi()["paths"].items():
+        for verb in methods:
+            operation = f"{verb.upper()} {path}"
+            wanted = re.escape(re.sub(r"{[^}]*}", "{}", operation)).replace(r"\{\}", r"(\{\}|[^/]+)")
+            if not any(re.fullmatch(wanted, each) for each in known):
+                missing.add(operation.replace(V1, ""))
+    assert missing == WITHOUT

@@ -1,0 +1,68 @@
+"""Requests that come again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import httpx
+
+EVENT = {"type": "run.started", "data": {"run_id": "a", "job": "b"}, "stream": "run/a"}
+
+
+def keyed(key: str) -> dict[str, str]:
+    return {"Idempotency-Key": key}
+
+
+def test_a_post_with_the_same_key_is_done_once(http: httpx.Client) -> None:
+    first = http.post("/api/v1/events", json=EVENT, headers=keyed("k"))
+    again = http.post("/api/v1/events", json=EVENT, headers=keyed("k"))
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["content-type"] == first.headers["content-type"]
+    assert len(http.get("/api/v1/streams/run/a").json()["events"]) == 1
+
+
+def test_a_key_is_for_one_request(http: httpx.Client) -> None:
+    http.post("/api/v1/events", json=EVENT, headers=keyed("k"))
+    other = http.post("/api/v1/events", json={**EVENT, "stream": "run/b"}, headers=keyed("k"))
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
+
+
+def test_a_refusal_is_kept_too(http: httpx.Client) -> None:
+    wrong = {"type": "no.such", "data": {}}
+    first, again = (http.post("/api/v1/events", json=wrong, headers=keyed("k")) for _ in range(2))
+    assert first.status_code == again.status_code >= 400
+    assert again.headers["idempotency-replayed"] == "true"
+
+
+def test_documents_take_a_key(http: httpx.Client) -> None:
+    path, content = "/api/v1/documents?name=a.md", b"# A\n\nText."
+    first, again = (http.post(path, content=content, headers=keyed("k")) for _ in range(2))
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == first.json()
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 201])
+def test_a_key_must_be_one(http: httpx.Client, key: str) -> None:
+    answer = http.post("/api/v1/events", json=EVENT, headers=keyed(key))
+    assert answer.status_code == 422
+
+
+def test_a_body_that_is_too_large_is_still_told(http: httpx.Client) -> None:
+    parts = (b"x" * 2**20 for _ in range(5))
+    answer = http.post("/api/v1/events", content=parts, headers=keyed("k"))
+    assert answer.json()["code"] == "CONTENT_TOO_LARGE"
+
+
+def test_what_has_not_changed_is_not_sent_again(http: httpx.Client) -> None:
+    first = http.get("/api/v1/events")
+    etag = first.headers["etag"]
+    same = http.get("/api/v1/events", headers={"If-None-Match": f'"x", {etag}'})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
+    http.post("/api/v1/events", json=EVENT)
+    changed = http.get("/api/v1/events", headers={"If-None-Match": etag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != etag

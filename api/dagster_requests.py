@@ -98,6 +98,8 @@ def _operations(document: DocumentNode) -> set[OperationType]:
 
 def _tag(document: DocumentNode, variables: dict[str, Any], tenant: str) -> None:
     for name, variable in _launches(document):
+        if variable is not None and variable not in variables and variable in _without_default(document):
+            continue  # null: the UI declares both ways to execute a run again, and uses one
         if variable is None or variable not in variables:
             raise _invalid(f"`{name}` must be given as a variable, with its value among `variables`")
         value = variables[variable]
@@ -122,6 +124,18 @@ def _launches(document: DocumentNode) -> list[tuple[str, str | None]]:
 
     visit(document, Fields())
     return found
+
+
+def _without_default(document: DocumentNode) -> set[str]:
+    """The variables that are null when they are not given, in all operations."""
+    declared = [
+        variable
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode)
+        for variable in definition.variable_definitions or ()
+    ]
+    with_default = {each.variable.name.value for each in declared if each.default_value is not None}
+    return {each.variable.name.value for each in declared} - with_default
 
 
 def _overwrite(launch: dict[str, Any], path: tuple[str, ...], tenant: str) -> None:

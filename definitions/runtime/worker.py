@@ -94,7 +94,8 @@ def _execute(
         instance.report_engine_event(f"Executing in the warm worker {os.getpid()} of {message['host']}.", run)
         job = code.job_of(instance, run)
         if run.tags.get(ISOLATION_TAG) == "process":
-            problem_of_process = execute_isolated(instance, job, run)
+            with telling(events, messages, run):  # that it has begun; all else is told from the log
+                problem_of_process = execute_isolated(instance, job, run)
             if problem_of_process is None:
                 _tell_from_log(instance, events, run)
             return problem_of_process

@@ -67,6 +67,14 @@ def test_a_launch_whose_tags_cannot_be_seen_is_refused(query: str) -> None:
         review(query, {"s": {}})
 
 
+def test_an_argument_that_is_declared_and_not_given_launches_nothing() -> None:
+    query = (
+        "mutation($executionParams: ExecutionParams, $p: ReexecutionParams) "
+        "{ launchRunReexecution(executionParams: $executionParams, reexecutionParams: $p) { __typename } }"
+    )
+    assert review(query, {"p": {"extraTags": [FORGED]}})["variables"] == {"p": {"extraTags": [OURS]}}
+
+
 def test_variables_as_a_string_are_read_too() -> None:
     found = review(LAUNCH, '{"p": {}}')
     assert found["variables"]["p"]["executionMetadata"]["tags"] == [OURS]

@@ -41,10 +41,10 @@ from definitions.steps import (
     ITEM,
     Flow,
     Step,
-    flatten,
     asset_path,
     charged_nodes,
     cost_of_asset,
+    flatten,
     preview,
     shown_as_metadata,
     sub_flow,
@@ -63,8 +63,8 @@ TIMEOUT_TAG: Final = "aiw/timeout_seconds"
 EFFECTS_TAG: Final = "aiw/effects"
 RETRY_FAILED_TAG: Final = "dagster/retry_on_asset_or_op_failure"
 
-RESULT: Final = "result"
 AI: Final = "ai"
+RESULT: Final = "result"
 NEEDS: Final = "_needs"
 
 _BACKOFF = {"fixed": None, "linear": dg.Backoff.LINEAR, "exponential": dg.Backoff.EXPONENTIAL}
@@ -180,7 +180,6 @@ def asset_specs(checked: CheckedWorkflow, *, tenant: str | None) -> list[dg.Asse
         passed_on = [key for dependency in checked.level.dependencies.get(node.id, ()) for key in told[dependency.node]]
         prompts = dict.fromkeys((*passed_on, *own))
         told[node.id] = () if node.asset is not None else tuple(prompts)
-    told: dict[str, tuple[dg.AssetKey, ...]] = {}
         before = dict.fromkeys(
             key for dependency in checked.level.dependencies.get(node.id, ()) for key in nearest[dependency.node]
         )
@@ -294,15 +293,15 @@ class _Graph:
 
         self._add_node(step, compute, sources)
 
+    def _tells_costs(self, node: NodeSpec) -> bool:
+        """Whether the node's asset tells what all that it is made of has cost: not for each item of a map anew."""
+        return node.asset is not None and not self.mapped and AI in _resources_of(self.level, self.flow)
+
     def _add_router(self, node: NodeSpec, sources: Sources) -> None:
         step = Step(self.flow, node)
 
         def compute(context: dg.OpExecutionContext, **inputs: Any) -> Iterator[dg.Output[NodeResult]]:
             routed, metadata = step.run(context, flatten(inputs))
-    def _tells_costs(self, node: NodeSpec) -> bool:
-        """Whether the node's asset tells what all that it is made of has cost: not for each item of a map anew."""
-        return node.asset is not None and not self.mapped and AI in _resources_of(self.level, self.flow)
-
             assert isinstance(routed, Routed)
             result = NodeResult(step.node.id, routed.output)
             yield dg.Output(result, RESULT, metadata={**metadata, "branches": ", ".join(routed.branches) or "none"})
@@ -325,13 +324,13 @@ class _Graph:
         if node.priority is not None:
             tags[PRIORITY_TAG] = str(node.priority)
         needed = type_.resources | (_resources_of(step.body, self.flow) if step.body is not None else frozenset())
+        if self._tells_costs(node):
+            needed |= {AI}
         self.resources |= needed
         self._add_op(
             alias or node.id,
             compute,
             sources,
-        if self._tells_costs(node):
-            needed |= {AI}
             kind=type_.compute_kind or type_.name,
             outs=outs,
             description=node.description or type_.summary,
@@ -592,7 +591,11 @@ def _launchpad(spec: WorkflowSpec) -> dg.ConfigMapping:
     """The run config of the job: `inputs`, typed as the workflow says. What types cannot say is checked as well, at launch."""
 
     def check(config: Mapping[str, Any]) -> dict[str, Any]:
-        check_inputs(spec, config.get("inputs") or {})
+        try:
+            check_inputs(spec, config.get("inputs") or {})
+        except InvalidInputError as error:
+            # Of errors that are not its own, Dagster shows in the UI only that there was one.
+            raise dg.DagsterInvariantViolationError(error.message) from error
         return {}
 
     fields = {name: _field(spec, name, found) for name, found in spec.inputs.items()}
@@ -619,7 +622,11 @@ def _field(spec: WorkflowSpec, name: str, found: InputSpec) -> dg.Field:
             "any": dg.Any,
         }[found.type]
     limits = {"min": found.min, "max": found.max, "pattern": found.pattern}
-    told = ", ".join(f"{limit}: {value}" for limit, value in limits.items() if value is not None)
+    told = ", ".join(
+        f"{limit}: {value:g}" if isinstance(value, float) else f"{limit}: {value}"
+        for limit, value in limits.items()
+        if value is not None
+    )
     if found.enum:
         told = ", ".join(filter(None, [told, f"one of {list(found.enum)}"]))
     description = " ".join(filter(None, [found.description, f"({told})" if told else ""])) or None

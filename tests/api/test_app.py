@@ -55,8 +55,9 @@ def test_every_reference_of_the_schema_leads_somewhere(http: httpx.Client) -> No
     assert set(references(schema)) <= known
 
 
-def test_the_documentation_needs_nothing_from_elsewhere(http: httpx.Client) -> None:
-    page = http.get("/docs")
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_documentation_needs_nothing_from_elsewhere(http: httpx.Client, path: str) -> None:
+    page = http.get(path)
     assert page.status_code == 200
     fetched = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
     assert fetched

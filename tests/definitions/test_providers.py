@@ -145,7 +145,7 @@ def test_calls_runs_assets_and_tenants_add_up_to_the_same(
         shown["asset"] += Decimal(str(asset_metadata(result)["aiw/cost_usd"]))
         shown["run"] += Decimal(run.tags(result.run_id)["aiw/cost_usd"])
     books: CallBooks = stores["ai"].books
-    sums = {by: sum(books.totals(by, tenant=tenant).values(), Totals()) for by in ("run", "asset", "tenant", "prompt")}  # type: ignore[arg-type]
+    sums = {by: sum(books.totals(by, tenant=tenant).values(), Totals()) for by in ("run", "asset", "tenant", "prompt")}
     assert {total.cost for total in sums.values()} == set(shown.values())
     assert len(wire.requests) == 3  # the fourth page was paid for
     assert sums["tenant"].hits == 1

@@ -116,6 +116,7 @@ def work(settings: Settings, stop: threading.Event) -> bool:
     try:
         return run_all(parts, stop)
     finally:
+        subscriptions.close()
         events.close()
         database.close()
 

@@ -45,7 +45,6 @@ class RunStream:
     `ended` tells how the run ended (`success`, …), or None while it has not; `closing`, that this process ends.
     """
 
-
     def __init__(
         self,
         messages: MessageStore,

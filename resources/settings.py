@@ -162,7 +162,9 @@ class AiSettings(BaseModel):
 class DagsterSettings(BaseModel):
     """How Dagster runs here."""
 
-    port: int = Field(default=0, ge=0, le=65535, description="Port of Dagster's web server, behind the API; 0 = the kernel chooses")
+    port: int = Field(
+        default=0, ge=0, le=65535, description="Port of Dagster's web server, behind the API; 0 = the kernel chooses"
+    )
     url: str | None = Field(
         default=None, description="Dagster's web server, started with --path-prefix /dagster; unset = that of `aiw up`"
     )

@@ -49,4 +49,6 @@ def _decide(context: typer.Context, approval_id: str, verb: str, comment: str | 
     if as_json:
         print_json(found)
         return
-    show(f"{found['tool']} of {found['agent']}: {found['status']}. Run {found['run_id']} can go on: aiw workflow rerun.")
+    show(
+        f"{found['tool']} of {found['agent']}: {found['status']}. Run {found['run_id']} can go on: aiw workflow rerun."
+    )

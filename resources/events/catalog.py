@@ -682,7 +682,7 @@ class SagaCompleted(_Saga):
     output_data: Any = None
 
 
-# Identity: who may do what. `tenant/<id>`, `user/<id>`, `key/<id>`; `metadata.user_id` tells who did it. Secrets are never recorded
+# Identity: who may do what. `tenant/<id>`, `user/<id>`, `key/<id>`; `metadata.user_id` tells who did it, and no secret is told
 
 
 @CATALOG.event("tenant.created")

@@ -57,9 +57,8 @@ class NodeContext:
     `render(value, *, task=None, **scope)` fills in the expressions of any JSON value, over this node's `task` or another (a
     body's results); `scope` adds names such as `item`. `body(task)` runs the nodes in this node's body once, one after another,
     and gives the context with their results (for loops). `report` adds metadata to the node's page in the UI; `emit` tells a
-    listener about output in progress (text as it comes). `root_run_id` is the first of the runs that this one executes again (None:
-    it is the first). `cancel` is set when the run is to end before the node has; whoever
-    waits, waits for it.
+    listener about output in progress (text as it comes). `root_run_id` is the first of the runs that this one executes again
+    (None: it is the first). `cancel` is set when the run is to end before the node has; whoever waits, waits for it.
     """
 
     tenant: str

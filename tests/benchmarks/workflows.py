@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from api.platform import Platform
 
 SIZES = (5, 50, 200)
+LONGEST = 100
 PEER_NAMES = ("langgraph", "dbos", "prefect")
 PAST_RUNS = 100_000
 
@@ -373,12 +374,17 @@ class Bench:
 
 
 def _chain(name: str, nodes: int) -> dict[str, Any]:
-    first = {"type": "transform", "config": {"value": 1}}
-    others = {
-        f"n{number}": {"type": "transform", "config": {"value": f"{{{{ nodes.n{number - 1}.output + 1 }}}}"}}
-        for number in range(1, nodes)
+    """Each node adds one to the one before it. A way of more than 100 nodes is not allowed: the next hundred begins anew,
+    and runs after the first as one node runs at a time.
+    """
+    values = {
+        number: 1 if number % LONGEST == 0 else f"{{{{ nodes.n{number - 1}.output + 1 }}}}" for number in range(nodes)
     }
-    return {"name": name, "nodes": {"n0": first, **others}}
+    return {
+        "name": name,
+        "nodes": {f"n{number}": {"type": "transform", "config": {"value": value}} for number, value in values.items()},
+        "config": {"max_parallel": 1},
+    }
 
 
 def _trigger(name: str) -> dict[str, str]:

@@ -15,6 +15,8 @@ from resources.agents.bundled import bundled_agents
 from resources.prompts.bundled import bundled_prompts
 from resources.workflows.spec import InputSpec, NodeSpec
 
+OWNERS: Final = ["team:ai"]
+
 _INPUT: Final = re.compile(r"\{\{\s*inputs\.(\w+)\s*\}\}")
 
 
@@ -41,7 +43,9 @@ def prompts_of(nodes: tuple[NodeSpec, ...], inputs: Mapping[str, InputSpec]) -> 
 
 
 PROMPTS: Final = tuple(
-    dg.AssetSpec(prompt_key(spec.id), group_name="prompts", description=spec.description or None, kinds={"prompt"})
+    dg.AssetSpec(
+        prompt_key(spec.id), group_name="prompts", description=spec.description or None, kinds={"prompt"}, owners=OWNERS
+    )
     for spec in bundled_prompts()
 )
 """Those that come with the platform."""

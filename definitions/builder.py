@@ -58,6 +58,7 @@ from resources.workflows.inputs import check_inputs
 from resources.workflows.node_type import NodeTypes, Routed
 from resources.workflows.spec import AssetSpec, InputSpec, NodeSpec, RetrySpec, WorkflowSpec
 
+OWNERS: Final = ["team:workflows"]
 SPEC_TAG: Final = "aiw/spec"
 TIMEOUT_TAG: Final = "aiw/timeout_seconds"
 EFFECTS_TAG: Final = "aiw/effects"
@@ -195,6 +196,7 @@ def asset_specs(checked: CheckedWorkflow, *, tenant: str | None) -> list[dg.Asse
                 description=node.asset.description or node.description or None,
                 group_name=f"workflow_{job_name(spec.name, tenant)}",
                 kinds={"workflow"},
+                owners=OWNERS,
                 metadata={"workflow": spec.name, "node": node.id},
                 partitions_def=_partitions(key) if node.asset.partition is not None else None,
             )

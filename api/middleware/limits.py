@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 
 from api import problems
+from resources.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +63,9 @@ class BodyLimitMiddleware:
                 "validation_failed",
                 "The address holds a NUL character, which nothing here has in its name.",
                 instance=scope["path"],
+                errors=[
+                    Problem("path" if "\x00" in scope["path"] else "query", "holds a NUL character", "leave it out")
+                ],
             )
             await problems.response(problem)(scope, receive, send)
             return

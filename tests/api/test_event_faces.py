@@ -290,7 +290,9 @@ def test_read_models_follow_what_happens_by_themselves(http: httpx.Client, api_s
         "ai_usage",
         "document_catalog",
         "service_health",
+        "workflow_catalog",
         "workflow_execution_history",
+        "workflow_executions",
         "workflow_stats",
     }
     assert found["workflow_stats"]["description"]

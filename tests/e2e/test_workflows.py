@@ -84,7 +84,9 @@ def test_the_guide_leads_to_where_it_says(stage: Stage, tmp_path: Path) -> None:
     assert [node.id for node in executions[0].nodes] == ["pour"]
     assert executions[0].parent_run_id == executions[1].run_id
     assert stage.api.run_workflow("tea_time", wait=60).status == "completed"
-    reports = wait_for(lambda: stage.api.executions(workflow="tea_report").executions, "the run after the run")
+    reports = wait_for(
+        lambda: stage.api.executions(workflow="tea_report", status="completed").executions, "the run after the run"
+    )
     assert reports[0].trigger == {"type": "run"}
 
 

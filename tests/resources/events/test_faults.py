@@ -275,7 +275,7 @@ def test_a_server_that_is_cut_off_is_unavailable_and_comes_back(
     store.append(A, [received(1)], tenant=tenant)
     with database.connect() as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     assert store.append(A, [received(2)], tenant=tenant).version == 2

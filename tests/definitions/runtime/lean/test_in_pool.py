@@ -53,6 +53,7 @@ def test_a_cancelled_worker_with_a_thread_that_goes_on_is_replaced(
 ) -> None:
     monkeypatch.setenv(THREADS, "4")
     pool = runtime.start_pool("--workers", "1", module=LOCATION)
+    wait_until(lambda: pool.workers)
     first = pool.workers[0].pid
     run_id = runtime.launch_run(runtime.instance.create_run_for_job(serial.jobs["lingering"]))
     wait_until(lambda: flag.with_name("flag.begun").exists())
@@ -60,7 +61,7 @@ def test_a_cancelled_worker_with_a_thread_that_goes_on_is_replaced(
     assert runtime.launcher.terminate(run_id)
     assert runtime.end_of(run_id) == DagsterRunStatus.CANCELED
     assert time.monotonic() - asked < 8  # the worker was not killed for it
-    wait_until(lambda: pool.workers and pool.workers[0].pid != first)
+    wait_until(lambda: {worker.pid for worker in pool.workers} - {first})
     after = runtime.launch_run(runtime.instance.create_run_for_job(serial.jobs["chain"]))
     assert runtime.end_of(after) == DagsterRunStatus.SUCCESS
 

@@ -23,7 +23,7 @@ class AgentIn(_Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", description="Its own within the tenant")
     endpoint: str = Field(
-        pattern=r"^(https?|wss?|grpcs?)://[^\s/\x00]+\S*$",
+        pattern=r"^(https?|wss?|grpcs?)://[^\s/\x00]+[^\s\x00]*$",
         max_length=500,
         examples=["https://agents.example.com/research"],
     )
@@ -31,7 +31,7 @@ class AgentIn(_Strict):
     weight: float = Field(default=1.0, gt=0, le=1000, description="How much of the work it should get")
     health_url: str | None = Field(
         default=None,
-        pattern=r"^https?://[^\s/\x00]+\S*$",
+        pattern=r"^https?://[^\s/\x00]+[^\s\x00]*$",
         max_length=500,
         description="Asked every half minute; unset = heartbeats alone tell how it is",
     )

@@ -21,7 +21,7 @@ import dagster as dg
 
 from assets.nodes import NODES
 from assets.partitions import TENANT_TAG
-from definitions.builder import asset_specs, build_job, job_name, width
+from definitions.builder import OWNERS, asset_specs, build_job, job_name, width
 from definitions.resources import build_resources
 from definitions.runtime.code import is_loading_for_workers
 from definitions.runtime.lean.executor import lean_executor
@@ -207,6 +207,8 @@ def _told(broken: Mapping[str, str]) -> list[dg.AssetSpec]:
         dg.AssetSpec(
             ["platform", "broken_workflows"],
             group_name="platform",
+            kinds={"workflow"},
+            owners=OWNERS,
             description=f"Workflows that could not be made into jobs:\n\n{listed}",
             metadata=dict(sorted(broken.items())),
         )

@@ -48,6 +48,7 @@ def here(_address: str) -> str:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
 @settings(
     max_examples=EXAMPLES,
+    derandomize=True,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
     deadline=None,

@@ -46,7 +46,7 @@ def shell(stage: Stage, commands: str, folder: Path) -> subprocess.CompletedProc
     """Commands of the guide, with `aiw` as it is installed."""
     program = folder / "bin" / "aiw"
     program.parent.mkdir(exist_ok=True)
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from api.cli import main; main()" "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "from api.cli import main; main()" "$@"\n')
     program.chmod(0o755)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIW_", "DAGSTER_"))}
     environment = inherited | as_environment(stage.settings)

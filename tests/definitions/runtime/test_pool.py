@@ -328,7 +328,7 @@ def test_the_pool_survives_that_the_database_drops_all_connections(runtime: Runt
     pool = runtime.start_pool("--workers", "1")
     with runtime.database.connect() as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     run_id = runtime.launch("noting", config=_note(tmp_path / "notes"))

@@ -158,13 +158,21 @@ async def test_a_role_that_may_is_let_in(
             assert status not in {401, 403}
 
 
+# There is no Dagster here. That these are the tenant's own is for the tests of workflows to show.
+STARTS_RUNS = {
+    "POST /api/v1/runs/{run_id}/cancel",
+    "POST /api/v1/workflows/{name}/execute",
+    "POST /api/v1/workflows/{name}/run",
+}
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_another_tenants_admin_sees_and_changes_nothing(
     guarded_url: str, services: Services, victim: People, tokens: dict[str, str], operation: str
 ) -> None:
     before = state_of(services, victim)
     status, text = await ask(guarded_url, operation, victim, bearer(tokens["thief"]))
-    assert status < 500 or status == 503  # there is no Dagster here to start runs on
+    assert status < 500 or (status == 503 and operation in STARTS_RUNS)
     assert CANARY not in text
     assert str(victim.user("admin").username) not in text
     assert state_of(services, victim) == before

@@ -37,7 +37,7 @@ imports: dev  ## import-linter: who may import whom
 	@.venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
 
 unit: dev  ## The test suite (ARGS="-k words", ARGS="-n 0")
-	@$(PY) -m pytest -n 2 $(ARGS)
+	@tests/unit.sh $(ARGS)
 
 bench: $(addprefix bench-,$(BENCHES))  ## All benchmarks
 

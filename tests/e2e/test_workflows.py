@@ -79,8 +79,11 @@ def test_the_guide_leads_to_where_it_says(stage: Stage, tmp_path: Path) -> None:
     assert "Pour water for black tea." in done.stdout
     assert "it failed, as it should" in done.stdout
     assert "reused: boil" in done.stdout
+    ends = ["completed", "failed", "completed"]
+    wait_for(
+        lambda: [found.status for found in stage.api.executions(workflow="tea_time").executions] == ends, "three runs"
+    )
     executions = stage.api.executions(workflow="tea_time").executions
-    assert [found.status for found in executions] == ["completed", "failed", "completed"]
     assert [node.id for node in executions[0].nodes] == ["pour"]
     assert executions[0].parent_run_id == executions[1].run_id
     assert stage.api.run_workflow("tea_time", wait=60).status == "completed"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resources.errors import ConflictError, InvalidInputError, NotFoundError
+from tests.api.workflows.conftest import wait_for
 
 if TYPE_CHECKING:
     from tests.api.workflows.conftest import Platform
@@ -169,6 +170,7 @@ def test_a_run_can_be_ended(platform: Platform) -> None:
 def test_runs_and_their_logs_are_listed(platform: Platform) -> None:
     platform.publish(HELLO)
     runs = [platform.run("hello").run_id for _ in range(3)]
+    wait_for(lambda: len(platform.runs_of("hello")) == len(runs), "the list of the runs")
     with platform.http as http:
         page = http.get("/api/v1/executions", params={"workflow": "hello", "limit": 2}).json()
         rest = http.get("/api/v1/executions", params={"workflow": "hello", "cursor": page["cursor"]}).json()

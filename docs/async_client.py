@@ -1,4 +1,4 @@
-"""Writes `api/async_client.py` from `api/client.py`: the same methods, to be awaited. A test holds the two against each other.
+"""Writes `api/async_client` from `api/client`: the same methods, to be awaited. A test holds the two against each other.
 
     python docs/async_client.py
 
@@ -13,15 +13,24 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE, TARGET = ROOT / "api" / "client.py", ROOT / "api" / "async_client.py"
-HEAD = (
-    '"""The client for programs that await. Written by `docs/async_client.py` from `api/client.py`: change that one."""'
-)
+SOURCE, TARGET = ROOT / "api" / "client", ROOT / "api" / "async_client"
+SHARED = {"answers.py"}
+"""What both use as it is."""
+
 KEPT = {"__init__", "_silent"}
 """Methods that wait for nothing."""
 
+FACE = '''"""The client for programs that await. Written by `docs/async_client.py` from `api/client`: change that one."""
+
+from __future__ import annotations
+
+from api.async_client.whole import AsyncApiClient
+
+__all__ = ["AsyncApiClient"]
+'''
+
 WORDS = {
-    "class ApiClient:": "class AsyncApiClient:",
+    "class ApiClient(": "class AsyncApiClient(",
     "httpx.Client(": "httpx.AsyncClient(",
     "httpx.BaseTransport": "httpx.AsyncBaseTransport",
     "__enter__": "__aenter__",
@@ -33,17 +42,34 @@ WORDS = {
     "yield from answer.iter_bytes()": "async for piece in answer.aiter_bytes():\n                    yield piece",
     "Generator[EventOut, None, None]": "AsyncGenerator[EventOut, None]",
     "Iterator[bytes]": "AsyncIterator[bytes]",
-    "Safe to share between threads. Reads": "For one event loop. Reads",
+    "import Generator, ": "import AsyncGenerator, AsyncIterator, Generator, ",
+    "abc import Iterator": "abc import AsyncIterator, Iterator",
+    **{f"from api.client.{path.stem} ": f"from api.async_client.{path.stem} " for path in SOURCE.glob("[!_]*.py")},
+    "from api.async_client.answers ": "from api.client.answers ",
 }
 
 
-def written() -> str:
-    """The module as it should be."""
-    text = SOURCE.read_text()
-    tree = ast.parse(text)
-    (client,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "ApiClient")
-    methods = {node.name: node for node in client.body if isinstance(node, ast.FunctionDef)}
-    awaited = {name for name, node in methods.items() if name not in KEPT and not _yields(node)}
+def written() -> dict[str, str]:
+    """The modules as they should be, by file name."""
+    sources = {path.name: path.read_text() for path in sorted(SOURCE.glob("[!_]*.py")) if path.name not in SHARED}
+    trees = {name: ast.parse(text) for name, text in sources.items()}
+    awaited = {method.name for tree in trees.values() for method in _methods(tree) if not _stays(method)}
+    found = {name: _awaiting(text, trees[name], awaited) for name, text in sources.items()}
+    return {"__init__.py": FACE} | {name: _tidy(name, text) for name, text in found.items()}
+
+
+def _methods(tree: ast.Module) -> list[ast.FunctionDef]:
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    return [node for each in classes for node in each.body if isinstance(node, ast.FunctionDef)]
+
+
+def _stays(method: ast.FunctionDef) -> bool:
+    """Whether its callers await nothing: it gives its answers one by one, or at once."""
+    yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(method))
+    return yields or method.name in KEPT
+
+
+def _awaiting(text: str, tree: ast.Module, awaited: set[str]) -> str:
     offsets = [0]
     for line in text.splitlines(keepends=True):
         offsets.append(offsets[-1] + len(line))
@@ -53,8 +79,8 @@ def written() -> str:
         return offsets[line - 1] + len(before)
 
     inserts: list[tuple[int, str]] = []
-    for name, method in methods.items():
-        if name not in KEPT:
+    for method in _methods(tree):
+        if method.name not in KEPT:
             inserts.append((place(method.lineno, method.col_offset), "async "))
         alone = {id(node.value) for node in ast.walk(method) if isinstance(node, ast.Expr | ast.Return | ast.Assign)}
         for node in ast.walk(method):
@@ -62,17 +88,11 @@ def written() -> str:
                 first, last = ("await ", "") if id(node) in alone else ("(await ", ")")
                 inserts.append((place(node.lineno, node.col_offset), first))
                 inserts.append((place(node.end_lineno or 0, node.end_col_offset or 0), last))
-    begin, end = place(client.lineno, 0), place(client.end_lineno or 0, client.end_col_offset or 0)
-    body = text[begin:end]
     for at, insert in sorted(inserts, reverse=True):
-        body = body[: at - begin] + insert + body[at - begin :]
+        text = text[:at] + insert + text[at:]
     for word, other in WORDS.items():
-        body = body.replace(word, other)
-    return _tidy("\n\n".join([HEAD, _imports(text, tree), body]) + "\n")
-
-
-def _yields(method: ast.FunctionDef) -> bool:
-    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(method))
+        text = text.replace(word, other)
+    return text
 
 
 def _waits(called: ast.expr, awaited: set[str]) -> bool:
@@ -84,27 +104,16 @@ def _waits(called: ast.expr, awaited: set[str]) -> bool:
     return called.attr == "request" and isinstance(owner, ast.Attribute) and owner.attr == "_http"
 
 
-def _imports(text: str, tree: ast.Module) -> str:
-    """Those of the source, and what else it holds at its top; what is not used is left out afterwards."""
-    found = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom | ast.If)]
-    own = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
-    own += [target.id for target in targets if isinstance(target, ast.Name)]
-    lines = text.splitlines()
-    blocks = ["\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in found]
-    imports = "\n".join(block for block in blocks if not block.startswith("if "))
-    types = "\n".join(block for block in blocks if block.startswith("if "))
-    types = types.replace("import Generator, ", "import AsyncGenerator, AsyncIterator, Generator, ")
-    return f"{imports}\nfrom api.client import {', '.join(own)}\n\n{types}"
-
-
-def _tidy(text: str) -> str:
-    name = f"--stdin-filename={TARGET}"
+def _tidy(name: str, text: str) -> str:
+    option = f"--stdin-filename={TARGET / name}"
     ruff = (sys.executable, "-m", "ruff")
     for step in (("check", "--fix", "--quiet", "--exit-zero", "--select=F401,I001,UP034,TC"), ("format",)):
-        text = subprocess.run([*ruff, *step, name, "-"], input=text, capture_output=True, text=True, check=True).stdout
+        call = [*ruff, *step, option, "-"]
+        text = subprocess.run(call, input=text, capture_output=True, text=True, check=True).stdout
     return text
 
 
 if __name__ == "__main__":
-    TARGET.write_text(written())
+    TARGET.mkdir(exist_ok=True)
+    for file, content in written().items():
+        (TARGET / file).write_text(content)

@@ -1,0 +1,107 @@
+"""Who may do what: tenants, users, keys, sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from api.async_client.base import HttpClient
+from api.auth.schemas import (
+    KeyOut,
+    LoginOut,
+    LogoutOut,
+    NewKeyOut,
+    PrincipalOut,
+    ProviderKeyOut,
+    RotatedOut,
+    TenantOut,
+    UserOut,
+)
+from api.client.answers import V1, given, list_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
+
+
+class IdentityClient(HttpClient):
+    """Who may do what: tenants, users, keys, sessions."""
+
+    async def login(self, username: str, password: str, *, tenant: str | None = None) -> LoginOut:
+        """Raises UnauthenticatedError, LimitExceededError. The client itself stays as it is: make one with the `token`."""
+        body = {"username": username, "password": password} | ({} if tenant is None else {"tenant": tenant})
+        return LoginOut.model_validate_json(
+            (await self._send("POST", f"{V1}/auth/login", json=body, auth=None)).content
+        )
+
+    async def refresh(self, refresh_token: str) -> LoginOut:
+        """New tokens; the one that is sent is used up."""
+        body = {"refresh_token": refresh_token}
+        return LoginOut.model_validate_json(
+            (await self._send("POST", f"{V1}/auth/refresh", json=body, auth=None)).content
+        )
+
+    async def logout(self, *, refresh_token: str | None = None, everywhere: bool = False) -> LogoutOut:
+        body = {"refresh_token": refresh_token, "everywhere": everywhere}
+        return LogoutOut.model_validate_json((await self._send("POST", f"{V1}/auth/logout", json=body)).content)
+
+    async def whoami(self) -> PrincipalOut:
+        return await self._get(f"{V1}/auth/whoami", PrincipalOut)
+
+    async def tenants(self) -> list[TenantOut]:
+        return list_of(TenantOut, (await self._send("GET", f"{V1}/tenants")))
+
+    async def tenant(self, tenant: str) -> TenantOut:
+        return await self._get(f"{V1}/tenants/{quote(tenant, safe='')}", TenantOut)
+
+    async def create_tenant(self, **fields: Any) -> TenantOut:
+        return TenantOut.model_validate_json((await self._send("POST", f"{V1}/tenants", json=given(fields))).content)
+
+    async def change_tenant(self, tenant: str, **changes: Any) -> TenantOut:
+        path = f"{V1}/tenants/{quote(tenant, safe='')}"
+        return TenantOut.model_validate_json((await self._send("PATCH", path, json=given(changes))).content)
+
+    async def users(self) -> list[UserOut]:
+        return list_of(UserOut, (await self._send("GET", f"{V1}/users")))
+
+    async def create_user(self, username: str, **fields: Any) -> UserOut:
+        body = {"username": username, **given(fields)}
+        return UserOut.model_validate_json((await self._send("POST", f"{V1}/users", json=body)).content)
+
+    async def user(self, user_id: UUID) -> UserOut:
+        return await self._get(f"{V1}/users/{user_id}", UserOut)
+
+    async def change_user(self, user_id: UUID, **changes: Any) -> UserOut:
+        answer = await self._send("PATCH", f"{V1}/users/{user_id}", json=given(changes))
+        return UserOut.model_validate_json(answer.content)
+
+    async def set_password(self, user_id: UUID, password: str) -> None:
+        await self._send("PUT", f"{V1}/users/{user_id}/password", json={"password": password})
+
+    async def keys(self) -> list[KeyOut]:
+        return list_of(KeyOut, (await self._send("GET", f"{V1}/keys")))
+
+    async def create_key(
+        self, name: str, *, scopes: Iterable[str] | None = None, expires_at: datetime | None = None
+    ) -> NewKeyOut:
+        """The answer holds the key itself, this once."""
+        body = {
+            "name": name,
+            "scopes": None if scopes is None else list(scopes),
+            "expires_at": None if expires_at is None else expires_at.isoformat(),
+        }
+        return NewKeyOut.model_validate_json((await self._send("POST", f"{V1}/keys", json=body)).content)
+
+    async def revoke_key(self, key_id: str) -> KeyOut:
+        return KeyOut.model_validate_json((await self._send("DELETE", f"{V1}/keys/{quote(key_id, safe='')}")).content)
+
+    async def rotate_signing_key(self) -> RotatedOut:
+        return RotatedOut.model_validate_json((await self._send("POST", f"{V1}/keys/signing/rotate")).content)
+
+    async def store_provider_key(self, provider: str, key: str) -> ProviderKeyOut:
+        path = f"{V1}/provider-keys/{quote(provider, safe='')}"
+        return ProviderKeyOut.model_validate_json((await self._send("PUT", path, json={"key": key})).content)
+
+    async def remove_provider_key(self, provider: str) -> None:
+        await self._send("DELETE", f"{V1}/provider-keys/{quote(provider, safe='')}")

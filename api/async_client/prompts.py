@@ -1,0 +1,43 @@
+"""Prompts and their versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from api.async_client.base import HttpClient
+from api.client.answers import V1, named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class PromptsClient(HttpClient):
+    """Prompts and their versions."""
+
+    async def prompts(self, *, context: str | None = None, tag: str | None = None) -> list[dict[str, Any]]:
+        return list(await self._plain("GET", f"{V1}/prompts", context=context, tag=tag))
+
+    async def prompt(self, reference: str) -> dict[str, Any]:
+        prompt_id, which = named(reference)
+        return dict(await self._plain("GET", f"{V1}/prompts/{prompt_id}", which=which))
+
+    async def publish_prompt(
+        self, prompt: Mapping[str, Any], *, comment: str | None = None, labels: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        body = {"prompt": prompt, "comment": comment, "labels": list(labels)}
+        return dict(await self._plain("POST", f"{V1}/prompts", json=body))
+
+    async def label_prompt(self, prompt_id: str, label: str, *, version: int) -> dict[str, Any]:
+        return dict(await self._plain("PUT", f"{V1}/prompts/{prompt_id}/labels/{label}", json={"version": version}))
+
+    async def render_prompt(self, reference: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        prompt_id, which = named(reference)
+        body = {"variables": variables}
+        return dict(await self._plain("POST", f"{V1}/prompts/{prompt_id}/render", json=body, which=which))
+
+    async def test_prompt(self, reference: str) -> list[dict[str, Any]]:
+        prompt_id, which = named(reference)
+        return list(await self._plain("POST", f"{V1}/prompts/{prompt_id}/test", which=which))
+
+    async def diff_prompt(self, prompt_id: str, one: str, other: str) -> str:
+        return str((await self._plain("GET", f"{V1}/prompts/{prompt_id}/diff", one=one, other=other))["diff"])

@@ -1,0 +1,54 @@
+"""Topics, presence, and agents that run elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from api.async_client.base import HttpClient
+from api.client.answers import V1
+from api.registry import AgentOut, AgentPage, BeatOut, DiscoveredOut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+
+class RealtimeClient(HttpClient):
+    """Topics, presence, and agents that run elsewhere."""
+
+    async def publish_message(self, topic: str, content: Any, **fields: Any) -> dict[str, Any]:
+        """Publish to a topic; `fields` are further members of the request (`message_id`, `type`, `ttl`)."""
+        path = f"{V1}/topics/{quote(topic, safe='')}/messages"
+        return dict(await self._plain("POST", path, json={"content": content, **fields}))
+
+    async def messages(self, topic: str, **parameters: Any) -> dict[str, Any]:
+        """A page of the topic's history."""
+        return dict(await self._plain("GET", f"{V1}/topics/{quote(topic, safe='')}/messages", **parameters))
+
+    async def presence(self, **parameters: Any) -> Any:
+        return await self._plain("GET", f"{V1}/presence", **parameters)
+
+    async def register_agent(self, name: str, endpoint: str, capabilities: Iterable[str], **fields: Any) -> AgentOut:
+        """Register an agent that runs elsewhere, or say anew what it is; then send `agent_heartbeat` each minute."""
+        body = {"name": name, "endpoint": endpoint, "capabilities": list(capabilities), **fields}
+        return AgentOut.model_validate_json((await self._send("POST", f"{V1}/registry/agents", json=body)).content)
+
+    async def agents(self, *, after: str = "", limit: int = 100) -> AgentPage:
+        return await self._get(f"{V1}/registry/agents", AgentPage, after=after, limit=limit)
+
+    async def agent(self, agent_id: UUID) -> AgentOut:
+        return await self._get(f"{V1}/registry/agents/{agent_id}", AgentOut)
+
+    async def discover_agents(self, *capabilities: str, strategy: str = "round_robin") -> DiscoveredOut:
+        """Who can do all of it, and whom to ask."""
+        path = f"{V1}/registry/agents/discover"
+        return await self._get(path, DiscoveredOut, capability=list(capabilities), strategy=strategy)
+
+    async def agent_heartbeat(self, agent_id: UUID, *, status: str = "healthy", **fields: Any) -> BeatOut:
+        """Raises NotFoundError when the agent has to register anew."""
+        path = f"{V1}/registry/agents/{agent_id}/heartbeat"
+        return BeatOut.model_validate_json((await self._send("POST", path, json={"status": status, **fields})).content)
+
+    async def remove_agent(self, agent_id: UUID) -> None:
+        await self._send("DELETE", f"{V1}/registry/agents/{agent_id}")

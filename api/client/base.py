@@ -1,0 +1,107 @@
+"""The connection of a client to one API, and what all calls have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+
+from api.client.answers import V1, Model, error_of, reason
+from resources.errors import (
+    UnavailableError,
+)
+from resources.telemetry import correlation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+
+_TRIES_OF_A_READ = 2
+
+
+class HttpClient:
+    """Speaks to one API at `url`. `timeout` is in seconds, for each step of a request.
+
+    `token` is an access token or an API key; `auth` adds credentials in a way of its own.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        auth: httpx.Auth | None = None,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(
+            base_url=self.url, auth=auth, headers=headers, timeout=timeout, transport=transport, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._http.close()
+
+    def get_json(self, path: str, **parameters: Any) -> Any:
+        """What `path` (behind /api/v1) answers, as plain JSON values. Parameters that are None are left out."""
+        return self._plain("GET", f"{V1}{path}", **parameters)
+
+    def send_json(self, method: str, path: str, body: Any) -> Any:
+        """Send a body to `path` (behind /api/v1); None for an answer without one."""
+        answer = self._send(method, f"{V1}{path}", **({} if body is None else {"json": body}))
+        return answer.json() if answer.content else None
+
+    def download(self, path: str, **parameters: Any) -> Iterator[bytes]:
+        """What `path` (behind /api/v1) answers, piece by piece, however long it is."""
+        given = {key: value for key, value in parameters.items() if value is not None}
+        try:
+            with self._http.stream("GET", f"{V1}{path}", params=given) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise error_of(answer)
+                yield from answer.iter_bytes()
+        except httpx.TransportError as error:
+            raise self._silent(error) from error
+
+    def _plain(self, method: str, path: str, *, json: Any = None, **parameters: Any) -> Any:
+        """The answer as plain JSON values."""
+        given = {key: value for key, value in parameters.items() if value is not None}
+        body = {} if json is None else {"json": json}
+        return self._send(method, path, params=given, **body).json()
+
+    def _get(self, path: str, model: type[Model], **parameters: Any) -> Model:
+        given = {key: value for key, value in parameters.items() if value is not None}
+        return model.model_validate_json(self._send("GET", path, params=given).content)
+
+    def _send(self, method: str, path: str, *, expected: tuple[int, ...] = (), **request: Any) -> httpx.Response:
+        headers = {correlation.HEADER: correlation.accept(correlation.current()), **request.pop("headers", {})}
+        tries = _TRIES_OF_A_READ if method == "GET" else 1
+        for remaining in reversed(range(tries)):
+            try:
+                answer = self._http.request(method, path, headers=headers, **request)
+            except httpx.TransportError as error:
+                if remaining:
+                    continue
+                raise self._silent(error) from error
+            if answer.is_success or answer.status_code in expected:
+                return answer
+            raise error_of(answer)
+        raise AssertionError("unreachable")
+
+    def _silent(self, error: httpx.TransportError) -> UnavailableError:
+        return UnavailableError(
+            f"The API at {self.url!r} does not answer ({reason(error)}). Start it with `aiw up`, or name "
+            "another with AIW_API_URL.",
+            dependency="api",
+        )

@@ -1,0 +1,190 @@
+"""Events, streams, aggregates, and what is made of them: subscriptions, projections, replays, routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx
+
+from api.client.answers import V1, error_of, list_of
+from api.client.base import HttpClient
+from api.schemas import (
+    AggregateOut,
+    BatchOut,
+    DeadLetterOut,
+    DeadLetterPage,
+    DryRunOut,
+    EventOut,
+    EventPage,
+    EventStatisticsOut,
+    ProjectionOut,
+    ProjectionRows,
+    ReplayOut,
+    ReplayPage,
+    ReplayPlanOut,
+    RouteOut,
+    StreamPage,
+    SubscriptionOut,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from uuid import UUID
+
+    from api.schemas import ReplayIn
+
+
+_TAIL_TIMEOUT = httpx.Timeout(10.0, read=60.0)  # a heartbeat comes every ten seconds
+
+
+class EventsClient(HttpClient):
+    """Events, streams, aggregates, and what is made of them: subscriptions, projections, replays, routes."""
+
+    def append_event(self, type: str, data: Mapping[str, Any], *, stream: str | None = None, **fields: Any) -> EventOut:
+        """Store one event; `fields` are further members of the request (`event_id`, `expected_version`, `metadata`)."""
+        body = {"type": type, "data": dict(data), **fields} | ({} if stream is None else {"stream": stream})
+        return EventOut.model_validate_json(self._send("POST", f"{V1}/events", json=body).content)
+
+    def append_events(self, events: Sequence[Mapping[str, Any]]) -> BatchOut:
+        """Store several events; the answer has a result for each."""
+        body = [dict(event) for event in events]
+        return BatchOut.model_validate_json(self._send("POST", f"{V1}/events", json=body).content)
+
+    def read_events(
+        self,
+        *,
+        after: int = 0,
+        types: Iterable[str] = (),
+        stream_type: str | None = None,
+        tags: Iterable[str] = (),
+        correlation_id: str | None = None,
+        limit: int = 100,
+    ) -> EventPage:
+        """One page; `types` may be patterns, `tags` are NAME=VALUE."""
+        return self._get(
+            f"{V1}/events",
+            EventPage,
+            after=after,
+            types=list(types),
+            stream_type=stream_type,
+            tag=list(tags),
+            correlation_id=correlation_id,
+            limit=limit,
+        )
+
+    def read_stream(self, stream: str, **parameters: Any) -> StreamPage:
+        """A page of the stream `type/id`."""
+        return self._get(f"{V1}/streams/{quote(stream)}", StreamPage, **parameters)
+
+    def aggregate(self, stream: str, **parameters: Any) -> AggregateOut:
+        """The state that the stream's events add up to, also `at_version`, `at_position` or `at_time`."""
+        return self._get(f"{V1}/aggregates/{quote(stream)}", AggregateOut, **parameters)
+
+    def tail(self, *, after: int | None = None, types: Iterable[str] = ()) -> Generator[EventOut, None, None]:
+        """Events as they happen, for ever. When the connection breaks it is made again, and nothing is lost or repeated."""
+        parameters: dict[str, Any] = {"types": list(types)} | ({} if after is None else {"after": after})
+        headers = {"Accept": "text/event-stream"}
+        while True:
+            try:
+                with self._http.stream(
+                    "GET", f"{V1}/events/tail", params=parameters, headers=headers, timeout=_TAIL_TIMEOUT
+                ) as answer:
+                    if not answer.is_success:
+                        answer.read()
+                        raise error_of(answer)
+                    block: dict[str, str] = {}
+                    for line in answer.iter_lines():
+                        if line:
+                            name, _, value = line.partition(": ")
+                            block[name] = value
+                            continue
+                        # Only a whole block counts: the id of a broken one would skip its event.
+                        headers["Last-Event-ID"] = block.get("id", headers.get("Last-Event-ID", ""))
+                        if "data" in block:
+                            yield EventOut.model_validate_json(block["data"])
+                        block = {}
+            except httpx.TransportError as error:
+                if "Last-Event-ID" not in headers:
+                    raise self._silent(error) from error
+                self.health()  # raises when it does not come back at once
+
+    def event_statistics(self) -> EventStatisticsOut:
+        return self._get(f"{V1}/events/statistics", EventStatisticsOut)
+
+    def subscriptions(self) -> list[SubscriptionOut]:
+        return list_of(SubscriptionOut, self._send("GET", f"{V1}/subscriptions"))
+
+    def pause_subscription(self, name: str, *, paused: bool = True) -> SubscriptionOut:
+        """Pause it, or with `paused=False` let it go on."""
+        path = f"{V1}/subscriptions/{quote(name, safe='')}/{'pause' if paused else 'resume'}"
+        return SubscriptionOut.model_validate_json(self._send("POST", path).content)
+
+    def dead_letters(
+        self, subscription: str, *, status: str | None = None, after: int = 0, limit: int = 100
+    ) -> DeadLetterPage:
+        path = f"{V1}/subscriptions/{quote(subscription, safe='')}/dead-letters"
+        return self._get(path, DeadLetterPage, status=status, after=after, limit=limit)
+
+    def retry_dead_letter(
+        self, subscription: str, letter_id: int, *, data: Mapping[str, Any] | None = None
+    ) -> DeadLetterOut:
+        path = f"{V1}/subscriptions/{quote(subscription, safe='')}/dead-letters/{letter_id}/retry"
+        return DeadLetterOut.model_validate_json(self._send("POST", path, json={"data": data}).content)
+
+    def discard_dead_letter(self, subscription: str, letter_id: int) -> DeadLetterOut:
+        path = f"{V1}/subscriptions/{quote(subscription, safe='')}/dead-letters/{letter_id}/discard"
+        return DeadLetterOut.model_validate_json(self._send("POST", path).content)
+
+    def projections(self) -> list[ProjectionOut]:
+        return list_of(ProjectionOut, self._send("GET", f"{V1}/projections"))
+
+    def projection(self, name: str) -> ProjectionOut:
+        return self._get(f"{V1}/projections/{quote(name, safe='')}", ProjectionOut)
+
+    def projection_rows(self, name: str, *, prefix: str = "", after: str = "", limit: int = 100) -> ProjectionRows:
+        path = f"{V1}/projections/{quote(name, safe='')}/rows"
+        return self._get(path, ProjectionRows, prefix=prefix, after=after, limit=limit)
+
+    def rebuild_projection(self, name: str, *, rate: float | None = None) -> ReplayOut:
+        parameters = {} if rate is None else {"rate": rate}
+        path = f"{V1}/projections/{quote(name, safe='')}/rebuild"
+        return ReplayOut.model_validate_json(self._send("POST", path, params=parameters).content)
+
+    def cancel_rebuild(self, name: str) -> ProjectionOut:
+        path = f"{V1}/projections/{quote(name, safe='')}/cancel"
+        return ProjectionOut.model_validate_json(self._send("POST", path).content)
+
+    def start_replay(self, request: ReplayIn) -> ReplayOut:
+        body = request.model_copy(update={"dry_run": False}).model_dump(mode="json")
+        return ReplayOut.model_validate_json(self._send("POST", f"{V1}/replays", json=body).content)
+
+    def plan_replay(self, request: ReplayIn) -> ReplayPlanOut:
+        body = request.model_copy(update={"dry_run": True}).model_dump(mode="json")
+        return ReplayPlanOut.model_validate_json(self._send("POST", f"{V1}/replays", json=body).content)
+
+    def replay(self, replay_id: UUID) -> ReplayOut:
+        return self._get(f"{V1}/replays/{replay_id}", ReplayOut)
+
+    def replays(self, *, limit: int = 100) -> ReplayPage:
+        return self._get(f"{V1}/replays", ReplayPage, limit=limit)
+
+    def cancel_replay(self, replay_id: UUID) -> ReplayOut:
+        return ReplayOut.model_validate_json(self._send("POST", f"{V1}/replays/{replay_id}/cancel").content)
+
+    def routes(self) -> list[RouteOut]:
+        return list_of(RouteOut, self._send("GET", f"{V1}/routes"))
+
+    def save_route(self, name: str, rule: Mapping[str, Any]) -> RouteOut:
+        path = f"{V1}/routes/{quote(name, safe='')}"
+        return RouteOut.model_validate_json(self._send("PUT", path, json=dict(rule)).content)
+
+    def route_versions(self, name: str) -> list[RouteOut]:
+        return list_of(RouteOut, self._send("GET", f"{V1}/routes/{quote(name, safe='')}/versions"))
+
+    def disable_route(self, name: str) -> RouteOut:
+        return RouteOut.model_validate_json(self._send("DELETE", f"{V1}/routes/{quote(name, safe='')}").content)
+
+    def try_routes(self, request: Mapping[str, Any]) -> DryRunOut:
+        """What the rules would do with stored events."""
+        return DryRunOut.model_validate_json(self._send("POST", f"{V1}/routes/dry-run", json=dict(request)).content)

@@ -1,0 +1,103 @@
+"""Who may do what: tenants, users, keys, sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from api.auth.schemas import (
+    KeyOut,
+    LoginOut,
+    LogoutOut,
+    NewKeyOut,
+    PrincipalOut,
+    ProviderKeyOut,
+    RotatedOut,
+    TenantOut,
+    UserOut,
+)
+from api.client.answers import V1, given, list_of
+from api.client.base import HttpClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
+
+
+class IdentityClient(HttpClient):
+    """Who may do what: tenants, users, keys, sessions."""
+
+    def login(self, username: str, password: str, *, tenant: str | None = None) -> LoginOut:
+        """Raises UnauthenticatedError, LimitExceededError. The client itself stays as it is: make one with the `token`."""
+        body = {"username": username, "password": password} | ({} if tenant is None else {"tenant": tenant})
+        return LoginOut.model_validate_json(self._send("POST", f"{V1}/auth/login", json=body, auth=None).content)
+
+    def refresh(self, refresh_token: str) -> LoginOut:
+        """New tokens; the one that is sent is used up."""
+        body = {"refresh_token": refresh_token}
+        return LoginOut.model_validate_json(self._send("POST", f"{V1}/auth/refresh", json=body, auth=None).content)
+
+    def logout(self, *, refresh_token: str | None = None, everywhere: bool = False) -> LogoutOut:
+        body = {"refresh_token": refresh_token, "everywhere": everywhere}
+        return LogoutOut.model_validate_json(self._send("POST", f"{V1}/auth/logout", json=body).content)
+
+    def whoami(self) -> PrincipalOut:
+        return self._get(f"{V1}/auth/whoami", PrincipalOut)
+
+    def tenants(self) -> list[TenantOut]:
+        return list_of(TenantOut, self._send("GET", f"{V1}/tenants"))
+
+    def tenant(self, tenant: str) -> TenantOut:
+        return self._get(f"{V1}/tenants/{quote(tenant, safe='')}", TenantOut)
+
+    def create_tenant(self, **fields: Any) -> TenantOut:
+        return TenantOut.model_validate_json(self._send("POST", f"{V1}/tenants", json=given(fields)).content)
+
+    def change_tenant(self, tenant: str, **changes: Any) -> TenantOut:
+        path = f"{V1}/tenants/{quote(tenant, safe='')}"
+        return TenantOut.model_validate_json(self._send("PATCH", path, json=given(changes)).content)
+
+    def users(self) -> list[UserOut]:
+        return list_of(UserOut, self._send("GET", f"{V1}/users"))
+
+    def create_user(self, username: str, **fields: Any) -> UserOut:
+        body = {"username": username, **given(fields)}
+        return UserOut.model_validate_json(self._send("POST", f"{V1}/users", json=body).content)
+
+    def user(self, user_id: UUID) -> UserOut:
+        return self._get(f"{V1}/users/{user_id}", UserOut)
+
+    def change_user(self, user_id: UUID, **changes: Any) -> UserOut:
+        answer = self._send("PATCH", f"{V1}/users/{user_id}", json=given(changes))
+        return UserOut.model_validate_json(answer.content)
+
+    def set_password(self, user_id: UUID, password: str) -> None:
+        self._send("PUT", f"{V1}/users/{user_id}/password", json={"password": password})
+
+    def keys(self) -> list[KeyOut]:
+        return list_of(KeyOut, self._send("GET", f"{V1}/keys"))
+
+    def create_key(
+        self, name: str, *, scopes: Iterable[str] | None = None, expires_at: datetime | None = None
+    ) -> NewKeyOut:
+        """The answer holds the key itself, this once."""
+        body = {
+            "name": name,
+            "scopes": None if scopes is None else list(scopes),
+            "expires_at": None if expires_at is None else expires_at.isoformat(),
+        }
+        return NewKeyOut.model_validate_json(self._send("POST", f"{V1}/keys", json=body).content)
+
+    def revoke_key(self, key_id: str) -> KeyOut:
+        return KeyOut.model_validate_json(self._send("DELETE", f"{V1}/keys/{quote(key_id, safe='')}").content)
+
+    def rotate_signing_key(self) -> RotatedOut:
+        return RotatedOut.model_validate_json(self._send("POST", f"{V1}/keys/signing/rotate").content)
+
+    def store_provider_key(self, provider: str, key: str) -> ProviderKeyOut:
+        path = f"{V1}/provider-keys/{quote(provider, safe='')}"
+        return ProviderKeyOut.model_validate_json(self._send("PUT", path, json={"key": key}).content)
+
+    def remove_provider_key(self, provider: str) -> None:
+        self._send("DELETE", f"{V1}/provider-keys/{quote(provider, safe='')}")

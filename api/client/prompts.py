@@ -1,0 +1,43 @@
+"""Prompts and their versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from api.client.answers import V1, named
+from api.client.base import HttpClient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class PromptsClient(HttpClient):
+    """Prompts and their versions."""
+
+    def prompts(self, *, context: str | None = None, tag: str | None = None) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{V1}/prompts", context=context, tag=tag))
+
+    def prompt(self, reference: str) -> dict[str, Any]:
+        prompt_id, which = named(reference)
+        return dict(self._plain("GET", f"{V1}/prompts/{prompt_id}", which=which))
+
+    def publish_prompt(
+        self, prompt: Mapping[str, Any], *, comment: str | None = None, labels: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        body = {"prompt": prompt, "comment": comment, "labels": list(labels)}
+        return dict(self._plain("POST", f"{V1}/prompts", json=body))
+
+    def label_prompt(self, prompt_id: str, label: str, *, version: int) -> dict[str, Any]:
+        return dict(self._plain("PUT", f"{V1}/prompts/{prompt_id}/labels/{label}", json={"version": version}))
+
+    def render_prompt(self, reference: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        prompt_id, which = named(reference)
+        body = {"variables": variables}
+        return dict(self._plain("POST", f"{V1}/prompts/{prompt_id}/render", json=body, which=which))
+
+    def test_prompt(self, reference: str) -> list[dict[str, Any]]:
+        prompt_id, which = named(reference)
+        return list(self._plain("POST", f"{V1}/prompts/{prompt_id}/test", which=which))
+
+    def diff_prompt(self, prompt_id: str, one: str, other: str) -> str:
+        return str(self._plain("GET", f"{V1}/prompts/{prompt_id}/diff", one=one, other=other)["diff"])

@@ -1,0 +1,25 @@
+"""All that a client can do, in one class."""
+
+from __future__ import annotations
+
+from api.client.content import ContentClient
+from api.client.events import EventsClient
+from api.client.health import HealthClient
+from api.client.identity import IdentityClient
+from api.client.money import MoneyClient
+from api.client.prompts import PromptsClient
+from api.client.realtime import RealtimeClient
+from api.client.workflows import WorkflowsClient
+
+
+class ApiClient(
+    HealthClient,
+    EventsClient,
+    ContentClient,
+    PromptsClient,
+    WorkflowsClient,
+    RealtimeClient,
+    MoneyClient,
+    IdentityClient,
+):
+    """Every call of the API; each family of them has a module of its own."""

@@ -53,8 +53,7 @@ if TYPE_CHECKING:
 
     import httpx2
     from openai import AsyncOpenAI, AsyncStream
-    from openai.types import CompletionUsage, CreateEmbeddingResponse
-    from openai.types.chat import ChatCompletionChunk
+    from openai.types import CreateEmbeddingResponse
 
     from resources.ai.model import ChatRequest, EmbedRequest, Message, OutputSchema, StreamEvent
     from resources.ai.provider import OnLimits
@@ -158,8 +157,17 @@ class OpenAIProvider:
         await self._client.close()
 
     async def _chat(self, request: ChatRequest, progress: Progress) -> AsyncGenerator[StreamEvent]:
-        create = cast("Any", self._client.chat.completions.create)
-        stream: AsyncStream[ChatCompletionChunk] = await create(**self._chat_parameters(request))
+        # What the SDK would do besides costs more than all else of a call: a model of each chunk, and a copy of the request.
+        import openai
+
+        stream: AsyncStream[object] = await self._client.post(
+            "/chat/completions",
+            body=self._chat_parameters(request),
+            options={"security": {"bearer_auth": True}},
+            cast_to=object,
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
+        )
         progress.begun = True
         self._tell_limits(stream.response.headers, request.model)
         text: list[str] = []
@@ -168,29 +176,29 @@ class OpenAIProvider:
         usage: Usage | None = None
         refused = False
         model, request_id = request.model, stream.response.headers.get("x-request-id")
-        async with stream, aclosing(cast("AsyncGenerator[ChatCompletionChunk]", aiter(stream))) as chunks:
+        async with stream, aclosing(cast("AsyncGenerator[dict[str, Any]]", aiter(stream))) as chunks:
             async for chunk in chunks:
-                model, request_id = chunk.model or model, request_id or chunk.id
-                usage = _usage(chunk.usage) if chunk.usage else usage
-                for choice in chunk.choices or ():
-                    finish = choice.finish_reason or finish
-                    delta = choice.delta
+                model, request_id = chunk.get("model") or model, request_id or chunk.get("id")
+                usage = _usage(chunk["usage"]) if chunk.get("usage") else usage
+                for choice in chunk.get("choices") or ():
+                    finish = choice.get("finish_reason") or finish
+                    delta = choice.get("delta")
                     if not delta:  # of servers that send none with the finish reason
                         continue
-                    thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
+                    thought = delta.get("reasoning_content") or delta.get("reasoning")
                     if isinstance(thought, str):
                         yield ReasoningDelta(text=thought)
-                    refused = refused or bool(delta.refusal)
-                    if piece := delta.content or delta.refusal:
+                    refused = refused or bool(delta.get("refusal"))
+                    if piece := delta.get("content") or delta.get("refusal"):
                         text.append(piece)
                         yield TextDelta(text=piece)
-                    for call in delta.tool_calls or ():
-                        function = call.function
+                    for call in delta.get("tool_calls") or ():
+                        function = call.get("function") or {}
                         yield calls.add(
-                            call.index,
-                            id=call.id,
-                            name=function.name if function else None,
-                            arguments=(function.arguments or "") if function else "",
+                            call.get("index"),
+                            id=call.get("id"),
+                            name=function.get("name"),
+                            arguments=function.get("arguments") or "",
                         )
         if finish is None and self._options.strict_finish_reason:
             return
@@ -364,14 +372,14 @@ def _finish(reason: str | None, *, refused: bool, called: bool) -> Finish:
     return "tool" if called else "stop"  # some servers say stop beside a call
 
 
-def _usage(usage: CompletionUsage) -> Usage:
-    cached, reasoning = usage.prompt_tokens_details, usage.completion_tokens_details
+def _usage(usage: Mapping[str, Any]) -> Usage:
+    cached, reasoning = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
     return Usage(
-        input=usage.prompt_tokens or 0,
-        output=usage.completion_tokens or 0,
-        cache_read=(cached.cached_tokens or 0) if cached else 0,
-        cache_write=(getattr(cached, "cache_write_tokens", None) or 0) if cached else 0,
-        reasoning=(reasoning.reasoning_tokens or 0) if reasoning else 0,
+        input=usage.get("prompt_tokens") or 0,
+        output=usage.get("completion_tokens") or 0,
+        cache_read=cached.get("cached_tokens") or 0,
+        cache_write=cached.get("cache_write_tokens") or 0,
+        reasoning=reasoning.get("reasoning_tokens") or 0,
     )
 
 

@@ -22,14 +22,14 @@ from api.auth.oidc import OidcLogin
 from api.auth.principal import Authenticate, authorize
 from api.auth.startup import check_auth
 from api.composition import build_services
+from api.hot.routes import HotRoutes
 from api.login_page import LoginPage
 from api.matching import asked_apart
 from api.middleware.auth import AuthMiddleware
-from api.middleware.correlation import CorrelationMiddleware
+from api.middleware.exchange import ExchangeMiddleware
 from api.middleware.limits import BodyLimitMiddleware
-from api.middleware.outcome import OutcomeMiddleware
 from api.middleware.repeats import RepeatsMiddleware
-from api.middleware.security import LoopbackOnlyMiddleware, SecurityHeadersMiddleware
+from api.middleware.security import LoopbackOnlyMiddleware
 from api.openapi import complete
 from api.proxy import DagsterProxy, access_of
 from api.realtime.hub import Hub
@@ -194,6 +194,8 @@ async def _lifespan(app: FastAPI, *, owned: Services | None, threads: int) -> As
             yield
     finally:
         await app.state.hub.stop()
+        if app.state.services.lookups is not None:
+            await app.state.services.lookups.close()
         if owned is not None:
             await to_thread.run_sync(owned.close)
 
@@ -201,6 +203,7 @@ async def _lifespan(app: FastAPI, *, owned: Services | None, threads: int) -> As
 def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> None:
     # Starlette runs the one that was added last first.
     app.add_middleware(RepeatsMiddleware, answers=services.answers)
+    app.add_middleware(HotRoutes, services=services)
     upload_limit = settings.content.max_bytes + _FORM_OVERHEAD
     app.add_middleware(BodyLimitMiddleware, limit=BODY_LIMIT, limits={f"{V1}/documents": upload_limit})
     local_tenant = _local_tenant(app, settings)
@@ -222,9 +225,7 @@ def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> Non
             expose_headers=_EXPOSED,
             max_age=3600,
         )
-    app.add_middleware(OutcomeMiddleware)
-    app.add_middleware(SecurityHeadersMiddleware)
-    app.add_middleware(CorrelationMiddleware)
+    app.add_middleware(ExchangeMiddleware, timeout=settings.api.request_timeout)
 
 
 def _local_tenant(app: FastAPI, settings: Settings) -> Callable[[], str] | None:

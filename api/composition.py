@@ -42,6 +42,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.content.parsers.base import ParseLimits
     from resources.content.postgres import PostgresChunkIndex, PostgresDocumentStore
     from resources.content.search import SearchService
+    from resources.database.lookups.postgres import Lookups
     from resources.database.postgres import Database
     from resources.events.postgres import PostgresBatches, PostgresEventStore
     from resources.events.projections import PROJECTIONS
@@ -169,6 +170,12 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         realtime_rules=realtime_rules,
         run_log=PostgresRunLog(database),
         rate_buckets=_rate_buckets(settings, database),
+        lookups=Lookups(
+            database.url,
+            connect_timeout=settings.database.connect_timeout,
+            statement_timeout=settings.database.statement_timeout,
+            application_name="aiw-api",
+        ),
         probes={
             "database": Probe(_silent(database.ping)),
             "graph": Probe(_silent(graph.ping)),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from resources.content.intake import DocumentIntake
     from resources.content.search import SearchService
     from resources.content.store import ChunkIndex, DocumentStore
+    from resources.database.lookups.postgres import Lookups
     from resources.events.projections.store import ProjectionStore
     from resources.events.replays.runner import ReplayRunner
     from resources.events.repository import AggregateRepository
@@ -96,6 +97,7 @@ class Services:
     probes: Mapping[str, Probe]
     breakers: Breakers
     rate_buckets: SharedBuckets | None = None
+    lookups: Lookups | None = None
     warm: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
 

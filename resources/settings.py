@@ -50,6 +50,10 @@ class ApiSettings(BaseModel):
     cors_origins: str = Field(
         default="", description="Origins whose pages may call the API, separated by commas; * = any, empty = none"
     )
+    workers: int = Field(default=1, ge=1, le=64, description="Processes that serve the API, on one port")
+    request_timeout: float = Field(
+        default=60.0, gt=0, description="Seconds until an answer must have begun; then it is a 504 and its work is ended"
+    )
 
 
 class AuthSettings(BaseModel):

@@ -15,12 +15,13 @@ from api import problems
 from api.auth import access
 from api.auth.limiter import Buckets, Leases, Rate
 from api.auth.principal import local_principal, remember
+from api.middleware.exchange import exchange_of
 from resources.errors import PlatformError, UnauthenticatedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from api.auth.limiter import Decision, Rates, SharedBuckets
     from resources.tenants.cache import VerifiedCredentials
@@ -70,14 +71,10 @@ class AuthMiddleware:
         if not decision.allowed:
             await _refuse_rate(decision, scope, receive, send)
             return
-        headers = decision.headers()
-
-        async def send_with_limits(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *headers]
-            await send(message)
-
-        await self._app(scope, receive, send_with_limits)
+        exchange = exchange_of(scope)
+        if exchange is not None:
+            exchange.add_headers(decision.headers())
+        await self._app(scope, receive, send)
 
     async def _principal(self, scope: Scope) -> Principal | None:
         credential = _credential(scope)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 
 from api import problems
+from api.middleware.exchange import exchange_of
 from resources.errors import Problem
 
 if TYPE_CHECKING:
@@ -19,18 +21,22 @@ if TYPE_CHECKING:
 
 
 PATIENCE = 30.0
-"""Seconds between two parts of a body."""
+"""Seconds between two parts of a body, and for all of it before it must have come at `SLOWEST`."""
+
+SLOWEST = 4096
+"""Bytes a second. A body that comes a byte at a time holds a connection for as long as its sender likes."""
 
 
 MAX_DEPTH = 100
 """Levels of JSON. Deeper ones are nobody's data, and more than encoders and databases bear."""
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 class BodyLimitMiddleware:
     """Answers 413 to bodies of more than `limit` bytes; `limits` gives single paths one of their own.
 
-    408 to a body of which nothing comes for a while.
+    408 to a body of which nothing comes for a while, or too little.
 
     A declared length is refused before anything is read. A body without one is refused as soon as too much of it has
     arrived; the exception travels through whoever was reading.
@@ -45,8 +51,9 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        headers = dict(scope["headers"])
         limit = self._limits.get(scope["path"], self._limit)
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > limit:
             problem = problems.document(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -69,8 +76,17 @@ class BodyLimitMiddleware:
             )
             await problems.response(problem)(scope, receive, send)
             return
+        if declared == b"0" and b"transfer-encoding" not in headers and scope["method"] in _BODILESS:
+            await self._app(scope, receive, send)
+            return
+        await self._app(scope, self._counting(scope, receive, limit), send)
+
+    def _counting(self, scope: Scope, receive: Receive, limit: int) -> Receive:
+        """Gives the parts of the body, and watches them."""
         read, complete = 0, False
         nesting = Nesting() if _is_json(scope) else None
+        exchange = exchange_of(scope)
+        begun = time.monotonic()
 
         async def counting_receive() -> Message:
             nonlocal read, complete
@@ -83,13 +99,17 @@ class BodyLimitMiddleware:
                 raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "The body does not arrive.") from None
             complete = not message.get("more_body", False)
             read += len(message.get("body", b""))
+            if not complete and time.monotonic() - begun > PATIENCE + read / SLOWEST:
+                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "The body arrives too slowly.")
+            if exchange is not None:
+                exchange.prolong()
             if read > limit:
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _message(limit))
             if nesting is not None and nesting.too_deep(message.get("body", b"")):
                 raise HTTPException(HTTPStatus.BAD_REQUEST, f"The JSON is nested deeper than {MAX_DEPTH} levels.")
             return message
 
-        await self._app(scope, counting_receive, send)
+        return counting_receive
 
 
 class Nesting:

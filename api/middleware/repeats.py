@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from api import problems
 from api.auth.principal import principal_of
+from api.bodies import body_of, given
 from resources.errors import InvalidInputError, PlatformError, UnavailableError
 from resources.idempotency.store import Answer, Key
 from resources.telemetry.logging import get_logger
@@ -67,7 +68,7 @@ class RepeatsMiddleware:
                 raise InvalidInputError(
                     "An Idempotency-Key is 1 to 200 visible ASCII characters.", code="validation_failed"
                 )
-            body = await _body(receive)
+            body = await body_of(receive)
             digest = hashlib.sha256(b"\n".join((scope["path"].encode(), scope["query_string"], body))).digest()
             kept = await to_thread.run_sync(lambda: self._answers.claim(key, digest, now=datetime.now(UTC)))
         except PlatformError as error:
@@ -85,7 +86,7 @@ class RepeatsMiddleware:
             return
         recorded = _Recorded(send)
         try:
-            await self._app(scope, _given(body, receive), recorded)
+            await self._app(scope, given(body, receive), recorded)
         finally:
             answer = recorded.answer()
             settle = (
@@ -96,6 +97,11 @@ class RepeatsMiddleware:
             except UnavailableError as error:  # the claim ends by itself, in a minute
                 log.warning("idempotency.not_settled", reason=error.message)
             await recorded.finish()
+
+
+def etag_of(body: bytes) -> bytes:
+    """The tag of an answer: of its content alone."""
+    return b'W/"%s"' % hashlib.blake2b(body, digest_size=12).hexdigest().encode()
 
 
 class _Recorded:
@@ -154,7 +160,7 @@ class _Tagged:
     def _tag(self, start: Any, message: Message) -> Message:
         headers = start.get("headers", ())
         own = next((value for name, value in headers if name == b"etag"), None)
-        etag = own or b'W/"%s"' % hashlib.blake2b(message.get("body", b""), digest_size=12).hexdigest().encode()
+        etag = own or etag_of(message.get("body", b""))
         if own is None:
             start["headers"] = [*headers, (b"etag", etag)]
         known = next((value for name, value in self._scope["headers"] if name == b"if-none-match"), None)
@@ -173,26 +179,3 @@ def _is_json(start: Message) -> bool:
 def _matches(known: bytes, etag: bytes) -> bool:
     plain = etag.removeprefix(b"W/")
     return known.strip() == b"*" or any(each.strip().removeprefix(b"W/") == plain for each in known.split(b","))
-
-
-async def _body(receive: Receive) -> bytes:
-    parts, more = [], True
-    while more:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return b"".join(parts)
-
-
-def _given(body: bytes, receive: Receive) -> Receive:
-    """A body that was read already; then whatever comes."""
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again

@@ -163,14 +163,14 @@ def _answer(body: BaseModel, status: HTTPStatus) -> Response:
 
 def _append_each(batch: list[Any], services: Services, tenant: str) -> list[BatchItem]:
     """All together in as few commits as possible; each event is stored or refused by itself, in order."""
-    checked: list[tuple[StreamId, NewEvent, int | Expected] | PlatformError] = []
+    sent: list[tuple[StreamId, NewEvent, int | Expected] | PlatformError] = []
     for index, item in enumerate(batch):
         try:
-            checked.append(_checked(item, f"body[{index}]", services, tenant))
+            sent.append(checked(item, f"body[{index}]", services, tenant))
         except PlatformError as error:
-            checked.append(error)
+            sent.append(error)
     # Only now, and quickly: what is submitted together is written together.
-    pending = [_submit(one, f"body[{index}]", services, tenant) for index, one in enumerate(checked)]
+    pending = [_submit(one, f"body[{index}]", services, tenant) for index, one in enumerate(sent)]
     outcomes = [_outcome(waiting, f"body[{index}]", services) for index, waiting in enumerate(pending)]
     lost = [outcome for outcome in outcomes if isinstance(outcome, UnavailableError)]
     if lost and not any(isinstance(outcome, EventOut) for outcome in outcomes):
@@ -182,15 +182,15 @@ def _append_each(batch: list[Any], services: Services, tenant: str) -> list[Batc
 
 
 def _submit(
-    checked: tuple[StreamId, NewEvent, int | Expected] | PlatformError, path: str, services: Services, tenant: str
+    sent: tuple[StreamId, NewEvent, int | Expected] | PlatformError, path: str, services: Services, tenant: str
 ) -> Future[tuple[Appended, ...]] | PlatformError:
-    if isinstance(checked, PlatformError):
-        return checked
-    stream, event, expected = checked
+    if isinstance(sent, PlatformError):
+        return sent
+    stream, event, expected = sent
     try:
         return services.event_writer.submit(stream, [event], expected_version=expected, tenant=tenant)
     except PlatformError as error:
-        return _at(error, path)
+        return at(error, path)
 
 
 def _outcome(
@@ -203,20 +203,21 @@ def _outcome(
         services.pushes.push(stored)
         return EventOut.of(stored[-1])
     except PlatformError as error:
-        return _at(error, path)
+        return at(error, path)
 
 
 def _append(item: Any, path: str, services: Services, tenant: str) -> EventOut:
-    stream, event, expected = _checked(item, path, services, tenant)
+    stream, event, expected = checked(item, path, services, tenant)
     try:
         appended = services.events.append(stream, [event], expected_version=expected, tenant=tenant)
     except InvalidInputError as error:
-        raise _at(error, path) from error
+        raise at(error, path) from error
     services.pushes.push(appended.events)
     return EventOut.of(appended.events[-1])
 
 
-def _checked(item: Any, path: str, services: Services, tenant: str) -> tuple[StreamId, NewEvent, int | Expected]:
+def checked(item: Any, path: str, services: Services, tenant: str) -> tuple[StreamId, NewEvent, int | Expected]:
+    """One event of a request, with its stream and what is expected of that. `path` is where it stands. Raises PlatformError."""
     try:
         sent = EventIn.model_validate(item)
     except ValidationError as error:
@@ -227,7 +228,7 @@ def _checked(item: Any, path: str, services: Services, tenant: str) -> tuple[Str
     return stream, event, Expected.ANY if sent.expected_version is None else sent.expected_version
 
 
-def _at(error: PlatformError, path: str) -> PlatformError:
+def at(error: PlatformError, path: str) -> PlatformError:
     """The error, with the paths of its problems as the caller knows them."""
     if not isinstance(error, InvalidInputError):
         return error

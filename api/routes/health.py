@@ -38,6 +38,11 @@ _started = time.monotonic()
 @aliases.get("/live", summary="Whether the API lives (alias, for orchestrators)")
 async def health() -> HealthOut:
     """Answers without asking any dependency: for supervisors that restart what does not answer."""
+    return alive()
+
+
+def alive() -> HealthOut:
+    """What a process says that can say something."""
     return HealthOut(version=VERSION)
 
 

@@ -96,7 +96,7 @@ class Executions:
             row = self._told(run_id, tenant) or row
         if not row:
             raise NotFoundError(f"There is no workflow run {run_id!r}.", code="execution_not_found", run_id=run_id)
-        return _execution(run_id, row)
+        return execution_of(run_id, row)
 
     def list(
         self,
@@ -123,7 +123,7 @@ class Executions:
                 after, scanned = key, scanned + 1
                 row = self._projections.get(WorkflowExecutionHistory.name, index["run_id"], tenant=tenant)
                 if row is not None and status in {None, row["status"]}:
-                    found.append(_execution(index["run_id"], row))
+                    found.append(execution_of(index["run_id"], row))
                 if len(found) == limit:
                     return ExecutionPage(tuple(found), after.removeprefix(prefix))
             if len(page) < limit:
@@ -140,7 +140,8 @@ class Executions:
         return row
 
 
-def _execution(run_id: str, row: Mapping[str, Any]) -> Execution:
+def execution_of(run_id: str, row: Mapping[str, Any]) -> Execution:
+    """A row of the read model as the run that it is about."""
     return Execution(
         run_id=run_id,
         workflow=row.get("workflow_type", "unknown"),

@@ -7,10 +7,9 @@ import pytest
 from fastapi import Body, FastAPI, Query
 
 from api import problems
-from api.middleware.correlation import CorrelationMiddleware
+from api.middleware.exchange import ExchangeMiddleware
 from api.middleware.limits import BodyLimitMiddleware
-from api.middleware.outcome import OutcomeMiddleware
-from api.middleware.security import LoopbackOnlyMiddleware, SecurityHeadersMiddleware
+from api.middleware.security import LoopbackOnlyMiddleware
 from resources.errors import (
     ConcurrencyError,
     ConflictError,
@@ -64,9 +63,7 @@ def app() -> FastAPI:
 
     app.add_middleware(BodyLimitMiddleware, limit=LIMIT, limits={"/raise/x": 10})
     app.add_middleware(LoopbackOnlyMiddleware)
-    app.add_middleware(OutcomeMiddleware)
-    app.add_middleware(SecurityHeadersMiddleware)
-    app.add_middleware(CorrelationMiddleware)
+    app.add_middleware(ExchangeMiddleware)
     return app
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class MediaType(StrEnum):
-    """The formats that can be read, by their IANA media type (RFC 6838; Markdown RFC 7763; reStructuredText unregistered)."""
+    """The formats that can be read, by their IANA media type (RFC 6838; those of reStructuredText and code are unregistered)."""
 
     TEXT = "text/plain"
     MARKDOWN = "text/markdown"
@@ -24,6 +24,10 @@ class MediaType(StrEnum):
     PDF = "application/pdf"
     JSON = "application/json"
     XML = "application/xml"
+    DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+    EPUB = "application/epub+zip"
+    CSV = "text/csv"
+    CODE = "text/x-source"
 
 
 class DocumentStatus(StrEnum):
@@ -94,6 +98,30 @@ class Link(_Frozen):
     text: str
 
 
+class Citation(_Frozen):
+    """A reference to another work by an identifier that outlives addresses: `id` is the bare identifier (`10.1000/182`)."""
+
+    kind: Literal["doi", "arxiv", "isbn", "rfc", "pep"]
+    id: str
+    start: int
+    end: int
+
+
+class Media(_Frozen):
+    """A picture, film or sound that the document shows, with the words that stand for it."""
+
+    kind: Literal["image", "video", "audio"]
+    url: str
+    text: str
+
+
+class SectionNode(_Frozen):
+    """A section with those inside it."""
+
+    section: Section
+    subsections: tuple[SectionNode, ...] = ()
+
+
 class Table(_Frozen):
     """A table's cells as text. `header` may be empty."""
 
@@ -112,12 +140,18 @@ class ParsedDocument(_Frozen):
     pages: int | None = None
     sections: tuple[Section, ...] = ()
     links: tuple[Link, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    media: tuple[Media, ...] = ()
     tables: tuple[Table, ...] = ()
     code: tuple[tuple[int, int], ...] = Field(
         default=(), description="Where program code stands in the text: searched like the rest, not analysed as prose"
     )
     version: str = Field(default="1", description="Of the parsers that made it")
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+    def tree(self) -> tuple[SectionNode, ...]:
+        """The sections as a tree: a section of a lower level stands inside the one before it."""
+        return _tree(self.sections)
 
 
 class ScoredTerm(_Frozen):
@@ -128,8 +162,47 @@ class ScoredTerm(_Frozen):
     count: int = Field(ge=1)
 
 
+class Entity(_Frozen):
+    """A named thing: how it is written most often, where it stands first, and how sure the analyser is."""
+
+    kind: Literal["person", "organization", "location", "date", "money", "technology", "concept"]
+    text: str
+    count: int = Field(ge=1)
+    start: int | None = Field(default=None, description="Offset of the first mention; None = not found word by word")
+    confidence: float = Field(ge=0, le=1)
+
+
+class Objective(_Frozen):
+    """What a reader can do afterwards, by the levels of Bloom (1956; revised by Anderson and Krathwohl, 2001)."""
+
+    text: str
+    level: Literal["remember", "understand", "apply", "analyse", "evaluate", "create"]
+    confidence: float = Field(ge=0, le=1)
+
+
+class Sentiment(_Frozen):
+    """The tone: `score` runs from -1 (negative) to 1 (positive)."""
+
+    label: Literal["negative", "neutral", "positive"]
+    score: float = Field(ge=-1, le=1)
+    confidence: float = Field(ge=0, le=1)
+
+
+class QualityIssue(_Frozen):
+    """Something that would make the document better if it were mended."""
+
+    kind: Literal["readability", "completeness", "accuracy", "coherence", "grammar", "vocabulary", "structure"]
+    severity: Literal["low", "medium", "high"]
+    message: str
+    suggestion: str
+
+
 class Analysis(_Frozen):
-    """What the analysers say about one document. Each value is a function of the document alone."""
+    """What the analysers say about one document. Each value is a function of the document alone.
+
+    `mode` tells who spoke: `offline` = rules, `llm` = a model, where it was asked and could answer; `model` names it.
+    `confidence` is between 0 and 1, for each part of the analysis that has one.
+    """
 
     language: str
     language_confidence: float = Field(ge=0, le=1)
@@ -145,6 +218,14 @@ class Analysis(_Frozen):
     )
     difficulty: float = Field(ge=0, le=1)
     difficulty_level: Literal["beginner", "intermediate", "advanced", "expert"]
+    entities: tuple[Entity, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    sentiment: Sentiment | None = None
+    issues: tuple[QualityIssue, ...] = ()
+    prerequisites: tuple[str, ...] = ()
+    mode: Literal["offline", "llm"] = "offline"
+    model: str | None = None
+    confidence: dict[str, float] = Field(default_factory=dict)
     version: str = Field(default="1", description="Of the analysers that made it")
 
 
@@ -170,6 +251,17 @@ class SearchHit(_Frozen):
     start: int
     end: int
     score: float
+
+
+def _tree(sections: tuple[Section, ...]) -> tuple[SectionNode, ...]:
+    """Built from the end, so that nothing recurses: each section takes the finished ones that lie within it."""
+    waiting: list[SectionNode] = []
+    for section in reversed(sections):
+        inside: list[SectionNode] = []
+        while waiting and waiting[-1].section.level > section.level:
+            inside.append(waiting.pop())
+        waiting.append(SectionNode(section=section, subsections=tuple(inside)))
+    return tuple(reversed(waiting))
 
 
 _NOT_PLAIN = re.compile(r"[^a-z0-9]+")

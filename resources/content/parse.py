@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resources.content.parsers import ISOLATED, PARSERS, VERSION, ParseLimits
+from resources.content.parsers import ISOLATED, VERSION, ParseLimits, read
 from resources.content.parsers.base import PARSE_ERROR, TOO_LARGE
 from resources.content.sandbox import parse_isolated
 from resources.content.sniff import sniff
@@ -25,14 +25,14 @@ def parse_document(
 
     A function of its arguments alone. Raises InvalidInputError (document_empty, document_binary, document_encrypted,
     document_nested_too_deep, content_type_mismatch, UNSUPPORTED_FORMAT, PARSE_ERROR) or LimitExceededError
-    (CONTENT_TOO_LARGE, TIMEOUT).
+    (CONTENT_TOO_LARGE, document_bomb, TIMEOUT).
     """
     refuse_large(content, name=name, limits=limits)
     media_type = sniff(content, name=name, declared=declared)
     if media_type in ISOLATED or len(content) > _SMALL:
-        parsed = parse_isolated(media_type, content, limits=limits)
+        parsed = parse_isolated(media_type, content, limits=limits, name=name)
     else:
-        parsed = _parse_here(media_type, content, limits)
+        parsed = _parse_here(media_type, content, limits, name)
     return parsed.model_copy(update={"version": VERSION})
 
 
@@ -47,9 +47,9 @@ def refuse_large(content: bytes, *, name: str, limits: ParseLimits) -> None:
         )
 
 
-def _parse_here(media_type: MediaType, content: bytes, limits: ParseLimits) -> ParsedDocument:
+def _parse_here(media_type: MediaType, content: bytes, limits: ParseLimits, name: str) -> ParsedDocument:
     try:
-        return PARSERS[media_type](content, limits=limits)
+        return read(media_type, content, limits=limits, name=name)
     except PlatformError:
         raise
     except Exception as error:

@@ -58,13 +58,13 @@ class _Child:
         os.set_blocking(self._from, False)
         self._fresh = True
 
-    def parse(self, media_type: MediaType, content: bytes, limits: ParseLimits) -> bytes:
+    def parse(self, media_type: MediaType, content: bytes, limits: ParseLimits, name: str = "") -> bytes:
         """The child's answer. Raises TimeoutError when it takes too long, EOFError when the child is gone."""
         patience = limits.timeout + (_START_SECONDS if self._fresh else 0.0)
         if self._fresh:
             self._exchange([b""], time.monotonic() + patience)
             self._fresh = False
-        header = orjson.dumps({"media_type": media_type, "limits": _as_json(limits)})
+        header = orjson.dumps({"media_type": media_type, "limits": _as_json(limits), "name": _sendable(name)})
         return self._exchange([header, content], time.monotonic() + limits.timeout)
 
     def _exchange(self, messages: list[bytes], deadline: float) -> bytes:
@@ -121,12 +121,12 @@ class ParserProcesses:
         self._idle: list[_Child] = []
         self._all: list[_Child] = []
 
-    def parse(self, media_type: MediaType, content: bytes, *, limits: ParseLimits) -> ParsedDocument:
+    def parse(self, media_type: MediaType, content: bytes, *, limits: ParseLimits, name: str = "") -> ParsedDocument:
         """Like a parser. Raises LimitExceededError (TIMEOUT), or InvalidInputError (PARSE_ERROR) when the child died."""
         with self._turn:
             child = self._take()
             try:
-                answer = child.parse(media_type, content, limits)
+                answer = child.parse(media_type, content, limits, name)
             except TimeoutError as error:
                 self._discard(child)
                 raise LimitExceededError(
@@ -184,9 +184,14 @@ atexit.register(_processes.close)
 os.register_at_fork(after_in_child=_processes.after_fork)
 
 
-def parse_isolated(media_type: MediaType, content: bytes, *, limits: ParseLimits) -> ParsedDocument:
+def parse_isolated(media_type: MediaType, content: bytes, *, limits: ParseLimits, name: str = "") -> ParsedDocument:
     """Parse in a child of this process."""
-    return _processes.parse(media_type, content, limits=limits)
+    return _processes.parse(media_type, content, limits=limits, name=name)
+
+
+def _sendable(name: str) -> str:
+    """The name without what JSON cannot carry."""
+    return name[:255].encode("utf-8", "replace").decode()
 
 
 def _as_json(limits: ParseLimits) -> dict[str, float]:
@@ -204,12 +209,14 @@ def _decode(answer: bytes) -> ParsedDocument:
 
 
 def _answer(header: bytes, content: bytes) -> bytes:
-    from resources.content.parsers import PARSERS
+    from resources.content.parsers import read
 
     request = orjson.loads(header)
     media_type = MediaType(request["media_type"])
     try:
-        return b"P" + PARSERS[media_type](content, limits=ParseLimits(**request["limits"])).model_dump_json().encode()
+        limits = ParseLimits(**request["limits"])
+        parsed = read(media_type, content, limits=limits, name=request["name"])
+        return b"P" + parsed.model_dump_json().encode()
     except LimitExceededError as error:
         return _failure("limit", error)
     except PlatformError as error:

@@ -23,14 +23,30 @@ EXTENSIONS: dict[str, MediaType] = {
     ".pdf": MediaType.PDF,
     **dict.fromkeys((".json", ".ipynb", ".webmanifest", ".geojson"), MediaType.JSON),
     **dict.fromkeys((".xml", ".rss", ".atom", ".xsd", ".dita", ".docbook", ".tei"), MediaType.XML),
+    ".docx": MediaType.DOCX,
+    ".epub": MediaType.EPUB,
+    **dict.fromkeys((".csv", ".tsv"), MediaType.CSV),
+    **dict.fromkeys((".py", ".pyi", ".pyx", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".vue"), MediaType.CODE),
+    **dict.fromkeys(
+        (".java", ".kt", ".kts", ".scala", ".groovy", ".cs", ".dart", ".swift", ".m", ".mm"), MediaType.CODE
+    ),
+    **dict.fromkeys(
+        (".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".go", ".rs", ".zig", ".nim", ".sol"), MediaType.CODE
+    ),
+    **dict.fromkeys(
+        (".rb", ".php", ".lua", ".pl", ".pm", ".r", ".jl", ".ex", ".exs", ".erl", ".hs", ".ml"), MediaType.CODE
+    ),
+    **dict.fromkeys(
+        (".clj", ".sql", ".sh", ".bash", ".zsh", ".fish", ".ps1", ".proto", ".graphql", ".tf"), MediaType.CODE
+    ),
+    **dict.fromkeys((".css", ".scss", ".less"), MediaType.CODE),
 }
+_ARCHIVES = frozenset({MediaType.DOCX, MediaType.EPUB})
 _FOREIGN = frozenset(
     [
-        ".docx",
         ".doc",
         ".odt",
         ".rtf",
-        ".epub",
         ".xlsx",
         ".xls",
         ".ods",
@@ -81,7 +97,8 @@ _FOREIGN = frozenset(
     ]
 )
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"PK\x03\x04", "a ZIP archive (or DOCX, XLSX, EPUB)"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"PK\x05\x06", "an empty ZIP archive"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Microsoft Office file"),
     (b"\x89PNG\r\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -116,10 +133,17 @@ def sniff(content: bytes, *, name: str = "", declared: MediaType | None = None) 
     extension = PurePosixPath(name.lower()).suffix
     named = EXTENSIONS.get(extension)
     # "text/plain" is true of Markdown too: where the name says more, the name is right.
-    more_precise = declared is MediaType.TEXT and named in {MediaType.MARKDOWN, MediaType.RST}
+    more_precise = declared is MediaType.TEXT and named in {
+        MediaType.MARKDOWN,
+        MediaType.RST,
+        MediaType.CSV,
+        MediaType.CODE,
+    }
     expected = named if more_precise else declared or named
     if content.find(b"%PDF-", 0, _PDF_WITHIN) >= 0 and _is_pdf(content):
         return _agree(MediaType.PDF, expected, declared=declared, name=name)
+    if content.startswith(b"PK\x03\x04") and ((kind := _archive_type(content)) is not None or expected in _ARCHIVES):
+        return _agree(kind or expected, expected, declared=declared, name=name)
     if (found := _signature(content)) is not None:
         if expected is None:
             raise _unsupported(name, f"it is {found}")
@@ -129,6 +153,8 @@ def sniff(content: bytes, *, name: str = "", declared: MediaType | None = None) 
             )
     if expected is MediaType.PDF:
         raise _mismatch(name, expected, "its bytes do not begin with %PDF", declared=declared)
+    if expected in _ARCHIVES:
+        raise _mismatch(name, expected, "it is no ZIP archive", declared=declared)
     if expected is None and extension in _FOREIGN:
         raise _unsupported(name, f"{extension} files are not read")
     head = decode(content).text[:_HEAD].lstrip("\ufeff")
@@ -139,6 +165,13 @@ def _is_pdf(content: bytes) -> bool:
     """A PDF begins with its signature, give or take some bytes of rubbish; text that mentions it does not count."""
     before = content[: content.find(b"%PDF-", 0, _PDF_WITHIN)]
     return not before.strip() or b"%%EOF" in content[-2048:]
+
+
+def _archive_type(content: bytes) -> MediaType | None:
+    """What a ZIP archive is, by the names of its parts, which stand in it in the clear."""
+    if content.find(b"mimetypeapplication/epub+zip", 0, 200) >= 0 or b"META-INF/container.xml" in content:
+        return MediaType.EPUB
+    return MediaType.DOCX if b"[Content_Types].xml" in content and b"word/document" in content else None
 
 
 def _signature(content: bytes) -> str | None:
@@ -154,6 +187,8 @@ def _text_type(head: str, expected: MediaType | None, *, declared: MediaType | N
             return MediaType.JSON
         case None if head.lstrip().startswith("<?xml"):
             return MediaType.XML
+        case None if head.startswith("#!/"):
+            return MediaType.CODE
         case None:
             return MediaType.TEXT
         case MediaType.JSON if is_html or head.lstrip().startswith("<"):
@@ -162,7 +197,7 @@ def _text_type(head: str, expected: MediaType | None, *, declared: MediaType | N
             raise _mismatch(name, expected, "it looks like HTML", declared=declared)
         case MediaType.XML if _JSON_START.match(head):
             raise _mismatch(name, expected, "it looks like JSON", declared=declared)
-        case MediaType.MARKDOWN | MediaType.RST if is_html:
+        case MediaType.MARKDOWN | MediaType.RST | MediaType.CSV if is_html:
             raise _mismatch(name, expected, "it is a whole page of HTML", declared=declared)
         case MediaType.HTML if _JSON_START.match(head) and "<" not in head:
             raise _mismatch(name, expected, "it looks like JSON", declared=declared)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resources.content.model import MediaType
-from resources.content.parsers import html, json, markdown, pdf, rst, text, xml
+from resources.content.parsers import code, csv, docx, epub, html, json, markdown, pdf, rst, text, xml
 from resources.content.parsers.base import ParseLimits, Parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from resources.content.model import ParsedDocument
 
 PARSERS: Mapping[MediaType, Parser] = {
     MediaType.TEXT: text.parse,
@@ -19,12 +21,24 @@ PARSERS: Mapping[MediaType, Parser] = {
     MediaType.PDF: pdf.parse,
     MediaType.JSON: json.parse,
     MediaType.XML: xml.parse,
+    MediaType.DOCX: docx.parse,
+    MediaType.EPUB: epub.parse,
+    MediaType.CSV: csv.parse,
+    MediaType.CODE: code.parse,
 }
 
-ISOLATED = frozenset({MediaType.PDF, MediaType.RST, MediaType.MARKDOWN})
+ISOLATED = frozenset({MediaType.PDF, MediaType.RST, MediaType.MARKDOWN, MediaType.DOCX, MediaType.EPUB, MediaType.CODE})
 """Formats whose parser can hang or crash on a small file: always read in the child process."""
 
-VERSION = "1"
+VERSION = "2"
 """Of all parsers together: raise it when a parser's result changes, so that documents are read again."""
 
-__all__ = ["ISOLATED", "PARSERS", "VERSION", "ParseLimits", "Parser"]
+
+def read(media_type: MediaType, content: bytes, *, limits: ParseLimits, name: str = "") -> ParsedDocument:
+    """Have the format's parser read it. Of program code, the name tells the language."""
+    if media_type is MediaType.CODE:
+        return code.parse(content, limits=limits, name=name)
+    return PARSERS[media_type](content, limits=limits)
+
+
+__all__ = ["ISOLATED", "PARSERS", "VERSION", "ParseLimits", "Parser", "read"]

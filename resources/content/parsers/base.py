@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from resources.content.model import Link, MediaType, ParsedDocument, Section, Table
+from resources.content.citations import citations_in
+from resources.content.model import Link, Media, MediaType, ParsedDocument, Section, Table
 from resources.errors import InvalidInputError, LimitExceededError
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ PARSE_ERROR = "PARSE_ERROR"
 ENCRYPTED = "document_encrypted"
 TOO_DEEP = "document_nested_too_deep"
 BINARY = "document_binary"
+BOMB = "document_bomb"
 TIMED_OUT = "TIMEOUT"
 DUPLICATE = "duplicate_document"
 MISMATCH = "content_type_mismatch"
 
 MAX_LINKS = 5_000
 MAX_TABLES = 500
+MAX_MEDIA = 1_000
 MAX_CELLS = 50_000
 MAX_TITLE = 300
 
@@ -42,12 +45,16 @@ _FILE = re.compile(r"\.(?:pdf|zip|gz|tar|docx?|xlsx?|pptx?|epub|csv|mp[34])$", r
 
 @dataclass(frozen=True, slots=True)
 class ParseLimits:
-    """How much of one document is too much. `timeout` is in seconds, for the whole of one parse."""
+    """How much of one document is too much. `timeout` is in seconds, for the whole of one parse.
+
+    `max_ratio` is how many bytes one byte of an archive may unpack to (DEFLATE reaches 1,032; office documents stay below 100).
+    """
 
     max_bytes: int = 10 * 1024 * 1024
     max_depth: int = 200
     max_pages: int = 2000
     max_chars: int = 20_000_000
+    max_ratio: float = 200.0
     timeout: float = 30.0
 
 
@@ -127,6 +134,7 @@ class TextBuilder:
     _code: list[tuple[int, int]] = field(default_factory=list)
     _links: dict[tuple[str, str], Link] = field(default_factory=dict)
     _tables: list[Table] = field(default_factory=list)
+    _media: dict[str, Media] = field(default_factory=dict)
     _cells: int = 0
 
     def __len__(self) -> int:
@@ -175,6 +183,14 @@ class TextBuilder:
         if len(self._links) < MAX_LINKS and (link := classify_link(url, text)) is not None:
             self._links.setdefault((link.url, link.text), link)
 
+    def media(self, kind: Literal["image", "video", "audio"], url: str, text: str = "") -> None:
+        """Note a picture, film or sound that the document shows, once. What is embedded in the address itself has no address."""
+        url = one_line(url[:2100])[:2048]
+        if url.lower().startswith("data:"):
+            url = url.partition(",")[0][:100]
+        if url and len(self._media) < MAX_MEDIA:
+            self._media.setdefault(url, Media(kind=kind, url=url, text=one_line(text)[:MAX_TITLE]))
+
     def links_in(self, text: str) -> None:
         """Note the addresses that are written out in `text`."""
         for match in _URL.finditer(text):
@@ -184,14 +200,21 @@ class TextBuilder:
 
     def table(self, header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         """Note a table, and add its rows to the text, one a line."""
-        head = tuple(one_line(cell) for cell in header)
-        body = tuple(tuple(one_line(cell) for cell in row) for row in rows)
-        cells = len(head) + sum(len(row) for row in body)
+        table = self.note_table(header, rows)
+        lines = (" | ".join(row).strip(" |") for row in (table.header, *table.rows))
+        self.block("\n".join(line for line in lines if line))
+
+    def note_table(self, header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+        """Note a table whose text stands elsewhere. What is too much to keep is not kept as a table."""
+        table = Table(
+            header=tuple(one_line(cell) for cell in header),
+            rows=tuple(tuple(one_line(cell) for cell in row) for row in rows),
+        )
+        cells = len(table.header) + sum(len(row) for row in table.rows)
         if len(self._tables) < MAX_TABLES and self._cells + cells <= MAX_CELLS and cells:
             self._cells += cells
-            self._tables.append(Table(header=head, rows=body))
-        lines = (" | ".join(row).strip(" |") for row in (head, *body))
-        self.block("\n".join(line for line in lines if line))
+            self._tables.append(table)
+        return table
 
     def build(
         self,
@@ -216,6 +239,8 @@ class TextBuilder:
             pages=pages,
             sections=_sections(self._headings, end=len(text)),
             links=tuple(self._links.values()),
+            citations=citations_in(text),
+            media=tuple(self._media.values()),
             tables=tuple(self._tables),
             code=tuple(sorted(self._code)),
             metadata=metadata or {},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from resources.content.model import MediaType, ParsedDocument
 from resources.content.parsers.base import ParseLimits, TextBuilder, clean, one_line, too_deep
@@ -31,11 +31,10 @@ _DROPPED = frozenset(
         "embed",
         "head",
         "canvas",
-        "audio",
-        "video",
     }
     | {"form", "button", "select", "input", "textarea", "dialog", "title", "meta", "link", "base"}
 )
+_MEDIA: dict[str, Literal["image", "video", "audio"]] = {"img": "image", "video": "video", "audio": "audio"}
 _FURNITURE = frozenset({"nav", "footer"})
 _BLOCKS = frozenset(
     {"address", "article", "aside", "blockquote", "body", "center", "dd", "details", "div", "dl", "dt", "fieldset"}
@@ -47,6 +46,7 @@ _VOID = frozenset(
     b"area base br col embed hr img input link meta param source track wbr p li dd dt tr td th option tbody thead".split()
 )
 _TAG = re.compile(rb"<(/?)([A-Za-z][A-Za-z0-9:-]*)")
+_SPACE = re.compile(r"\s+")
 _MANY_TAGS = 5_000
 _WORD = re.compile(r"[A-Za-z]+")
 _META_TITLES = ("og:title", "dc.title", "citation_title")
@@ -126,7 +126,7 @@ class _Run:
     length: int = 0
 
     def add(self, text: str, *, code: bool = False) -> None:
-        text = re.sub(r"\s+", " ", clean(text))
+        text = _SPACE.sub(" ", clean(text))
         if not self.length or self.parts[-1].endswith((" ", "\n")):
             text = text.lstrip()
         if not text:
@@ -178,6 +178,8 @@ def add_tree(builder: TextBuilder, root: LexborNode | None, *, dropped: frozense
                 flush()
                 builder.heading(_text_of(node).rstrip().rstrip("¶"), _HEADINGS[tag])
                 _links_below(builder, node)
+            elif tag in _MEDIA:
+                _note_media(builder, node, tag)
             elif tag == "table" and _is_tabular(node):
                 flush()
                 _add_table(builder, node)
@@ -204,7 +206,7 @@ def add_tree(builder: TextBuilder, root: LexborNode | None, *, dropped: frozense
                 flush()
             if tag in {"code", "kbd", "samp", "tt"}:
                 code_depth -= 1
-        if node == root:
+        if depth == 0:
             break
         if node.next is not None:
             node = node.next
@@ -222,6 +224,13 @@ def _text_of(node: LexborNode) -> str:
         for child in node.traverse(include_text=True)
         if child.tag == "-text" and child.parent is not None and child.parent.tag not in {"script", "style", "template"}
     )
+
+
+def _note_media(builder: TextBuilder, node: LexborNode, tag: str) -> None:
+    url = node.attributes.get("src") or node.attributes.get("data-src") or ""
+    if not url and (source := node.css_first("source[src]")) is not None:
+        url = source.attributes.get("src") or ""
+    builder.media(_MEDIA[tag], url, node.attributes.get("alt") or node.attributes.get("title") or "")
 
 
 def _links_below(builder: TextBuilder, node: LexborNode) -> None:

@@ -125,6 +125,8 @@ class _Walker:
                 case "link_close" if link is not None:
                     self._builder.link(link[0], "".join(parts[link[1] :]))
                     link = None
+                case "image":
+                    self._builder.media("image", str(child.attrs.get("src", "")), child.content)
                 case "html_inline" if child.content[:4].lower() in {"<br>", "<br/", "<br "}:
                     text = "\n"
             parts.append(text)

@@ -72,7 +72,7 @@ class _Walker:
     def walk(self, tree: nodes.document) -> None:
         from docutils import nodes
 
-        skipped = (nodes.comment, nodes.substitution_definition, nodes.target, nodes.image, nodes.meta, nodes.raw)
+        skipped = (nodes.comment, nodes.substitution_definition, nodes.target, nodes.meta, nodes.raw)
         stack: list[tuple[nodes.Node, int, int, bool]] = [(tree, 0, 0, False)]
         while stack:
             node, level, depth, tight = stack.pop()
@@ -80,6 +80,9 @@ class _Walker:
                 raise too_deep(self._builder.limits.max_depth)
             if isinstance(node, nodes.system_message):
                 self.complaints += 1
+                continue
+            if isinstance(node, nodes.image):
+                self._builder.media("image", str(node.get("uri", "")), str(node.get("alt", "")))
                 continue
             if isinstance(node, skipped) or (isinstance(node, nodes.topic) and "contents" in node["classes"]):
                 continue

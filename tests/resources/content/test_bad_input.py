@@ -14,6 +14,7 @@ from resources.content.model import MediaType
 from resources.content.parse import parse_document
 from resources.content.parsers import PARSERS, ParseLimits
 from resources.errors import InvalidInputError, LimitExceededError, PlatformError
+from tests.fixtures.office import make_docx, make_epub
 from tests.fixtures.pdf import make_pdf
 
 PROSE = "Plain words that make a sentence. " * 20
@@ -41,9 +42,37 @@ CASES: list[tuple[str, bytes, str, str]] = [
     ("invalid UTF-8 without sense", bytes(range(128, 256)) * 30, "a.txt", "document_binary"),
     ("text with many control characters", b"a\x01b\x02c\x03" * 200, "a.txt", "document_binary"),
     ("a ZIP archive", b"PK\x03\x04" + GARBAGE, "a.zip", "UNSUPPORTED_FORMAT"),
-    ("a DOCX", b"PK\x03\x04" + GARBAGE, "a.docx", "UNSUPPORTED_FORMAT"),
+    ("a broken DOCX", b"PK\x03\x04" + GARBAGE, "a.docx", "PARSE_ERROR"),
+    ("a DOCX cut off in the middle", make_docx()[:700], "a.docx", "PARSE_ERROR"),
+    ("a DOCX with entities", make_docx(parts={"word/document.xml": LAUGHS}), "a.docx", "PARSE_ERROR"),
+    (
+        "a DOCX without its main part",
+        make_docx().replace(b"word/document", b"word/docUment"),
+        "a.docx",
+        "PARSE_ERROR",
+    ),
+    ("a DOCX 1,000 levels deep", make_docx("<w:sdt>" * 1000 + "</w:sdt>" * 1000), "a.docx", "PARSE_ERROR"),
+    ("a DOCX 240 levels deep", make_docx("<w:sdt>" * 240 + "</w:sdt>" * 240), "a.docx", "document_nested_too_deep"),
+    ("an empty DOCX", make_docx(""), "a.docx", "document_empty"),
+    ("a DOCX that is a bomb", make_docx(f"<w:p>{' ' * 30_000_000}</w:p>"), "a.docx", "document_bomb"),
+    ("an EPUB that is a bomb", make_epub(" " * 30_000_000), "a.epub", "document_bomb"),
+    ("an EPUB with too many chapters", make_epub(*["<p>x</p>"] * 2_001), "a.epub", "CONTENT_TOO_LARGE"),
+    (
+        "a protected EPUB",
+        make_epub("<p>x</p>", encryption="<EncryptionMethod Algorithm='aes'/>"),
+        "a.epub",
+        "document_encrypted",
+    ),
+    (
+        "an EPUB that names files above it",
+        make_epub().replace(b"OEBPS/book.opf", b"../../book.opf"),
+        "a.epub",
+        "PARSE_ERROR",
+    ),
+    ("CSV with a row of a million columns", b"a,b\n" + b"," * 1_000_000 + b"x", "a.csv", "PARSE_ERROR"),
+    ("CSV with a quote that never closes", b'a,b\n"' + b"x" * 1_100_000, "a.csv", "PARSE_ERROR"),
     ("a PNG without a name", b"\x89PNG\r\n\x1a\n" + GARBAGE, "", "UNSUPPORTED_FORMAT"),
-    ("text named .docx", PROSE.encode(), "a.docx", "UNSUPPORTED_FORMAT"),
+    ("text named .docx", PROSE.encode(), "a.docx", "content_type_mismatch"),
     ("a PDF named .txt", make_pdf([["Words"]]), "a.txt", "content_type_mismatch"),
     ("text named .pdf", PROSE.encode(), "a.pdf", "content_type_mismatch"),
     ("a page named .json", b"<!DOCTYPE html><html><body>Not found</body></html>", "a.json", "content_type_mismatch"),

@@ -10,6 +10,7 @@ from resources.ai.directory import ProviderConfig, ProviderDirectory
 from resources.ai.egress import EgressPolicy
 from resources.ai.ledger.postgres import PostgresCallBooks
 from resources.ai.limits.limiter import RateLimiter
+from resources.ai.limits.postgres import PostgresWindows
 from resources.ai.limits.window import Quota
 from resources.ai.memo.cipher import MemoCipher
 from resources.ai.memo.model import MemoMode
@@ -74,7 +75,10 @@ def build_ai(database: Database, options: AiOptions | None = None, *, own_keys: 
         books=PostgresCallBooks(database),
         memo=PostgresMemo(database),
         prices=PriceBook(PostgresPrices(database), free=options.free_providers, vendors=vendors),
-        limiter=RateLimiter({(q.provider, q.model): Quota(q.requests, q.tokens) for q in options.quotas}),
+        limiter=RateLimiter(
+            {(q.provider, q.model): Quota(q.requests, q.tokens) for q in options.quotas},
+            shared=PostgresWindows(database),
+        ),
         retry=RetryPolicy(attempts=options.attempts),
         cipher=MemoCipher(secret),
         defaults=CallOptions(

@@ -1,7 +1,7 @@
 """What a document supports, as sets that can be compared: the pure half of every graph store.
 
 A concept's name, kind, description and difficulty are those of its *voice*: of the documents that support it, the one that
-knows best (see `Support.rank`). The choice depends on the set of supporting documents alone, never on the order in which
+knows best (see `Claim.rank`). The choice depends on the set of supporting documents alone, never on the order in which
 they came, so that a graph after any number of changes equals one that is built from scratch.
 """
 
@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resources.errors import InvalidInputError, Problem
-from resources.knowledge.model import Concept, EdgeType, Extraction
+from resources.knowledge.model import Concept, Extraction, Support, evidence_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EdgeKey = tuple[str, str, EdgeType]
+    from resources.knowledge.model import EdgeType
+    from resources.knowledge.state import EdgeKey
 
 
 @dataclass(frozen=True, slots=True)
-class Support:
+class Claim:
     """What one document says about one concept. `weight` is None when it names the concept without being about it."""
 
     concept: Concept
@@ -40,7 +41,7 @@ class Support:
 class Contribution:
     """An extraction with each concept and each edge once."""
 
-    supports: dict[str, Support]
+    supports: dict[str, Claim]
     edges: dict[EdgeKey, float]
 
 
@@ -51,7 +52,7 @@ NOTHING = Contribution({}, {})
 class Delta:
     """What must change in the graph so that a document's contribution becomes another."""
 
-    added_supports: dict[str, Support]
+    added_supports: dict[str, Claim]
     removed_supports: frozenset[str]
     added_edges: dict[EdgeKey, float]
     removed_edges: frozenset[EdgeKey]
@@ -68,7 +69,7 @@ def contribution_of(extraction: Extraction) -> Contribution:
             code="extraction_invalid",
         )
     supports = {
-        concept.id: Support(concept, extraction.mentions.get(concept.id))
+        concept.id: Claim(concept, extraction.mentions.get(concept.id))
         for concept in sorted(extraction.concepts, key=lambda concept: concept.id)
     }
     edges: dict[EdgeKey, float] = {}
@@ -87,6 +88,30 @@ def delta(former: Contribution, new: Contribution) -> Delta:
         removed_supports=frozenset(former.supports.keys() - same_supports),
         added_edges={key: weight for key, weight in new.edges.items() if key not in same_edges},
         removed_edges=frozenset(former.edges.keys() - same_edges),
+    )
+
+
+def support_of(
+    extraction: Extraction, source: str, target: str | None = None, type: EdgeType | None = None
+) -> Support | None:
+    """What the document says for the concept `source`, or the edge from it to `target`; None if it says nothing."""
+    contribution = contribution_of(extraction)
+    if target is None or type is None:
+        claim = contribution.supports.get(source)
+        if claim is None:
+            return None
+        key, weight = source, claim.weight
+    else:
+        found = contribution.edges.get((source, target, type))
+        if found is None:
+            return None
+        key, weight = evidence_key(source, target, type), found
+    return Support(
+        document_id=extraction.document_id,
+        title=extraction.title,
+        weight=weight,
+        run_id=extraction.run_id,
+        evidence=extraction.evidence.get(key),
     )
 
 

@@ -6,19 +6,23 @@ Exact by construction, which makes it the measure of the other stores.
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING
 
 from resources.errors import NotFoundError
-from resources.knowledge.contribution import EdgeKey, contribution_of
+from resources.knowledge.changelog import MAX_CHANGES, Change, changes_of
+from resources.knowledge.contribution import NOTHING, contribution_of, delta, support_of
 from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, GraphCounts, concept_id
+from resources.knowledge.state import Changes, EdgeKey, GraphState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from resources.knowledge.contribution import Contribution, Support
-    from resources.knowledge.model import Extraction
+    from resources.knowledge.contribution import Claim, Contribution
+    from resources.knowledge.model import Extraction, Support
+    from resources.knowledge.state import Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,21 @@ class _Graph:
 
     concepts: dict[str, Concept]
     edges: dict[EdgeKey, float]
-    documents: dict[str, list[str]]
+    mentions: dict[str, dict[str, float]]
+
+    def documents_of(self, concept: str) -> list[str]:
+        found = self.mentions.get(concept, {}).items()
+        return [document for _, document in sorted((-weight, document) for document, weight in found)]
 
 
 class MemoryGraphStore:
     """A GraphStore for one process, lost with it. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._contributions: dict[str, dict[str, Contribution]] = {}
+        self._extractions: dict[str, dict[str, Extraction]] = {}
+        self._revisions: dict[str, int] = {}
+        self._changes: dict[str, deque[Change]] = {}
+        self._scores: dict[str, dict[str, Scores]] = {}
         self._built: dict[str, _Graph] = {}
         self._lock = RLock()
 
@@ -44,13 +55,17 @@ class MemoryGraphStore:
     def weave(self, extraction: Extraction, *, tenant: str) -> None:
         contribution = contribution_of(extraction)
         with self._lock:
-            self._contributions.setdefault(tenant, {})[extraction.document_id] = contribution
-            self._built.pop(tenant, None)
+            extractions = self._extractions.setdefault(tenant, {})
+            former = extractions.get(extraction.document_id)
+            if former != extraction:
+                extractions[extraction.document_id] = extraction
+                self._changed(contribution_of(former) if former else NOTHING, contribution, tenant=tenant)
 
     def retract(self, document_id: str, *, tenant: str) -> None:
         with self._lock:
-            self._contributions.get(tenant, {}).pop(document_id, None)
-            self._built.pop(tenant, None)
+            former = self._extractions.get(tenant, {}).pop(document_id, None)
+            if former is not None:
+                self._changed(contribution_of(former), NOTHING, tenant=tenant)
 
     def concept(self, concept_id: str, *, tenant: str) -> ConceptView:
         graph = self._graph(tenant)
@@ -69,7 +84,9 @@ class MemoryGraphStore:
                     | {edge.source for edge in related if edge.target == concept_id}
                 )
             ),
-            documents=tuple(graph.documents[concept_id]),
+            documents=tuple(graph.documents_of(concept_id)),
+            part_of=tuple(sorted(e.target for e in edges if e.type is EdgeType.PART_OF and e.source == concept_id)),
+            parts=tuple(sorted(e.source for e in edges if e.type is EdgeType.PART_OF and e.target == concept_id)),
         )
 
     def find(self, text: str, *, tenant: str, limit: int = 10) -> Sequence[Concept]:
@@ -93,13 +110,55 @@ class MemoryGraphStore:
         ]
 
     def documents_of(self, concept_ids: Collection[str], *, tenant: str) -> dict[str, list[str]]:
-        documents = self._graph(tenant).documents
-        return {concept: list(documents.get(concept, ())) for concept in concept_ids}
+        graph = self._graph(tenant)
+        return {concept: graph.documents_of(concept) for concept in concept_ids}
+
+    def support(
+        self, source: str, target: str | None = None, type: EdgeType | None = None, *, tenant: str, limit: int = 100
+    ) -> Sequence[Support]:
+        with self._lock:
+            extractions = sorted(self._extractions.get(tenant, {}).items())
+        found = (support_of(extraction, source, target, type) for _, extraction in extractions)
+        return [support for support in found if support is not None][:limit]
+
+    def revision(self, *, tenant: str) -> int:
+        return self._revisions.get(tenant, 0)
+
+    def state(self, *, tenant: str) -> GraphState:
+        with self._lock:
+            graph = self._graph(tenant)
+            return GraphState(self.revision(tenant=tenant), graph.concepts, graph.edges, graph.mentions)
+
+    def changes(self, *, since: int, tenant: str) -> Changes | None:
+        with self._lock:
+            kept = [change for change in self._changes.get(tenant, ()) if change.revision > since]
+            return changes_of(kept, since=since, current=self.revision(tenant=tenant))
+
+    def part(self, concepts: Collection[str], edges: Collection[EdgeKey], *, tenant: str) -> GraphState:
+        with self._lock:
+            graph = self._graph(tenant)
+            return GraphState(
+                self.revision(tenant=tenant),
+                {key: graph.concepts[key] for key in concepts if key in graph.concepts},
+                {key: graph.edges[key] for key in edges if key in graph.edges},
+                {key: graph.mentions[key] for key in concepts if key in graph.mentions},
+            )
+
+    def write_scores(self, scores: Mapping[str, Scores], *, tenant: str) -> None:
+        with self._lock:
+            known = self._graph(tenant).concepts
+            self._scores.setdefault(tenant, {}).update({key: value for key, value in scores.items() if key in known})
+
+    def scores(self, concept_ids: Collection[str], *, tenant: str) -> dict[str, Scores]:
+        with self._lock:
+            known = self._graph(tenant).concepts
+            kept = self._scores.get(tenant, {})
+            return {key: kept[key] for key in concept_ids if key in kept and key in known}
 
     def counts(self, *, tenant: str) -> GraphCounts:
         with self._lock:
             graph = self._graph(tenant)
-            documents = len(self._contributions.get(tenant, {}))
+            documents = len(self._extractions.get(tenant, {}))
         return GraphCounts(concepts=len(graph.concepts), edges=len(graph.edges), documents=documents)
 
     def ping(self) -> float:
@@ -109,29 +168,35 @@ class MemoryGraphStore:
     def _graph(self, tenant: str) -> _Graph:
         with self._lock:
             if tenant not in self._built:
-                self._built[tenant] = _build(self._contributions.get(tenant, {}))
+                extractions = self._extractions.get(tenant, {})
+                self._built[tenant] = _build({key: contribution_of(said) for key, said in extractions.items()})
             return self._built[tenant]
+
+    def _changed(self, former: Contribution, new: Contribution, *, tenant: str) -> None:
+        """The caller holds the lock."""
+        revision = self._revisions[tenant] = self.revision(tenant=tenant) + 1
+        log = self._changes.setdefault(tenant, deque(maxlen=MAX_CHANGES))
+        log.append(Change.of(revision, delta(former, new)))
+        self._built.pop(tenant, None)
+        known = self._graph(tenant).concepts
+        self._scores[tenant] = {key: value for key, value in self._scores.get(tenant, {}).items() if key in known}
 
 
 def _build(contributions: dict[str, Contribution]) -> _Graph:
-    supports: dict[str, dict[str, Support]] = {}
+    claims: dict[str, dict[str, Claim]] = {}
     edges: dict[EdgeKey, float] = {}
     for document, contribution in contributions.items():
-        for concept, support in contribution.supports.items():
-            supports.setdefault(concept, {})[document] = support
+        for concept, claim in contribution.supports.items():
+            claims.setdefault(concept, {})[document] = claim
         for key, weight in contribution.edges.items():
             edges[key] = max(weight, edges.get(key, 0.0))
     concepts = {
         concept: min(by_document.items(), key=lambda item: item[1].rank(item[0]))[1].concept
-        for concept, by_document in supports.items()
+        for concept, by_document in claims.items()
     }
-    documents = {
-        concept: [
-            document
-            for _, document in sorted(
-                (-support.weight, document) for document, support in by_document.items() if support.weight is not None
-            )
-        ]
-        for concept, by_document in supports.items()
+    mentions = {
+        concept: said
+        for concept, by_document in claims.items()
+        if (said := {key: claim.weight for key, claim in by_document.items() if claim.weight is not None})
     }
-    return _Graph(concepts, edges, documents)
+    return _Graph(concepts, edges, mentions)

@@ -16,10 +16,26 @@ class _Frozen(BaseModel):
 
 
 class EdgeType(StrEnum):
-    """`REQUIRES` points from a concept to one that must be known before it; `RELATED_TO` has no order."""
+    """`REQUIRES` points from a concept to one that must be known before it, `PART_OF` from a topic to the wider one.
+
+    `RELATED_TO` has no order.
+    """
 
     REQUIRES = "REQUIRES"
     RELATED_TO = "RELATED_TO"
+    PART_OF = "PART_OF"
+
+
+class Origin(StrEnum):
+    """How a document came to say something: `declared` by its sender, or found in its `structure`, `links`, by
+    `cooccurrence`, or by a `model`.
+    """
+
+    DECLARED = "declared"
+    STRUCTURE = "structure"
+    LINKS = "links"
+    COOCCURRENCE = "cooccurrence"
+    MODEL = "model"
 
 
 class Concept(_Frozen):
@@ -30,6 +46,11 @@ class Concept(_Frozen):
     kind: Literal["subject", "topic"] = "topic"
     description: str | None = None
     difficulty: Difficulty | None = None
+    category: str | None = None
+    subcategory: str | None = None
+    tags: tuple[str, ...] = ()
+    quality: float | None = Field(default=None, ge=0, le=1)
+    minutes: int | None = Field(default=None, ge=0, description="Estimated time to learn it")
 
 
 class Edge(_Frozen):
@@ -41,6 +62,14 @@ class Edge(_Frozen):
     weight: float = Field(default=1.0, gt=0, le=1)
 
 
+class Evidence(_Frozen):
+    """Where in its document something is said, and by which calls of a model that was read out of it."""
+
+    origin: Origin
+    chunks: tuple[int, ...] = Field(default=(), description="Ordinals of the passages")
+    calls: tuple[str, ...] = Field(default=(), description="Ids of calls in the ledger")
+
+
 class Extraction(_Frozen):
     """What one document contributes to the graph. Everything in it is supported by that document alone."""
 
@@ -50,6 +79,22 @@ class Extraction(_Frozen):
     concepts: tuple[Concept, ...]
     mentions: dict[str, float] = Field(description="Concept id → how much the document is about it, 0 to 1")
     edges: tuple[Edge, ...]
+    evidence: dict[str, Evidence] = Field(
+        default_factory=dict, description="By id of a concept, or `evidence_key` of an edge: where the document says it"
+    )
+    run_id: str | None = Field(default=None, description="The run that read it")
+
+
+class Support(_Frozen):
+    """One document that supports a concept or an edge."""
+
+    document_id: str
+    title: str | None
+    weight: float | None = Field(
+        description="How much the document is about the concept, or how strong it says the edge is"
+    )
+    run_id: str | None
+    evidence: Evidence | None
 
 
 class GraphCounts(_Frozen):
@@ -68,6 +113,8 @@ class ConceptView(_Frozen):
     required_by: tuple[str, ...]
     related: tuple[str, ...]
     documents: tuple[str, ...]
+    part_of: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 class LearningStep(_Frozen):
@@ -89,6 +136,11 @@ class LearningPath(_Frozen):
     steps: tuple[LearningStep, ...]
     cut_edges: tuple[Edge, ...] = Field(default=(), description="Prerequisite edges left out to break cycles")
     notes: tuple[str, ...] = Field(default=(), description="What a reader should know about the path, in sentences")
+
+
+def evidence_key(source: str, target: str, type: EdgeType) -> str:
+    """The key of an edge in an extraction's `evidence`."""
+    return f"{source} {type} {target}"
 
 
 _SPOKEN = str.maketrans({"+": " plus ", "#": " sharp "})

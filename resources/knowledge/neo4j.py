@@ -28,24 +28,25 @@ from neo4j.exceptions import (
 
 from resources.errors import ConflictError, NotFoundError, UnavailableError, UpstreamError
 from resources.knowledge import queries
-from resources.knowledge.contribution import NOTHING, Support, contribution_of, delta
+from resources.knowledge.changelog import MAX_CHANGES, Change, changes_of
+from resources.knowledge.contribution import contribution_of, support_of
 from resources.knowledge.dialects import dialect_of, is_conflict
-from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, Extraction, GraphCounts, concept_id
+from resources.knowledge.model import ConceptView, Edge, EdgeType, Extraction, GraphCounts, concept_id
+from resources.knowledge.state import GraphState, Scores
+from resources.knowledge.weaving import BATCH, Row, concept_of, replace, retract
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from resources.knowledge.contribution import Contribution
+    from resources.knowledge.model import Concept, Support
+    from resources.knowledge.state import Changes, EdgeKey
     from resources.resilience.breaker import CircuitBreaker
 
-Row = dict[str, Any]
 T = TypeVar("T")
 
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.1
 _CONNECTION_TRIES: Final = 2
-# ArcadeDB keeps a statement's rows, each with all parameters, in a part of its heap: long lists must come in pieces.
-_BATCH: Final = 500
 
 
 class BoltGraphStore:
@@ -89,11 +90,11 @@ class BoltGraphStore:
         kept coming first, and UnavailableError.
         """
         new = contribution_of(extraction)
-        self._write(lambda tx: _replace(tx, extraction, new, tenant=tenant))
+        self._write(lambda tx: replace(tx, extraction, new, tenant=tenant))
 
     def retract(self, document_id: str, *, tenant: str) -> None:
         """Remove the document's contribution, and whatever no other document supports, at once."""
-        self._write(lambda tx: _retract(tx, document_id, tenant=tenant))
+        self._write(lambda tx: retract(tx, document_id, tenant=tenant))
 
     # --- questions -------------------------------------------------------------------------------------------------
 
@@ -103,22 +104,24 @@ class BoltGraphStore:
         if not rows:
             raise NotFoundError(f"There is no concept {concept_id!r}.", code="concept_not_found")
         return ConceptView(
-            concept=_concept(rows[0]),
+            concept=concept_of(rows[0]),
             requires=tuple(sorted(rows[0]["requires"])),
             required_by=tuple(sorted(rows[0]["required_by"])),
             related=tuple(sorted(rows[0]["related"])),
             documents=tuple(self.documents_of([concept_id], tenant=tenant)[concept_id]),
+            part_of=tuple(sorted(rows[0]["part_of"])),
+            parts=tuple(sorted(rows[0]["parts"])),
         )
 
     def find(self, text: str, *, tenant: str, limit: int = 10) -> Sequence[Concept]:
         """Concepts whose name contains `text` (case-insensitive): exact matches first, then shorter names."""
         rows = self._read(queries.FIND, tenant=tenant, folded=text.casefold(), id=concept_id(text), limit=limit)
-        return [_concept(row) for row in rows]
+        return [concept_of(row) for row in rows]
 
     def concepts(self, *, tenant: str) -> Sequence[Concept]:
         """All concepts, in order of id."""
         rows = self._read(queries.CONCEPTS, tenant=tenant)
-        return sorted((_concept(row) for row in rows), key=lambda concept: concept.id)
+        return sorted((concept_of(row) for row in rows), key=lambda concept: concept.id)
 
     def edges(self, *, tenant: str, type: EdgeType | None = None) -> Sequence[Edge]:
         """All edges, in order of source, target and type; the weight is the highest that any document gave."""
@@ -137,6 +140,70 @@ class BoltGraphStore:
         for row in sorted(rows, key=lambda row: (-row["weight"], row["document"])):
             documents[row["concept"]].append(row["document"])
         return documents
+
+    def support(
+        self, source: str, target: str | None = None, type: EdgeType | None = None, *, tenant: str, limit: int = 100
+    ) -> Sequence[Support]:
+        """The documents that support the concept `source`, or the edge from it to `target`, in order of id."""
+        whole = target is None or type is None
+        query = queries.SUPPORTING_CONCEPT if target is None or type is None else queries.SUPPORTING_EDGE[type]
+        ends = {"source": source} if whole else {"source": source, "target": target}
+        rows = sorted(self._read(query, tenant=tenant, limit=limit, **ends), key=lambda row: str(row["id"]))
+        said = (Extraction.model_validate_json(row["extraction"]) for row in rows)
+        found = (support_of(extraction, source, target, type) for extraction in said)
+        return [support for support in found if support is not None]
+
+    def revision(self, *, tenant: str) -> int:
+        """A number that grows by one with each change of the tenant's graph; 0 before the first."""
+        rows = self._read(queries.REVISION, tenant=tenant)
+        return int(rows[0]["revision"]) if rows else 0
+
+    def state(self, *, tenant: str) -> GraphState:
+        """The whole graph as plain data. It is at least as new as the revision it names, which is read first."""
+        revision = self.revision(tenant=tenant)
+        concepts = {row["id"]: concept_of(row) for row in self._read(queries.CONCEPTS, tenant=tenant)}
+        edges = {
+            (row["source"], row["target"], kind): row["weight"]
+            for kind, query in queries.EDGES.items()
+            for row in self._read(query, tenant=tenant)
+        }
+        return GraphState(revision, concepts, edges, _mentions(self._read(queries.MENTIONS, tenant=tenant)))
+
+    def changes(self, *, since: int, tenant: str) -> Changes | None:
+        """What was touched after that revision. None when that is not known any more, or too much to be told one by one."""
+        current = self.revision(tenant=tenant)
+        wanted = list(range(since + 1, current + 1))
+        if len(wanted) > MAX_CHANGES:
+            return None
+        rows = self._read(queries.CHANGES, tenant=tenant, revisions=wanted) if wanted else []
+        kept = [Change.from_json(row["revision"], row["touched"]) for row in rows]
+        return changes_of(kept, since=since, current=current)
+
+    def part(self, concepts: Collection[str], edges: Collection[EdgeKey], *, tenant: str) -> GraphState:
+        """The named concepts and edges as they are now. Those that are not there any more are left out."""
+        revision = self.revision(tenant=tenant)
+        ids = [{"id": key} for key in sorted(concepts)]
+        found = {row["id"]: concept_of(row) for row in self._each(queries.SOME_CONCEPTS, ids, tenant=tenant)}
+        weights = {
+            (row["source"], row["target"], kind): row["weight"]
+            for kind, query in queries.SOME_EDGES.items()
+            for row in self._each(
+                query, [{"source": s, "target": t} for s, t, k in sorted(edges) if k is kind], tenant=tenant
+            )
+        }
+        said = self._each(queries.MENTIONS_OF, ids, tenant=tenant)
+        return GraphState(revision, found, weights, _mentions(said))
+
+    def write_scores(self, scores: Mapping[str, Scores], *, tenant: str) -> None:
+        """Keep what was computed about concepts beside them. Unknown concepts are left out."""
+        rows = [{"id": key, "scores": value.model_dump_json()} for key, value in sorted(scores.items())]
+        for start in range(0, len(rows), BATCH):
+            self._read(queries.WRITE_SCORES, access=neo4j.WRITE_ACCESS, tenant=tenant, rows=rows[start : start + BATCH])
+
+    def scores(self, concept_ids: Collection[str], *, tenant: str) -> dict[str, Scores]:
+        """What was last computed about these concepts."""
+        rows = self._each(queries.SCORES, [{"id": key} for key in sorted(set(concept_ids))], tenant=tenant)
+        return {row["id"]: Scores.model_validate_json(row["scores"]) for row in rows}
 
     def counts(self, *, tenant: str) -> GraphCounts:
         """How large the tenant's graph is."""
@@ -188,6 +255,14 @@ class BoltGraphStore:
 
     def _read(self, query: str, *, access: str = neo4j.READ_ACCESS, **parameters: Any) -> list[Row]:
         return self._run(self._reading(query, access=access, **parameters))
+
+    def _each(self, query: str, rows: list[Row], *, tenant: str) -> list[Row]:
+        """What the query returns for all rows, which it is given in batches; nothing is asked when there are none."""
+        return [
+            found
+            for start in range(0, len(rows), BATCH)
+            for found in self._read(query, tenant=tenant, rows=rows[start : start + BATCH])
+        ]
 
     def _reading(self, query: str, *, access: str = neo4j.READ_ACCESS, **parameters: Any) -> Callable[[], list[Row]]:
         def read() -> list[Row]:
@@ -250,110 +325,15 @@ class BoltGraphStore:
                 raise _unavailable("has no free connection, or broke one") from error
 
 
+def _mentions(rows: list[Row]) -> dict[str, dict[str, float]]:
+    mentions: dict[str, dict[str, float]] = {}
+    for row in rows:
+        mentions.setdefault(row["concept"], {})[row["document"]] = row["weight"]
+    return mentions
+
+
 def _unavailable(what: str) -> UnavailableError:
     return UnavailableError(
         f"The graph store {what}. Check that it runs and that AIW_GRAPH__URL points to it.",
         dependency="graph",
-    )
-
-
-def _replace(tx: neo4j.Transaction, extraction: Extraction, new: Contribution, *, tenant: str) -> None:
-    key = {"tenant": tenant, "document": extraction.document_id}
-    saved = tx.run(queries.BEGIN, key).single(strict=True)["extraction"]
-    former = Extraction.model_validate_json(saved) if saved is not None else None
-    if former == extraction:
-        tx.rollback()
-        return
-    tx.run(
-        queries.SAVE_DOCUMENT,
-        key,
-        sha256=extraction.sha256,
-        title=extraction.title,
-        extraction=extraction.model_dump_json(),
-    )
-    _apply(tx, contribution_of(former) if former else NOTHING, new, **key)
-
-
-def _retract(tx: neo4j.Transaction, document_id: str, *, tenant: str) -> None:
-    key = {"tenant": tenant, "document": document_id}
-    saved = tx.run(queries.BEGIN, key).single(strict=True)["extraction"]
-    if saved is None:
-        tx.rollback()
-        return
-    _apply(tx, contribution_of(Extraction.model_validate_json(saved)), NOTHING, **key)
-    tx.run(queries.DELETE_DOCUMENT, key)
-
-
-def _apply(tx: neo4j.Transaction, former: Contribution, new: Contribution, *, tenant: str, document: str) -> None:
-    """Make the document's contribution `new` where it was `former`, and nothing else."""
-    key = {"tenant": tenant, "document": document}
-    change = delta(former, new)
-    for kind, query in queries.REMOVE_EDGES.items():
-        _each(tx, query, [{"source": s, "target": t} for s, t, k in sorted(change.removed_edges) if k is kind], **key)
-    _each(tx, queries.REMOVE_SUPPORTS, [{"id": concept} for concept in sorted(change.removed_supports)], **key)
-    added = [_support_row(support) for support in change.added_supports.values()]
-    spoken: list[Row] = []
-    for found in _each(tx, queries.ADD_SUPPORTS, added, **key):
-        support = change.added_supports[found["id"]]
-        if found["voice"] != document and support.rank(document) < _support(found).rank(found["voice"]):
-            spoken.append(_support_row(support) | {"voice": document})
-    heirs, orphans = _succession(tx, change.removed_supports, **key)
-    _each(tx, queries.DELETE_CONCEPTS, orphans, tenant=tenant)
-    _each(tx, queries.SPEAK, spoken + heirs, tenant=tenant)
-    for kind, query in queries.ADD_EDGES.items():
-        rows = [{"source": s, "target": t, "weight": w} for (s, t, k), w in change.added_edges.items() if k is kind]
-        _each(tx, query, rows, **key)
-
-
-def _succession(
-    tx: neo4j.Transaction, removed: Iterable[str], *, tenant: str, document: str
-) -> tuple[list[Row], list[Row]]:
-    """Who speaks for the concepts that `document` spoke for, and the concepts that nobody supports any more."""
-    supports: dict[str, dict[str, Support]] = {}
-    ids = [{"id": concept} for concept in sorted(removed)]
-    for row in _each(tx, queries.SUPPORTS_OF_SPOKEN, ids, tenant=tenant, document=document):
-        by_document = supports.setdefault(row["id"], {})
-        if row["document"] is not None:
-            by_document[row["document"]] = _support(row)
-    heirs = []
-    for by_document in supports.values():
-        if by_document:
-            voice, support = min(by_document.items(), key=lambda item: item[1].rank(item[0]))
-            heirs.append(_support_row(support) | {"voice": voice})
-    return heirs, [{"id": concept} for concept, by_document in supports.items() if not by_document]
-
-
-def _each(tx: neo4j.Transaction, query: str, rows: list[Row], **key: Any) -> list[Row]:
-    """What the query returns for all rows, which it is given in batches; nothing is sent when there are none."""
-    return [
-        found
-        for start in range(0, len(rows), _BATCH)
-        for found in tx.run(query, key, rows=rows[start : start + _BATCH]).data()
-    ]
-
-
-def _support_row(support: Support) -> Row:
-    concept = support.concept
-    return {
-        "id": concept.id,
-        "name": concept.name,
-        "folded": concept.name.casefold(),
-        "kind": concept.kind,
-        "description": concept.description,
-        "difficulty": concept.difficulty,
-        "weight": support.weight,
-    }
-
-
-def _support(row: Row) -> Support:
-    return Support(_concept(row), row["weight"])
-
-
-def _concept(row: Row) -> Concept:
-    return Concept(
-        id=row["id"],
-        name=row["name"],
-        kind=row["kind"],
-        description=row["description"],
-        difficulty=row["difficulty"],
     )

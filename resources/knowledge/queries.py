@@ -3,11 +3,12 @@
 The graph:
 
     (:Graph {tenant, revision})                          one per tenant; every change passes through it
+    (:Change {tenant, revision, touched})                the last changes: ids of what they touched, as JSON
     (:Document {tenant, id, sha256, title})
     (:Contribution {tenant, id, extraction})             all that the document of that id says, as JSON
-    (:Document)-[:SUPPORTS {name, kind, description, difficulty, weight}]->(:Concept)
-    (:Concept {tenant, id, name, folded, kind, description, difficulty, voice, weight})
-    (:Concept)-[:REQUIRES|RELATED_TO {document, weight}]->(:Concept)
+    (:Document)-[:SUPPORTS {weight, and the concept as the document describes it}]->(:Concept)
+    (:Concept {tenant, id, folded, voice, weight, and its description; what was computed about it as JSON in `scores`})
+    (:Concept)-[:REQUIRES|RELATED_TO|PART_OF {document, weight}]->(:Concept)
 
 Edges between concepts are there once for each document that supports them; readers take the highest weight. `voice` is the
 document whose words describe the concept. `folded` is the name in lower case, as Python folds it. A contribution is not
@@ -20,8 +21,19 @@ from typing import Final
 
 from resources.knowledge.model import EdgeType
 
+# A concept's own words, as they stand on it and on what supports it.
+FIELDS: Final = ("name", "kind", "description", "difficulty", "category", "subcategory", "tags", "quality", "minutes")
+
+
+def _fields(template: str) -> str:
+    return ", ".join(template.format(field) for field in FIELDS)
+
+
+_TOLD: Final = f"c.id AS id, {_fields('c.{0} AS {0}')}"
+
 SCHEMA: Final = (
     "CREATE CONSTRAINT graph_key IF NOT EXISTS FOR (g:Graph) REQUIRE g.tenant IS UNIQUE",
+    "CREATE CONSTRAINT change_key IF NOT EXISTS FOR (x:Change) REQUIRE (x.tenant, x.revision) IS UNIQUE",
     "CREATE CONSTRAINT document_key IF NOT EXISTS FOR (d:Document) REQUIRE (d.tenant, d.id) IS UNIQUE",
     "CREATE CONSTRAINT contribution_key IF NOT EXISTS FOR (k:Contribution) REQUIRE (k.tenant, k.id) IS UNIQUE",
     "CREATE CONSTRAINT concept_key IF NOT EXISTS FOR (c:Concept) REQUIRE (c.tenant, c.id) IS UNIQUE",
@@ -40,8 +52,11 @@ MERGE (g:Graph {tenant: $tenant})
 SET g.revision = coalesce(g.revision, 0) + 1
 WITH g
 OPTIONAL MATCH (k:Contribution {tenant: $tenant, id: $document})
-RETURN k.extraction AS extraction
+RETURN k.extraction AS extraction, g.revision AS revision
 """
+
+LOG_CHANGE: Final = "CREATE (x:Change {tenant: $tenant, revision: $revision, touched: $touched})"
+FORGET_CHANGE: Final = "MATCH (x:Change {tenant: $tenant, revision: $old}) DELETE x"
 
 SAVE_DOCUMENT: Final = """
 MERGE (d:Document {tenant: $tenant, id: $document})
@@ -65,33 +80,28 @@ UNWIND removed AS s
 DELETE s
 """
 
-ADD_SUPPORTS: Final = """
-MATCH (d:Document {tenant: $tenant, id: $document})
+ADD_SUPPORTS: Final = f"""
+MATCH (d:Document {{tenant: $tenant, id: $document}})
 UNWIND $rows AS row
-MERGE (c:Concept {tenant: $tenant, id: row.id})
-ON CREATE SET c.name = row.name, c.folded = row.folded, c.kind = row.kind, c.description = row.description,
-              c.difficulty = row.difficulty, c.voice = $document, c.weight = row.weight
-CREATE (d)-[s:SUPPORTS {name: row.name, kind: row.kind, description: row.description, difficulty: row.difficulty,
-                        weight: row.weight}]->(c)
-RETURN c.id AS id, c.name AS name, c.kind AS kind, c.description AS description, c.difficulty AS difficulty,
-       c.weight AS weight, c.voice AS voice
+MERGE (c:Concept {{tenant: $tenant, id: row.id}})
+ON CREATE SET c.folded = row.folded, c.voice = $document, c.weight = row.weight, {_fields("c.{0} = row.{0}")}
+CREATE (d)-[s:SUPPORTS {{weight: row.weight, {_fields("{0}: row.{0}")}}}]->(c)
+RETURN {_TOLD}, c.weight AS weight, c.voice AS voice
 """
 
 # The voice is always one of the supporting documents, so that a concept without support spoke through the removed one.
-SUPPORTS_OF_SPOKEN: Final = """
+SUPPORTS_OF_SPOKEN: Final = f"""
 UNWIND $rows AS row
-MATCH (c:Concept {tenant: $tenant, id: row.id})
+MATCH (c:Concept {{tenant: $tenant, id: row.id}})
 WHERE c.voice = $document
-OPTIONAL MATCH (c)<-[s:SUPPORTS]-(d:Document {tenant: $tenant})
-RETURN c.id AS id, d.id AS document, s.name AS name, s.kind AS kind, s.description AS description,
-       s.difficulty AS difficulty, s.weight AS weight
+OPTIONAL MATCH (c)<-[s:SUPPORTS]-(d:Document {{tenant: $tenant}})
+RETURN c.id AS id, d.id AS document, s.weight AS weight, {_fields("s.{0} AS {0}")}
 """
 
-SPEAK: Final = """
+SPEAK: Final = f"""
 UNWIND $rows AS row
-MATCH (c:Concept {tenant: $tenant, id: row.id})
-SET c.name = row.name, c.folded = row.folded, c.kind = row.kind, c.description = row.description,
-    c.difficulty = row.difficulty, c.voice = row.voice, c.weight = row.weight
+MATCH (c:Concept {{tenant: $tenant, id: row.id}})
+SET c.folded = row.folded, c.voice = row.voice, c.weight = row.weight, {_fields("c.{0} = row.{0}")}
 """
 
 DELETE_CONCEPTS: Final = "UNWIND $rows AS row MATCH (c:Concept {tenant: $tenant, id: row.id}) DETACH DELETE c"
@@ -120,26 +130,28 @@ DELETE r
 }
 
 # Reading.
-CONCEPT: Final = """
-MATCH (c:Concept {tenant: $tenant, id: $id})
-OPTIONAL MATCH (c)-[:REQUIRES]->(needed:Concept {tenant: $tenant})
+CONCEPT: Final = f"""
+MATCH (c:Concept {{tenant: $tenant, id: $id}})
+OPTIONAL MATCH (c)-[:REQUIRES]->(needed:Concept {{tenant: $tenant}})
 WITH c, collect(DISTINCT needed.id) AS requires
-OPTIONAL MATCH (c)<-[:REQUIRES]-(needing:Concept {tenant: $tenant})
+OPTIONAL MATCH (c)<-[:REQUIRES]-(needing:Concept {{tenant: $tenant}})
 WITH c, requires, collect(DISTINCT needing.id) AS required_by
-OPTIONAL MATCH (c)-[:RELATED_TO]-(other:Concept {tenant: $tenant})
-RETURN c.id AS id, c.name AS name, c.kind AS kind, c.description AS description, c.difficulty AS difficulty,
-       requires, required_by, collect(DISTINCT other.id) AS related
+OPTIONAL MATCH (c)-[:PART_OF]->(wider:Concept {{tenant: $tenant}})
+WITH c, requires, required_by, collect(DISTINCT wider.id) AS part_of
+OPTIONAL MATCH (c)<-[:PART_OF]-(narrower:Concept {{tenant: $tenant}})
+WITH c, requires, required_by, part_of, collect(DISTINCT narrower.id) AS parts
+OPTIONAL MATCH (c)-[:RELATED_TO]-(other:Concept {{tenant: $tenant}})
+RETURN {_TOLD}, requires, required_by, part_of, parts, collect(DISTINCT other.id) AS related
 """
 
-CONCEPTS: Final = """
-MATCH (c:Concept {tenant: $tenant})
-RETURN c.id AS id, c.name AS name, c.kind AS kind, c.description AS description, c.difficulty AS difficulty
-"""
+CONCEPTS: Final = f"MATCH (c:Concept {{tenant: $tenant}}) RETURN {_TOLD}"
 
-FIND: Final = """
-MATCH (c:Concept {tenant: $tenant})
+SOME_CONCEPTS: Final = f"UNWIND $rows AS row MATCH (c:Concept {{tenant: $tenant, id: row.id}}) RETURN {_TOLD}"
+
+FIND: Final = f"""
+MATCH (c:Concept {{tenant: $tenant}})
 WHERE c.folded CONTAINS $folded OR c.id = $id
-RETURN c.id AS id, c.name AS name, c.kind AS kind, c.description AS description, c.difficulty AS difficulty
+RETURN {_TOLD}
 ORDER BY CASE WHEN c.folded = $folded OR c.id = $id THEN 0 ELSE 1 END, size(c.name), c.id
 LIMIT $limit
 """
@@ -157,6 +169,66 @@ UNWIND $ids AS id
 MATCH (c:Concept {tenant: $tenant, id: id})<-[s:SUPPORTS]-(d:Document {tenant: $tenant})
 WHERE s.weight IS NOT NULL
 RETURN c.id AS concept, d.id AS document, s.weight AS weight
+"""
+
+SOME_EDGES: Final = {
+    kind: f"""
+UNWIND $rows AS row
+MATCH (a:Concept {{tenant: $tenant, id: row.source}})-[r:{kind}]->(b:Concept {{tenant: $tenant, id: row.target}})
+RETURN a.id AS source, b.id AS target, max(r.weight) AS weight
+"""
+    for kind in EdgeType
+}
+
+MENTIONS: Final = """
+MATCH (c:Concept {tenant: $tenant})<-[s:SUPPORTS]-(d:Document {tenant: $tenant})
+WHERE s.weight IS NOT NULL
+RETURN c.id AS concept, d.id AS document, s.weight AS weight
+"""
+
+MENTIONS_OF: Final = """
+UNWIND $rows AS row
+MATCH (c:Concept {tenant: $tenant, id: row.id})<-[s:SUPPORTS]-(d:Document {tenant: $tenant})
+WHERE s.weight IS NOT NULL
+RETURN c.id AS concept, d.id AS document, s.weight AS weight
+"""
+
+SUPPORTING_CONCEPT: Final = """
+MATCH (c:Concept {tenant: $tenant, id: $source})<-[:SUPPORTS]-(d:Document {tenant: $tenant})
+WITH DISTINCT d.id AS id ORDER BY id LIMIT $limit
+MATCH (k:Contribution {tenant: $tenant, id: id})
+RETURN id, k.extraction AS extraction
+"""
+
+SUPPORTING_EDGE: Final = {
+    kind: f"""
+MATCH (a:Concept {{tenant: $tenant, id: $source}})-[r:{kind}]->(b:Concept {{tenant: $tenant, id: $target}})
+WITH DISTINCT r.document AS id ORDER BY id LIMIT $limit
+MATCH (k:Contribution {{tenant: $tenant, id: id}})
+RETURN id, k.extraction AS extraction
+"""
+    for kind in EdgeType
+}
+
+REVISION: Final = "MATCH (g:Graph {tenant: $tenant}) RETURN g.revision AS revision"
+
+CHANGES: Final = """
+UNWIND $revisions AS revision
+MATCH (x:Change {tenant: $tenant, revision: revision})
+RETURN x.revision AS revision, x.touched AS touched
+"""
+
+WRITE_SCORES: Final = """
+UNWIND $rows AS row
+MATCH (c:Concept {tenant: $tenant, id: row.id})
+SET c.scores = row.scores
+"""
+
+SCORES: Final = """
+UNWIND $rows AS row
+MATCH (c:Concept {tenant: $tenant, id: row.id})
+WHERE c.scores IS NOT NULL
+RETURN c.id AS id, c.scores AS scores
 """
 
 COUNT_CONCEPTS: Final = "MATCH (c:Concept {tenant: $tenant}) RETURN count(c) AS total"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, Extraction, GraphCounts
+    from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, Extraction, GraphCounts, Support
+    from resources.knowledge.state import Changes, EdgeKey, GraphState, Scores
 
 
 class GraphStore(Protocol):
@@ -41,6 +42,32 @@ class GraphStore(Protocol):
 
     def documents_of(self, concept_ids: Collection[str], *, tenant: str) -> dict[str, list[str]]:
         """For each concept the documents that mention it, the one most about it first."""
+
+    def support(
+        self, source: str, target: str | None = None, type: EdgeType | None = None, *, tenant: str, limit: int = 100
+    ) -> Sequence[Support]:
+        """The documents that support the concept `source`, or the edge from it to `target`, in order of id.
+
+        Empty for what is not there. `limit` keeps what everybody mentions from reading everything.
+        """
+
+    def revision(self, *, tenant: str) -> int:
+        """A number that grows by one with each change of the tenant's graph; 0 before the first."""
+
+    def state(self, *, tenant: str) -> GraphState:
+        """The whole graph as plain data. It is at least as new as the revision it names."""
+
+    def changes(self, *, since: int, tenant: str) -> Changes | None:
+        """What was touched after that revision. None when that is not known any more, or too much to be told one by one."""
+
+    def part(self, concepts: Collection[str], edges: Collection[EdgeKey], *, tenant: str) -> GraphState:
+        """The named concepts and edges as they are now. Those that are not there any more are left out."""
+
+    def write_scores(self, scores: Mapping[str, Scores], *, tenant: str) -> None:
+        """Keep what was computed about concepts beside them. Not a change of the graph; unknown concepts are left out."""
+
+    def scores(self, concept_ids: Collection[str], *, tenant: str) -> dict[str, Scores]:
+        """What was last computed about these concepts."""
 
     def counts(self, *, tenant: str) -> GraphCounts:
         """How large the tenant's graph is."""

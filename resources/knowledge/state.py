@@ -1,0 +1,47 @@
+"""A graph as plain data, for those who compute with all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from resources.knowledge.model import EdgeType
+
+if TYPE_CHECKING:
+    from resources.knowledge.model import Concept
+
+EdgeKey = tuple[str, str, EdgeType]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphState:
+    """Concepts by id, weights by edge, and for each concept how much which document is about it."""
+
+    revision: int
+    concepts: dict[str, Concept] = field(default_factory=dict)
+    edges: dict[EdgeKey, float] = field(default_factory=dict)
+    mentions: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The concepts and edges that were touched up to `revision`: added, changed or removed."""
+
+    revision: int
+    concepts: frozenset[str]
+    edges: frozenset[EdgeKey]
+
+
+class Scores(BaseModel):
+    """What was computed about a concept over the whole graph, when the graph had `revision`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    revision: int
+    rank: float = Field(description="PageRank; the ranks of a graph add up to 1")
+    betweenness: float = Field(description="Share of shortest ways that lead over it, 0 to 1")
+    closeness: float = Field(description="How near all others are, 0 to 1 (Wasserman and Faust)")
+    degree: int = Field(description="Edges in either direction")
+    community: int = Field(description="Number of its community, 0 is the largest")

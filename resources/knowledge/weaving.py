@@ -1,0 +1,131 @@
+"""A change of a document's contribution as one transaction: the Cypher half of weaving and retracting.
+
+Every function may be run twice, because the driver's file repeats transactions that come into conflict: what is changed is
+decided anew from what is there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from resources.knowledge import queries
+from resources.knowledge.changelog import MAX_CHANGES, Change
+from resources.knowledge.contribution import NOTHING, Claim, contribution_of, delta
+from resources.knowledge.model import Concept, Extraction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import neo4j
+
+    from resources.knowledge.contribution import Contribution
+
+Row = dict[str, Any]
+
+# ArcadeDB keeps a statement's rows, each with all parameters, in a part of its heap: long lists must come in pieces.
+BATCH: Final = 500
+
+
+def replace(tx: neo4j.Transaction, extraction: Extraction, new: Contribution, *, tenant: str) -> None:
+    """Make `new`, which is what `extraction` says, the document's whole contribution. Rolls back if it is that already."""
+    key = {"tenant": tenant, "document": extraction.document_id}
+    begun = tx.run(queries.BEGIN, key).single(strict=True)
+    saved = begun["extraction"]
+    former = Extraction.model_validate_json(saved) if saved is not None else None
+    if former == extraction:
+        tx.rollback()
+        return
+    tx.run(
+        queries.SAVE_DOCUMENT,
+        key,
+        sha256=extraction.sha256,
+        title=extraction.title,
+        extraction=extraction.model_dump_json(),
+    )
+    _apply(tx, contribution_of(former) if former else NOTHING, new, revision=begun["revision"], **key)
+
+
+def retract(tx: neo4j.Transaction, document_id: str, *, tenant: str) -> None:
+    """Remove what the document says. Rolls back if it says nothing."""
+    key = {"tenant": tenant, "document": document_id}
+    begun = tx.run(queries.BEGIN, key).single(strict=True)
+    saved = begun["extraction"]
+    if saved is None:
+        tx.rollback()
+        return
+    former = contribution_of(Extraction.model_validate_json(saved))
+    _apply(tx, former, NOTHING, revision=begun["revision"], **key)
+    tx.run(queries.DELETE_DOCUMENT, key)
+
+
+def _apply(
+    tx: neo4j.Transaction, former: Contribution, new: Contribution, *, tenant: str, document: str, revision: int
+) -> None:
+    """Make the document's contribution `new` where it was `former`, and nothing else."""
+    key = {"tenant": tenant, "document": document}
+    change = delta(former, new)
+    for kind, query in queries.REMOVE_EDGES.items():
+        each(tx, query, [{"source": s, "target": t} for s, t, k in sorted(change.removed_edges) if k is kind], **key)
+    each(tx, queries.REMOVE_SUPPORTS, [{"id": concept} for concept in sorted(change.removed_supports)], **key)
+    added = [_row(claim) for claim in change.added_supports.values()]
+    spoken: list[Row] = []
+    for found in each(tx, queries.ADD_SUPPORTS, added, **key):
+        claim = change.added_supports[found["id"]]
+        if found["voice"] != document and claim.rank(document) < _claim(found).rank(found["voice"]):
+            spoken.append(_row(claim) | {"voice": document})
+    heirs, orphans = _succession(tx, change.removed_supports, **key)
+    each(tx, queries.DELETE_CONCEPTS, orphans, tenant=tenant)
+    each(tx, queries.SPEAK, spoken + heirs, tenant=tenant)
+    for kind, query in queries.ADD_EDGES.items():
+        rows = [{"source": s, "target": t, "weight": w} for (s, t, k), w in change.added_edges.items() if k is kind]
+        each(tx, query, rows, **key)
+    tx.run(queries.LOG_CHANGE, tenant=tenant, revision=revision, touched=Change.of(revision, change).to_json())
+    tx.run(queries.FORGET_CHANGE, tenant=tenant, old=revision - MAX_CHANGES)
+
+
+def _succession(
+    tx: neo4j.Transaction, removed: Iterable[str], *, tenant: str, document: str
+) -> tuple[list[Row], list[Row]]:
+    """Who speaks for the concepts that `document` spoke for, and the concepts that nobody supports any more."""
+    supports: dict[str, dict[str, Claim]] = {}
+    ids = [{"id": concept} for concept in sorted(removed)]
+    for row in each(tx, queries.SUPPORTS_OF_SPOKEN, ids, tenant=tenant, document=document):
+        by_document = supports.setdefault(row["id"], {})
+        if row["document"] is not None:
+            by_document[row["document"]] = _claim(row)
+    heirs = []
+    for by_document in supports.values():
+        if by_document:
+            voice, claim = min(by_document.items(), key=lambda item: item[1].rank(item[0]))
+            heirs.append(_row(claim) | {"voice": voice})
+    return heirs, [{"id": concept} for concept, by_document in supports.items() if not by_document]
+
+
+def each(tx: neo4j.Transaction, query: str, rows: list[Row], **key: Any) -> list[Row]:
+    """What the query returns for all rows, which it is given in batches; nothing is sent when there are none."""
+    return [
+        found
+        for start in range(0, len(rows), BATCH)
+        for found in tx.run(query, key, rows=rows[start : start + BATCH]).data()
+    ]
+
+
+def _row(claim: Claim) -> Row:
+    concept = claim.concept
+    words = {field: getattr(concept, field) for field in queries.FIELDS}
+    return words | {
+        "id": concept.id,
+        "folded": concept.name.casefold(),
+        "tags": list(concept.tags),
+        "weight": claim.weight,
+    }
+
+
+def _claim(row: Row) -> Claim:
+    return Claim(concept_of(row), row["weight"])
+
+
+def concept_of(row: Row) -> Concept:
+    """The concept in a row that tells all its fields."""
+    words = {field: row[field] for field in queries.FIELDS}
+    return Concept(**words | {"id": row["id"], "tags": tuple(row["tags"] or ())})

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from resources.content.model import DocumentStatus, SearchHit, sha256_of
-from resources.content.shapes import check_rows, check_same_dimensions, check_vector
+import numpy as np
+
+from resources.content.model import DocumentStatus, sha256_of
+from resources.content.retrieval import memory as retrieval
+from resources.content.retrieval.memory import Row
+from resources.content.retrieval.model import Facts, Found, ModelShare, Wanted
+from resources.content.shapes import check_model, check_rows, check_same_dimensions, check_vector, nearest_hit
 from resources.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from resources.content.model import Analysis, Chunk, Document, ParsedDocument
+    from resources.content.model import Analysis, Chunk, Document, ParsedDocument, SearchHit
 
 
 class MemoryDocumentStore:
@@ -139,14 +144,15 @@ def _unknown(document_id: str) -> NotFoundError:
     return NotFoundError(f"There is no document {document_id!r}.")
 
 
+@dataclass
 class _Indexed:
     """One document's chunks with their vectors."""
 
-    def __init__(self, chunks: Sequence[Chunk], vectors: NDArray[np.float32], model_id: str, title: str | None) -> None:
-        self.chunks = tuple(chunks)
-        self.vectors = vectors.copy()
-        self.model_id = model_id
-        self.title = title
+    chunks: tuple[Chunk, ...]
+    vectors: NDArray[np.float32]
+    model_id: str
+    title: str | None
+    facts: Facts = field(default_factory=Facts)
 
 
 class MemoryChunkIndex:
@@ -161,14 +167,11 @@ class MemoryChunkIndex:
         self, hashes: Collection[str], *, model_id: str, tenant: str
     ) -> Mapping[str, NDArray[np.float32]]:
         wanted = set(hashes)
-        with self._lock:
-            return {
-                chunk.sha256: vector
-                for (owner, _), document in self._documents.items()
-                if owner == tenant and document.model_id == model_id
-                for chunk, vector in zip(document.chunks, document.vectors, strict=True)
-                if chunk.sha256 in wanted
-            }
+        return {
+            row.chunk.sha256: row.vector
+            for row in self._rows(tenant)
+            if row.model_id == model_id and row.chunk.sha256 in wanted
+        }
 
     def replace(
         self,
@@ -185,9 +188,17 @@ class MemoryChunkIndex:
             if chunks:
                 known = self._dimensions.setdefault((tenant, model_id), dimensions)
                 check_same_dimensions(model_id, known=known, given=dimensions)
-                self._documents[tenant, document_id] = _Indexed(chunks, vectors, model_id, title)
+                before = self._documents.get((tenant, document_id))
+                facts = before.facts if before is not None else Facts()
+                self._documents[tenant, document_id] = _Indexed(tuple(chunks), vectors.copy(), model_id, title, facts)
             else:
                 self._documents.pop((tenant, document_id), None)
+
+    def describe(self, document_id: str, facts: Facts, *, tenant: str) -> None:
+        with self._lock:
+            document = self._documents.get((tenant, document_id))
+            if document is not None:
+                document.facts = facts
 
     def remove(self, document_id: str, *, tenant: str) -> int:
         with self._lock:
@@ -202,35 +213,52 @@ class MemoryChunkIndex:
         return list(document.chunks)
 
     def count(self, *, tenant: str) -> int:
-        with self._lock:
-            return sum(len(document.chunks) for (owner, _), document in self._documents.items() if owner == tenant)
+        return len(self._rows(tenant))
 
     def search(
         self, vector: NDArray[np.float32], *, model_id: str, tenant: str, limit: int = 10
     ) -> Sequence[SearchHit]:
-        dimensions = check_vector(vector)
+        found = self.find(Wanted(text=None, vector=vector, model_id=model_id, limit=limit), tenant=tenant)
+        return [nearest_hit(hit) for hit in found.hits]
+
+    def find(self, wanted: Wanted, *, tenant: str) -> Found:
+        rows = self._rows(tenant)
+        if wanted.vector is not None:
+            dimensions = check_vector(wanted.vector)
+            known = self._dimensions.get((tenant, wanted.model_id), dimensions)
+            check_same_dimensions(wanted.model_id, known=known, given=dimensions)
+            models = {row.model_id for row in rows}
+            check_model(wanted.model_id, other=None if wanted.model_id in models else min(models, default=None))
+        return retrieval.find(rows, wanted)
+
+    def centre(self, document_id: str, *, model_id: str, tenant: str) -> NDArray[np.float32] | None:
         with self._lock:
-            known = self._dimensions.get((tenant, model_id))
-            if known is None:
-                return []
-            check_same_dimensions(model_id, known=known, given=dimensions)
-            scored = [
-                (float(score), document_id, document.title, chunk)
-                for (owner, document_id), document in self._documents.items()
-                if owner == tenant and document.model_id == model_id
-                for chunk, score in zip(document.chunks, document.vectors @ vector, strict=True)
-            ]
-        scored.sort(key=lambda item: (-item[0], item[1], item[3].ordinal))
+            document = self._documents.get((tenant, document_id))
+        if document is None or document.model_id != model_id:
+            return None
+        mean: NDArray[np.float32] = document.vectors.mean(axis=0)
+        return mean / np.linalg.norm(mean)
+
+    def models(self, *, tenant: str) -> Sequence[ModelShare]:
+        rows = self._rows(tenant)
         return [
-            SearchHit(
-                document_id=document_id,
-                document_title=title,
-                ordinal=chunk.ordinal,
-                text=chunk.text,
-                section=chunk.section,
-                start=chunk.start,
-                end=chunk.end,
-                score=score,
+            ModelShare(
+                model_id=model_id,
+                dimensions=self._dimensions[tenant, model_id],
+                documents=len({row.document_id for row in rows if row.model_id == model_id}),
+                chunks=len({row.key for row in rows if row.model_id == model_id}),
             )
-            for score, document_id, title, chunk in scored[:limit]
+            for model_id in sorted({row.model_id for row in rows})
         ]
+
+    def outdated(self, *, model_id: str, tenant: str, limit: int = 1000) -> Sequence[str]:
+        return sorted({row.document_id for row in self._rows(tenant) if row.model_id != model_id})[:limit]
+
+    def _rows(self, tenant: str) -> Sequence[Row]:
+        with self._lock:
+            return [
+                Row(document_id, document.title, chunk, vector, document.model_id, document.facts)
+                for (owner, document_id), document in sorted(self._documents.items())
+                if owner == tenant
+                for chunk, vector in zip(document.chunks, document.vectors, strict=True)
+            ]

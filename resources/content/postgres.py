@@ -1,8 +1,7 @@
 """The content slice's stores in PostgreSQL with pgvector.
 
-Nearest neighbours come from an HNSW index for each dimension in use (the migration has one for 384; a dimension without an
-index is searched exactly). A filter on the tenant is applied after the index, so that the scan goes on until enough rows
-passed it (`hnsw.iterative_scan`, pgvector 0.8): without that, a small tenant would find nothing among a large one's chunks.
+A passage is kept once a document, under the hash of its text; where it stands is kept apart. A new revision touches the indexes
+for what is new in it, and for nothing else. How passages are found is told in `retrieval/postgres.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from psycopg.errors import CheckViolation
 from psycopg.rows import dict_row
 
 from resources.content.model import (
@@ -22,8 +22,12 @@ from resources.content.model import (
     SearchHit,
     sha256_of,
 )
-from resources.content.shapes import check_rows, check_same_dimensions, check_vector
+from resources.content.retrieval import postgres as retrieval
+from resources.content.retrieval.model import Found, ModelShare, Wanted
+from resources.content.retrieval.postgres import EF_SEARCH, FEW, vector_text
+from resources.content.shapes import check_model, check_rows, check_same_dimensions, check_vector, nearest_hit
 from resources.errors import NotFoundError
+from resources.tenants.quotas.model import storage_exceeded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from resources.content.retrieval.model import Facts
     from resources.database.postgres import Connection, Database
 
 _AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
@@ -79,27 +84,41 @@ WHERE tenant = %s AND model_id = %s AND sha256 = ANY (%s) ORDER BY sha256"""
 _NOTE_MODEL = """INSERT INTO aiw.embedding_model (tenant, model_id, dimensions) VALUES (%s, %s, %s)
 ON CONFLICT (tenant, model_id) DO UPDATE SET dimensions = embedding_model.dimensions RETURNING dimensions"""
 _MODEL = "SELECT dimensions FROM aiw.embedding_model WHERE tenant = %s AND model_id = %s"
+_OTHER_MODEL = """SELECT c.model_id FROM aiw.chunk c
+WHERE c.tenant = %(tenant)s AND NOT EXISTS (SELECT 1 FROM aiw.chunk o WHERE o.tenant = %(tenant)s AND o.model_id = %(model)s)
+LIMIT 1"""
+_MODELS = """SELECT model_id, min(dimensions), count(DISTINCT document_id), count(*) FROM aiw.chunk
+WHERE tenant = %s GROUP BY model_id ORDER BY model_id"""
+_OUTDATED = """SELECT DISTINCT document_id FROM aiw.chunk
+WHERE tenant = %s AND model_id <> %s ORDER BY document_id LIMIT %s"""
 _LOCK_DOCUMENT = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+_REMOVE_PLACES = "DELETE FROM aiw.chunk_place WHERE tenant = %s AND document_id = %s"
+_REMOVE_DOCUMENT = "DELETE FROM aiw.chunk_document WHERE tenant = %s AND document_id = %s"
 _REMOVE = "DELETE FROM aiw.chunk WHERE tenant = %s AND document_id = %s"
-_INSERT = """INSERT INTO aiw.chunk (tenant, document_id, model_id, dimensions, document_title, ordinal, start_offset, end_offset,
-    sha256, section, content, embedding)
-SELECT %(tenant)s, %(id)s, %(model)s, %(dimensions)s, %(title)s, c.ordinal, c.starts, c.ends, c.sha256, c.section, c.content,
-    c.embedding::vector
-FROM unnest(%(ordinals)s::int[], %(starts)s::int[], %(ends)s::int[], %(hashes)s::bytea[], %(sections)s::text[],
-    %(contents)s::text[], %(embeddings)s::text[])
-    AS c (ordinal, starts, ends, sha256, section, content, embedding)"""
-_CHUNKS = """SELECT ordinal, content, start_offset, end_offset, section, encode(sha256, 'hex') FROM aiw.chunk
-WHERE tenant = %(tenant)s AND document_id = %(id)s AND (%(model)s::text IS NULL OR model_id = %(model)s) ORDER BY ordinal"""
-_COUNT = "SELECT count(*) FROM aiw.chunk WHERE tenant = %s"
-_SEARCH_SETTINGS = """SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
-    set_config('hnsw.ef_search', %s, true), set_config('hnsw.max_scan_tuples', '100000', true)"""
-_SEARCH = """SELECT document_id, document_title, ordinal, content AS text, section, start_offset AS start, end_offset AS "end",
-    1 - (embedding::vector({dimensions}) <=> %(vector)s::vector({dimensions})) AS score
-FROM aiw.chunk WHERE dimensions = {dimensions} AND tenant = %(tenant)s AND model_id = %(model)s
-ORDER BY embedding::vector({dimensions}) <=> %(vector)s::vector({dimensions}) LIMIT %(limit)s"""
-
-_EF_SEARCH = 100
-_MAX_EF_SEARCH = 1000
+_REMOVE_OLD = """DELETE FROM aiw.chunk
+WHERE tenant = %(tenant)s AND document_id = %(id)s AND (model_id <> %(model)s OR sha256 <> ALL (%(hashes)s))"""
+_RENAME = """UPDATE aiw.chunk SET document_title = %(title)s
+WHERE tenant = %(tenant)s AND document_id = %(id)s AND document_title IS DISTINCT FROM %(title)s"""
+_KEPT = "SELECT encode(sha256, 'hex') FROM aiw.chunk WHERE tenant = %s AND document_id = %s"
+_INSERT = """INSERT INTO aiw.chunk (tenant, document_id, model_id, dimensions, document_title, sha256, content, embedding)
+SELECT %(tenant)s, %(id)s, %(model)s, %(dimensions)s, %(title)s, c.sha256, c.content, c.embedding::vector
+FROM unnest(%(new_hashes)s::bytea[], %(contents)s::text[], %(embeddings)s::text[]) AS c (sha256, content, embedding)"""
+_INSERT_PLACES = """INSERT INTO aiw.chunk_place (tenant, document_id, ordinal, start_offset, end_offset, sha256, section)
+SELECT %(tenant)s, %(id)s, c.ordinal, c.starts, c.ends, c.sha256, c.section
+FROM unnest(%(ordinals)s::int[], %(starts)s::int[], %(ends)s::int[], %(hashes)s::bytea[], %(sections)s::text[])
+    AS c (ordinal, starts, ends, sha256, section)"""
+_COUNT_CHUNKS = """INSERT INTO aiw.chunk_document (tenant, document_id, chunks) VALUES (%(tenant)s, %(id)s, %(count)s)
+ON CONFLICT (tenant, document_id) DO UPDATE SET chunks = excluded.chunks"""
+_DESCRIBE = """UPDATE aiw.chunk_document SET media_type = %(media_type)s, language = %(language)s, difficulty = %(difficulty)s,
+    quality = %(quality)s, tags = %(tags)s, received_at = %(received_at)s
+WHERE tenant = %(tenant)s AND document_id = %(id)s"""
+_CHUNKS = """SELECT p.ordinal, c.content, p.start_offset, p.end_offset, p.section, encode(p.sha256, 'hex') FROM aiw.chunk_place p
+JOIN aiw.chunk c ON c.tenant = p.tenant AND c.document_id = p.document_id AND c.sha256 = p.sha256
+WHERE p.tenant = %(tenant)s AND p.document_id = %(id)s AND (%(model)s::text IS NULL OR c.model_id = %(model)s)
+ORDER BY p.ordinal"""
+_COUNT = "SELECT count(*) FROM aiw.chunk_place WHERE tenant = %s"
+_CENTRE = """SELECT l2_normalize(avg(embedding))::text FROM aiw.chunk
+WHERE tenant = %s AND document_id = %s AND model_id = %s"""
 
 
 class _Tenants:
@@ -133,8 +152,13 @@ class PostgresDocumentStore(_Tenants):
 
     def save(self, document: Document) -> None:
         values = document.model_dump(mode="python", exclude={"source"})
-        with self._transaction(document.tenant) as connection:
-            connection.execute(_SAVE, {**values, "source": document.source.model_dump_json()})
+        try:
+            with self._transaction(document.tenant) as connection:
+                connection.execute(_SAVE, {**values, "source": document.source.model_dump_json()})
+        except CheckViolation as error:
+            if error.diag.constraint_name != "storage_quota":
+                raise
+            raise storage_exceeded(document.tenant, int(error.diag.message_detail or 0)) from error
 
     def get(self, document_id: str, *, tenant: str) -> Document:
         found = self._documents(_GET, (tenant, document_id), tenant)
@@ -229,7 +253,12 @@ def _unknown(document_id: str) -> NotFoundError:
 
 
 class PostgresChunkIndex(_Tenants):
-    """A ChunkIndex in the table chunk, with vectors of pgvector."""
+    """A ChunkIndex in the table chunk, with vectors of pgvector. Up to `few` passages are compared one by one."""
+
+    def __init__(self, database: Database, *, few: int = FEW, ef_search: int = EF_SEARCH) -> None:
+        super().__init__(database)
+        self._few = few
+        self._ef_search = ef_search
 
     def known_vectors(
         self, hashes: Collection[str], *, model_id: str, tenant: str
@@ -252,33 +281,52 @@ class PostgresChunkIndex(_Tenants):
         tenant: str,
     ) -> None:
         dimensions = check_rows(chunks, vectors)
+        if not chunks:
+            self.remove(document_id, tenant=tenant)
+            return
+        first = {chunk.sha256: place for place, chunk in reversed(list(enumerate(chunks)))}
+        values: dict[str, Any] = {
+            "tenant": tenant,
+            "id": document_id,
+            "model": model_id,
+            "dimensions": dimensions,
+            "title": title,
+            "count": len(first),
+            "ordinals": [chunk.ordinal for chunk in chunks],
+            "starts": [chunk.start for chunk in chunks],
+            "ends": [chunk.end for chunk in chunks],
+            "hashes": [bytes.fromhex(chunk.sha256) for chunk in chunks],
+            "sections": [chunk.section for chunk in chunks],
+        }
         with self._transaction(tenant) as connection:
             connection.execute(_LOCK_DOCUMENT, (f"chunks {tenant} {document_id}",))
-            if chunks:
-                row = connection.execute(_NOTE_MODEL, (tenant, model_id, dimensions)).fetchone()
-                check_same_dimensions(model_id, known=row[0] if row else dimensions, given=dimensions)
-            connection.execute(_REMOVE, (tenant, document_id))
-            connection.execute(
-                _INSERT,
-                {
-                    "tenant": tenant,
-                    "id": document_id,
-                    "model": model_id,
-                    "dimensions": dimensions,
-                    "title": title,
-                    "ordinals": [chunk.ordinal for chunk in chunks],
-                    "starts": [chunk.start for chunk in chunks],
-                    "ends": [chunk.end for chunk in chunks],
-                    "hashes": [bytes.fromhex(chunk.sha256) for chunk in chunks],
-                    "sections": [chunk.section for chunk in chunks],
-                    "contents": [chunk.text for chunk in chunks],
-                    "embeddings": [_vector_to(vector) for vector in vectors],
-                },
-            )
+            row = connection.execute(_NOTE_MODEL, (tenant, model_id, dimensions)).fetchone()
+            check_same_dimensions(model_id, known=row[0] if row else dimensions, given=dimensions)
+            connection.execute(_REMOVE_PLACES, (tenant, document_id))
+            connection.execute(_REMOVE_OLD, values)
+            connection.execute(_RENAME, values)
+            kept = {row[0] for row in connection.execute(_KEPT, (tenant, document_id))}
+            new = [place for sha256, place in first.items() if sha256 not in kept]
+            values |= {
+                "new_hashes": [bytes.fromhex(chunks[place].sha256) for place in new],
+                "contents": [chunks[place].text for place in new],
+                "embeddings": [vector_text(vectors[place]) for place in new],
+            }
+            connection.execute(_INSERT, values)
+            connection.execute(_INSERT_PLACES, values)
+            connection.execute(_COUNT_CHUNKS, values)
+
+    def describe(self, document_id: str, facts: Facts, *, tenant: str) -> None:
+        values = {**facts.model_dump(), "tags": list(facts.tags), "tenant": tenant, "id": document_id}
+        with self._transaction(tenant) as connection:
+            connection.execute(_DESCRIBE, values)
 
     def remove(self, document_id: str, *, tenant: str) -> int:
         with self._transaction(tenant) as connection:
-            return connection.execute(_REMOVE, (tenant, document_id)).rowcount
+            connection.execute(_LOCK_DOCUMENT, (f"chunks {tenant} {document_id}",))
+            connection.execute(_REMOVE, (tenant, document_id))
+            connection.execute(_REMOVE_DOCUMENT, (tenant, document_id))
+            return connection.execute(_REMOVE_PLACES, (tenant, document_id)).rowcount
 
     def chunks_of(self, document_id: str, *, tenant: str, model_id: str | None = None) -> Sequence[Chunk]:
         with self._transaction(tenant) as connection:
@@ -295,21 +343,37 @@ class PostgresChunkIndex(_Tenants):
     def search(
         self, vector: NDArray[np.float32], *, model_id: str, tenant: str, limit: int = 10
     ) -> Sequence[SearchHit]:
-        dimensions = check_vector(vector)
-        values = {"vector": _vector_to(vector), "tenant": tenant, "model": model_id, "limit": limit}
+        found = self.find(Wanted(text=None, vector=vector, model_id=model_id, limit=limit), tenant=tenant)
+        return [nearest_hit(hit) for hit in found.hits]
+
+    def find(self, wanted: Wanted, *, tenant: str) -> Found:
+        dimensions = None if wanted.vector is None else check_vector(wanted.vector)
+        with self._database.transaction() as connection:
+            found = retrieval.find(connection, wanted, tenant=tenant, few=self._few, ef_search=self._ef_search)
+        if dimensions is not None and all(hit.place_by_meaning is None for hit in found.hits):
+            self._check_model(wanted.model_id, dimensions, tenant)
+        return found
+
+    def _check_model(self, model_id: str, dimensions: int, tenant: str) -> None:
+        """Whether nothing is near in meaning because nothing can be compared."""
         with self._transaction(tenant) as connection:
             row = connection.execute(_MODEL, (tenant, model_id)).fetchone()
-            if row is None:
-                return []
-            check_same_dimensions(model_id, known=row[0], given=dimensions)
-            connection.execute(_SEARCH_SETTINGS, (str(min(max(_EF_SEARCH, 2 * limit), _MAX_EF_SEARCH)),))
-            with connection.cursor(row_factory=dict_row) as cursor:
-                hits = cursor.execute(_SEARCH.format(dimensions=dimensions).encode(), values).fetchall()
-        return [SearchHit.model_validate(hit) for hit in hits]
+            check_same_dimensions(model_id, known=row[0] if row else dimensions, given=dimensions)
+            other = connection.execute(_OTHER_MODEL, {"tenant": tenant, "model": model_id}).fetchone()
+        check_model(model_id, other=other[0] if other else None)
 
+    def centre(self, document_id: str, *, model_id: str, tenant: str) -> NDArray[np.float32] | None:
+        with self._transaction(tenant) as connection:
+            row = connection.execute(_CENTRE, (tenant, document_id, model_id)).fetchone()
+        return _vector_from(row[0]) if row and row[0] is not None else None
 
-def _vector_to(vector: NDArray[np.float32]) -> str:
-    return "[" + ",".join(map(repr, vector.tolist())) + "]"
+    def models(self, *, tenant: str) -> Sequence[ModelShare]:
+        with self._transaction(tenant) as connection:
+            return [ModelShare(*row) for row in connection.execute(_MODELS, (tenant,))]
+
+    def outdated(self, *, model_id: str, tenant: str, limit: int = 1000) -> Sequence[str]:
+        with self._transaction(tenant) as connection:
+            return [row[0] for row in connection.execute(_OUTDATED, (tenant, model_id, limit))]
 
 
 def _vector_from(text: str) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Checks of vectors that every chunk index makes: right shape, finite, one dimension a model."""
+"""What every chunk index checks and gives alike: vectors of the right shape, one dimension a model, models that never mix."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resources.errors import InvalidInputError
+from resources.content.model import SearchHit
+from resources.errors import ConflictError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from resources.content.model import Chunk
+    from resources.content.retrieval.model import FoundChunk
 
 _CODE = "vector_shape"
 
@@ -45,3 +47,21 @@ def check_same_dimensions(model_id: str, *, known: int, given: int) -> None:
             known=known,
             given=given,
         )
+
+
+def check_model(model_id: str, *, other: str | None) -> None:
+    """Raise ConflictError when all that there is has vectors of another model: none of them can be compared."""
+    if other is not None:
+        raise ConflictError(
+            f"The passages have vectors of the model {other!r}, the question has one of {model_id!r}: these cannot be compared. "
+            "Embed the documents anew (`aiw documents reembed`), or search by words.",
+            code="embedding_model_changed",
+            model=model_id,
+            indexed=other,
+        )
+
+
+def nearest_hit(found: FoundChunk) -> SearchHit:
+    """The passage as one found by meaning alone, with the cosine as its score."""
+    fields = {name: getattr(found, name) for name in SearchHit.model_fields}
+    return SearchHit(**{**fields, "score": found.similarity})

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from resources.content.model import Analysis, Chunk, Document, DocumentStatus, ParsedDocument, SearchHit
+    from resources.content.retrieval.model import Facts, Found, ModelShare, Wanted
 
 
 class DocumentStore(Protocol):
@@ -28,7 +29,7 @@ class DocumentStore(Protocol):
         """The bytes."""
 
     def save(self, document: Document) -> None:
-        """Insert or replace the catalogue's entry."""
+        """Insert or replace the catalogue's entry. Raises LimitExceededError where the tenant may keep no more bytes."""
 
     def get(self, document_id: str, *, tenant: str) -> Document:
         """One entry."""
@@ -77,7 +78,7 @@ class DocumentStore(Protocol):
 
 
 class ChunkIndex(Protocol):
-    """Chunks and their embeddings, searchable by meaning. Vectors of different models never mix.
+    """Chunks and their embeddings, searchable by meaning and by words. Vectors of different models never mix.
 
     Vectors are float32 rows of unit length, shape (n, dimensions).
     """
@@ -97,9 +98,14 @@ class ChunkIndex(Protocol):
         title: str | None,
         tenant: str,
     ) -> None:
-        """Make `chunks` the document's only ones, at once. Raises InvalidInputError when shapes do not fit, or when the
-        model is known with other dimensions: then two models share one id.
+        """Make `chunks` the document's only ones, at once. What is there already with the same text and model stays as it is.
+
+        Raises InvalidInputError when shapes do not fit, or when the model is known with other dimensions: then two models
+        share one id.
         """
+
+    def describe(self, document_id: str, facts: Facts, *, tenant: str) -> None:
+        """Say what searches can be narrowed by. Does nothing for a document without chunks."""
 
     def remove(self, document_id: str, *, tenant: str) -> int:
         """Remove the document's chunks; returns how many there were."""
@@ -113,4 +119,22 @@ class ChunkIndex(Protocol):
     def search(
         self, vector: NDArray[np.float32], *, model_id: str, tenant: str, limit: int = 10
     ) -> Sequence[SearchHit]:
-        """The nearest chunks by cosine similarity, best first."""
+        """The nearest chunks by cosine similarity, best first; a text that a document holds several times comes once.
+
+        Raises ConflictError (`embedding_model_changed`) when all of the tenant's vectors are of another model.
+        """
+
+    def find(self, wanted: Wanted, *, tenant: str) -> Found:
+        """One page of what is wanted, best first: by words, by meaning, or both fused by rank. Raises as `search` does.
+
+        While documents are embedded anew, those that are not yet are found by their words.
+        """
+
+    def centre(self, document_id: str, *, model_id: str, tenant: str) -> NDArray[np.float32] | None:
+        """The mean direction of the document's vectors of this model; None if it has none."""
+
+    def models(self, *, tenant: str) -> Sequence[ModelShare]:
+        """Of which models the tenant's vectors are, by model."""
+
+    def outdated(self, *, model_id: str, tenant: str, limit: int = 1000) -> Sequence[str]:
+        """The first documents, by id, that have vectors of another model than this one."""

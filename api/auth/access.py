@@ -183,7 +183,7 @@ ACCESS: dict[str, str] = {
 }
 
 # Not routes of the framework: its documentation, and faces that authenticate by themselves.
-_OPEN_PREFIXES = ("/docs", "/redoc", "/dagster", "/login/", "/api/v1/hooks/", "/openapi.json", "/.well-known/")
+_OPEN_PREFIXES = ("/docs", "/redoc", "/dagster", "/login/", "/api/v1/hooks/", "/openapi.json", "/.well-known/", "/mcp/")
 _PUBLIC_PATHS = frozenset(
     prefix + name.partition(" ")[2] for name, wanted in ACCESS.items() if wanted == PUBLIC for prefix in ("", "/api/v1")
 )
@@ -191,7 +191,7 @@ _PUBLIC_PATHS = frozenset(
 
 def is_public(path: str) -> bool:
     """Whether somebody unknown may ask at all; what they may do there is the route's business."""
-    return path in _PUBLIC_PATHS or path.startswith(_OPEN_PREFIXES)
+    return path in _PUBLIC_PATHS or path.startswith(_OPEN_PREFIXES) or path == "/mcp"
 
 
 def needed(method: str, path: str) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resources.settings import LimitSettings
+    from resources.tenants.model import Principal
 
 _IDLE_SECONDS = 300.0
 _MOST_BUCKETS = 100_000
@@ -66,6 +67,11 @@ class Rates:
         self.principal = Rate(limits.principal_per_minute, limits.principal_burst)
         self.tenant = Rate(limits.tenant_per_minute, limits.tenant_burst)
         self.address = Rate(limits.address_per_minute, limits.address_burst)
+
+    def of_tenant(self, principal: Principal) -> Rate:
+        """That of the principal's tenant, which may have one of its own."""
+        own = principal.limits.requests_per_minute
+        return self.tenant if own is None else Rate(own, max(1, min(own, self.tenant.burst)))
 
 
 class SharedBuckets(Protocol):

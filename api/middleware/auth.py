@@ -13,7 +13,7 @@ from anyio import to_thread
 
 from api import problems
 from api.auth import access
-from api.auth.limiter import Buckets, Leases, Rate
+from api.auth.limiter import Buckets, Leases
 from api.auth.principal import local_principal, remember
 from api.middleware.exchange import exchange_of
 from resources.errors import PlatformError, UnauthenticatedError, UnavailableError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from api.auth.limiter import Decision, Rates, SharedBuckets
+    from api.auth.limiter import Decision, Rate, Rates, SharedBuckets
     from resources.tenants.cache import VerifiedCredentials
     from resources.tenants.model import Principal
 
@@ -116,9 +116,7 @@ class AuthMiddleware:
         if principal is None:
             return
         yield "principal", principal.key_id or principal.subject, self._rates.principal
-        own = principal.limits.requests_per_minute
-        rate = self._rates.tenant if own is None else Rate(own, max(1, min(own, self._rates.tenant.burst)))
-        yield "tenant", principal.tenant, rate
+        yield "tenant", principal.tenant, self._rates.of_tenant(principal)
 
     async def _take(self, name: str, key: str, rate: Rate) -> Decision:
         if self._leases is None:

@@ -504,6 +504,21 @@ class AgentApprovalDecided(EventData):
     reason: str | None = None
 
 
+@CATALOG.event("mcp.tool_called")
+class McpToolCalled(EventData):
+    """A client has called a tool of one of the platform's own MCP servers, as the user of the event: `mcp_call/<id>`.
+
+    `outcome` is `answered`, `cancelled`, or the code of the error. Arguments are told by name alone.
+    """
+
+    server: str
+    tool: str
+    scope: str
+    arguments: tuple[str, ...] = ()
+    outcome: str
+    duration_ms: int = Field(ge=0)
+
+
 # Calls of services (MCP servers): one stream a call, `service_call/<id>`, or a service, `service/<name>`
 
 

@@ -1,0 +1,1 @@
+"""The families of tools, one module each."""

@@ -1,8 +1,8 @@
 """The process that does what follows from events: `python -m api.event_worker`.
 
 It keeps the read models up to date, runs the replays that somebody asked for, asks registered agents how they are, tells about
-ends of workflows, has what was published shown in Dagster's UI, and keeps house: calls of models whose process died are settled,
-what has expired is forgotten.
+ends of workflows and alerts of budgets, has what was published shown in Dagster's UI, and keeps house: calls of models whose
+process died are settled, what has expired is forgotten.
 
 Apart from the API, so that building a read model of a million events takes nothing from requests. There may be several: each
 piece of work is done by one of them.
@@ -50,10 +50,12 @@ HEALTH_SECONDS, HEALTH_BYTES = 5.0, 64 * 1024
 
 def work(settings: Settings, stop: threading.Event) -> bool:
     """Work until `stop` is set; False when a part of the work broke off. Raises InvalidInputError without a database."""
+    from api.budget_alerts import BudgetAlerts
     from api.composition import BUNDLED
     from api.workflows.notifying import Notifications
     from api.workflows.reloading import Reloads, reload_through
     from assets.nodes import NODES
+    from resources.ai.budgets.postgres import PostgresBudgets
     from resources.ai.egress import EgressPolicy
     from resources.ai.ledger.postgres import PostgresCallBooks
     from resources.ai.memo.postgres import PostgresMemo
@@ -67,6 +69,9 @@ def work(settings: Settings, stop: threading.Event) -> bool:
     from resources.idempotency.postgres import PostgresAnswers
     from resources.registry.monitor import Monitor
     from resources.registry.postgres import PostgresAgentRegistry
+    from resources.tenants.postgres import PostgresSecrets
+    from resources.tenants.provider_keys import ProviderKeys
+    from resources.tenants.vault import Vault
     from resources.workflows.catalogue import Catalogue
     from resources.workflows.definitions import WorkflowDefinitions
     from resources.workflows.executions import Executions
@@ -101,6 +106,13 @@ def work(settings: Settings, stop: threading.Event) -> bool:
         executions=Executions(projections, events=events),
         web=web,
     )
+    alerts = BudgetAlerts(
+        events,
+        subscriptions,
+        budgets=PostgresBudgets(database),
+        keys=ProviderKeys(PostgresSecrets(database), Vault(settings.auth.master_keys)),
+        web=web,
+    )
     monitor = Monitor(PostgresAgentRegistry(database), lambda agent: answered_in(agent, web, stop))
     kept = chores(subscriptions, PostgresCallBooks(database), PostgresMemo(database), PostgresAnswers(database))
     parts: dict[str, Callable[[], None]] = {
@@ -108,6 +120,7 @@ def work(settings: Settings, stop: threading.Event) -> bool:
         "replays": lambda: replays.run_pending(stop),
         "housekeeping": lambda: keep_house(kept, stop),
         "notifications": lambda: notifications.run(stop),
+        "budget_alerts": lambda: alerts.run(stop),
         "registry": lambda: monitor.run(stop),
     }
     if (ui := settings.dagster.url) is not None:

@@ -39,6 +39,12 @@ class BudgetIn(BaseModel):
     cooldown_minutes: int = Field(default=30, ge=1, le=60 * 24 * 7, description="Between two alerts of one threshold")
     starts_at: datetime | None = Field(default=None, description="Of the period custom")
     ends_at: datetime | None = None
+    webhook_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        max_length=2048,
+        description="Told of each alert as well; signed with the tenant's secret `budget-alerts`, if there is one",
+    )
 
 
 class BudgetOut(BudgetIn):
@@ -121,6 +127,7 @@ def put_budget(body: BudgetIn, services: ServicesDep, tenant: TenantDep) -> Budg
         cooldown=timedelta(minutes=body.cooldown_minutes),
         starts_at=body.starts_at,
         ends_at=body.ends_at,
+        webhook_url=body.webhook_url,
     )
     return _budget_out(services.ai.budgets.put(budget))
 
@@ -194,6 +201,7 @@ def _budget_out(budget: Budget) -> BudgetOut:
         cooldown_minutes=max(1, round(budget.cooldown / timedelta(minutes=1))),
         starts_at=budget.starts_at,
         ends_at=budget.ends_at,
+        webhook_url=budget.webhook_url,
     )
 
 

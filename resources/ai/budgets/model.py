@@ -64,7 +64,8 @@ class Budget:
 
     `tenant` None: the calls of all tenants count (the platform's own budgets). `subject` names the provider, project, user,
     workflow or run; EACH = every one of them for itself. A soft limit never refuses; both tell when `thresholds` (shares of
-    the limit) are reached, each once per `cooldown`. `starts_at` (inclusive) and `ends_at` belong to the period custom.
+    the limit) are reached, each once per `cooldown`, also at `webhook_url`. `starts_at` (inclusive) and `ends_at` belong to the
+    period custom.
     """
 
     scope: Scope
@@ -77,6 +78,7 @@ class Budget:
     cooldown: timedelta = timedelta(minutes=30)
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+    webhook_url: str | None = None
     budget_id: UUID = field(default_factory=uuid_utils.uuid7)
 
     def __post_init__(self) -> None:

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
     from resources.database.postgres import Connection, Database
 
-_COLUMNS = "budget_id, tenant, scope, subject, period, starts_at, ends_at, limit_usd, hard, thresholds, cooldown"
-_PUT = f"""INSERT INTO aiw.ai_budget ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+_COLUMNS = (
+    "budget_id, tenant, scope, subject, period, starts_at, ends_at, limit_usd, hard, thresholds, cooldown, webhook_url"
+)
+_PUT = f"""INSERT INTO aiw.ai_budget ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (tenant, scope, subject, period, starts_at, hard) DO UPDATE SET limit_usd = excluded.limit_usd,
-        ends_at = excluded.ends_at, thresholds = excluded.thresholds, cooldown = excluded.cooldown
+        ends_at = excluded.ends_at, thresholds = excluded.thresholds, cooldown = excluded.cooldown,
+        webhook_url = excluded.webhook_url
     RETURNING budget_id"""
 _REMOVE = "DELETE FROM aiw.ai_budget WHERE budget_id = %s AND tenant IS NOT DISTINCT FROM %s"
 _LIST = f"SELECT {_COLUMNS} FROM aiw.ai_budget WHERE tenant IS NOT DISTINCT FROM %s"
@@ -49,6 +52,7 @@ class PostgresBudgets:
             budget.hard,
             list(budget.thresholds),
             budget.cooldown,
+            budget.webhook_url,
         )
         with self._visible_to(budget.tenant) as connection:
             (budget_id,) = connection.execute(_PUT, parameters).fetchone() or (budget.budget_id,)
@@ -98,7 +102,7 @@ def _listed(connection: Connection, tenant: str | None) -> list[Budget]:
 
 
 def _as_budget(row: tuple[Any, ...]) -> Budget:
-    budget_id, tenant, scope, subject, period, starts_at, ends_at, limit, hard, thresholds, cooldown = row
+    budget_id, tenant, scope, subject, period, starts_at, ends_at, limit, hard, thresholds, cooldown, webhook_url = row
     return Budget(
         scope=scope,
         period=period,
@@ -110,5 +114,6 @@ def _as_budget(row: tuple[Any, ...]) -> Budget:
         cooldown=cooldown,
         starts_at=starts_at,
         ends_at=ends_at,
+        webhook_url=webhook_url,
         budget_id=budget_id,
     )

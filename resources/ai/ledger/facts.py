@@ -40,7 +40,7 @@ def event_of(record: CallRecord, captured: Captured | None = None) -> tuple[Stre
 
 
 def event_of_alert(alert: Alert) -> tuple[StreamId, NewEvent]:
-    """The stream of the budget, and the event that a threshold was reached."""
+    """The stream of the budget, and the event that a threshold was reached. The same for the same alert."""
     return StreamId(ALERT_STREAM, str(alert.budget_id)), NewEvent(
         type="ai.budget_threshold_reached",
         data={
@@ -52,7 +52,9 @@ def event_of_alert(alert: Alert) -> tuple[StreamId, NewEvent]:
             "limit_usd": str(alert.limit),
             "spent_usd": str(alert.spent),
         },
+        event_id=alert.alert_id,
         metadata=EventMetadata(source="ai"),
+        occurred_at=alert.reached_at,
     )
 
 

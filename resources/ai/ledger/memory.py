@@ -87,8 +87,9 @@ class MemoryCallBooks:
             stream, event = event_of(record, captured)
             self._events.append(stream, [event], tenant=record.context.tenant)
             for alert in alerts:
-                stream, event = event_of_alert(alert)
-                self._events.append(stream, [event], tenant=record.context.tenant)
+                if alert.tenant is not None:
+                    stream, event = event_of_alert(alert)
+                    self._events.append(stream, [event], tenant=alert.tenant)
         return alerts
 
     def renew(self, call_ids: Collection[UUID], *, lease: float) -> None:

@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
+import uuid_utils.compat as uuid_utils
+
 if TYPE_CHECKING:
     from resources.ai.model import CallContext, Usage
 
@@ -136,7 +138,10 @@ class Keepsake:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A threshold of a budget that was reached, told once per cooldown. `threshold` is a share of the limit."""
+    """A threshold of a budget that was reached, told once per cooldown. `threshold` is a share of the limit.
+
+    `tenant` None: it is the platform's own budget, which no tenant is told about.
+    """
 
     budget_id: UUID
     tenant: str | None
@@ -146,6 +151,8 @@ class Alert:
     threshold: Decimal
     limit: Decimal
     spent: Decimal
+    alert_id: UUID = field(default_factory=uuid_utils.uuid7)
+    reached_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,21 @@ import orjson
 from resources.ai.ledger.facts import event_of, event_of_alert
 from resources.ai.ledger.model import Alert, CallRecord, Opened, Recalled, Refusal, Totals
 from resources.ai.model import CallContext, Usage
+from resources.errors import PlatformError
 from resources.events import envelope
 from resources.events.catalog import CATALOG
 from resources.events.model import StreamAppend
 from resources.events.postgres import AS_SYSTEM, AS_TENANT, PostgresEventStore, append_parameters, in_our_words, in_turn
+from resources.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from resources.ai.ledger.model import Captured, Dimension, Keepsake, Opening
     from resources.database.postgres import Connection, Database
+    from resources.events.store import EventStore
+
+log = get_logger(__name__)
 
 _OPEN = """SELECT outcome, payload, paid_by, saved_tokens, saved_cost, budget, abandoned
     FROM aiw.begin_ai_call(%b, %b, %b::bytea, %b, %b, %b::text[], %b::numeric, %b, %b, %b::json)"""
@@ -32,6 +37,10 @@ _RENEW = """UPDATE aiw.ai_inflight SET lease_until = clock_timestamp() + %s * in
     WHERE call_id = ANY (%s)"""
 _ABANDONED = """SELECT amount, call FROM aiw.ai_inflight WHERE lease_until < clock_timestamp()
     ORDER BY lease_until LIMIT %s"""
+_UNTOLD = """SELECT to_jsonb(a) || jsonb_build_object('threshold', a.threshold::text, 'limit_usd', a.limit_usd::text,
+    'spent', a.spent::text) FROM aiw.ai_alert a WHERE reached_at < clock_timestamp() - %s * interval '1 second'
+    ORDER BY reached_at LIMIT %s"""
+_TOLD = "DELETE FROM aiw.ai_alert WHERE alert_id = %s"
 
 COLUMNS = """call_id, kind, outcome, memo, fingerprint, provider, model, answered_by, prompt_version, attempt, input_tokens,
     output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, measured, cost, price_source, saved_tokens,
@@ -58,11 +67,15 @@ _DIMENSIONS: dict[Dimension, str] = {
 
 
 class PostgresCallBooks:
-    """Safe to share between threads; holds no state but the pool's."""
+    """Safe to share between threads; holds no state but the pool's.
 
-    def __init__(self, database: Database) -> None:
+    `events` is where alerts are told; one that was not told after `patience` seconds is told by `settle_abandoned`.
+    """
+
+    def __init__(self, database: Database, *, events: EventStore | None = None, patience: float = 10.0) -> None:
         self._database = database
-        self._events = PostgresEventStore(database)
+        self._events = events or PostgresEventStore(database)
+        self._patience = patience
 
     def open(self, opening: Opening) -> Opened:
         record, context = opening.record, opening.record.context
@@ -96,6 +109,9 @@ class PostgresCallBooks:
     def settle_abandoned(self, *, limit: int = 100) -> int:
         with self._as_system() as connection:
             rows = connection.execute(_ABANDONED, (limit,)).fetchall()
+            late = connection.execute(_UNTOLD, (self._patience, limit)).fetchall()
+        for (alert,) in late:
+            self._tell(_as_alert(alert))
         return sum(self._settle(_lost(amount, call), abandoned=True)[0] for amount, call in rows)
 
     def calls(
@@ -162,9 +178,23 @@ class PostgresCallBooks:
         stored, found = self._one(_SETTLE, parameters)
         alerts = [_as_alert(alert) for alert in found or ()]
         for alert in alerts:
-            alert_stream, told = event_of_alert(alert)
-            self._events.append(alert_stream, [told], tenant=record.context.tenant)
+            try:
+                self._tell(alert)
+            except PlatformError as error:  # the call is settled; the alert is written, and told later
+                log.warning("ai.alert_waits", alert_id=str(alert.alert_id), reason=error.message)
         return stored, alerts
+
+    def _tell(self, alert: Alert) -> None:
+        """Once, however often it is tried: the event has the alert's id."""
+        if alert.tenant is None:
+            log.warning(
+                "ai.platform_budget_alert", scope=alert.scope, subject=alert.subject, threshold=str(alert.threshold)
+            )
+        else:
+            stream, event = event_of_alert(alert)
+            self._events.append(stream, [event], tenant=alert.tenant)
+        with self._as_system() as connection:
+            connection.execute(_TOLD, (alert.alert_id,))
 
     def _one(self, query: str, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
         """One statement that is its own transaction: one round trip instead of three."""
@@ -314,5 +344,15 @@ def _as_refusal(budget: Mapping[str, Any]) -> Refusal:
 
 
 def _as_alert(alert: Mapping[str, Any]) -> Alert:
-    money = {name: Decimal(alert[name]) for name in ("threshold", "limit", "spent")}
-    return Alert(UUID(alert["budget_id"]), alert["tenant"], alert["scope"], alert["subject"], alert["period"], **money)
+    return Alert(
+        UUID(alert["budget_id"]),
+        alert["tenant"],
+        alert["scope"],
+        alert["subject"],
+        alert["period"],
+        threshold=Decimal(alert["threshold"]),
+        limit=Decimal(alert["limit_usd"]),
+        spent=Decimal(alert["spent"]),
+        alert_id=UUID(alert["alert_id"]),
+        reached_at=datetime.fromisoformat(alert["reached_at"]),
+    )

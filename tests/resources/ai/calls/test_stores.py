@@ -1,24 +1,27 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from resources.ai.budgets.model import Budget
 from resources.ai.budgets.postgres import PostgresBudgets
 from resources.ai.ledger.memory import MemoryCallBooks
 from resources.ai.ledger.postgres import PostgresCallBooks
 from resources.ai.memo.postgres import PostgresMemo
 from resources.ai.prices.memory import MemoryPrices
 from resources.ai.prices.postgres import PostgresPrices
-from resources.errors import UpstreamError
+from resources.errors import UnavailableError, UpstreamError
+from resources.events.memory import MemoryEventStore
 from resources.events.postgres import AS_TENANT, PostgresEventStore, in_our_words
-from tests.contracts.call_books import CallBooksContract, opening_of, record_of
+from tests.contracts.call_books import CENT, CallBooksContract, opening_of, record_of
 from tests.contracts.price_store import PriceStoreContract
 
 if TYPE_CHECKING:
     from resources.ai.budgets.memory import MemoryBudgets
     from resources.ai.memo.memory import MemoryMemo
     from resources.database.postgres import Database
+    from resources.events.model import Appended
 
 
 class TestMemoryCallBooks(CallBooksContract):
@@ -59,6 +62,31 @@ class TestPostgresCallBooks(CallBooksContract):
         assert (event.data["total_tokens"], event.data["cost_usd"]) == (15, "0.01")
         assert (event.data["prompt"], event.data["response"]) == (None, None)
         assert event.metadata.tags == {"run_id": "r", "node_id": "n"}
+
+    def test_an_alert_is_told_once_also_when_telling_failed_at_first(self, database: Database, tenant: str) -> None:
+        class Away(MemoryEventStore):
+            def append(self, *_: Any, **__: Any) -> Appended:
+                raise UnavailableError("The event store is away.", dependency="events")
+
+        PostgresBudgets(database).put(Budget("tenant", "day", CENT, tenant=tenant, hard=False))
+        record, away = record_of(tenant), PostgresCallBooks(database, events=Away())
+        away.open(opening_of(record))
+        (alert,) = away.settle(record)
+        books, told = PostgresCallBooks(database, patience=0.0), PostgresEventStore(database)
+        for _ in range(2):
+            books.settle_abandoned()
+        (event,) = told.read_all(types=["ai.budget_threshold_reached"], tenant=tenant)
+        assert event.event_id == alert.alert_id
+        assert (event.data["threshold"], event.data["spent_usd"]) == ("0.95", "0.01")
+
+    def test_tenants_are_not_told_about_the_platforms_budget(self, database: Database, tenant: str) -> None:
+        books, budgets = PostgresCallBooks(database), PostgresBudgets(database)
+        budget = budgets.put(Budget("workflow", "day", CENT, subject=f"of {tenant}", hard=False))
+        record = record_of(tenant, workflow=f"of {tenant}")
+        books.open(opening_of(record))
+        assert [alert.budget_id for alert in books.settle(record)] == [budget.budget_id]
+        budgets.remove(budget.budget_id, tenant=None)
+        assert not PostgresEventStore(database).read_all(types=["ai.budget_threshold_reached"], tenant=tenant)
 
     def test_rows_are_facts_and_belong_to_their_tenant(
         self, books: PostgresCallBooks, database: Database, tenant: str

@@ -2,7 +2,7 @@
 
     PostgreSQL  ArcadeDB            unless AIW_DATABASE__URL / AIW_GRAPH__URL name others
         └── migrations, schema of Dagster
-            └── code server   API   warm workers   event worker
+            └── code server   API (one or several)   warm workers   event worker
                 └── Dagster's UI   Dagster's daemon
 
 The UI and the daemon share one code server, so that the code location is loaded once. Every child gets the complete
@@ -32,6 +32,7 @@ import psutil
 from pydantic import BaseModel, SecretStr
 
 from api import running
+from api.listening import bind_all, has_told_its_port
 from resources.errors import ConflictError, NotFoundError
 from resources.servers import ports
 from resources.servers.arcadedb import EmbeddedArcadeDB
@@ -42,6 +43,7 @@ from resources.settings import GraphSettings, Settings
 from resources.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from filelock import FileLock
@@ -90,6 +92,7 @@ class Platform:
         self._state_lock = threading.Lock()
         self._owner: FileLock | None = None
         self._ports: dict[str, int] = {}
+        self._listeners: tuple[socket.socket, ...] = ()
 
     @property
     def state(self) -> running.State:
@@ -134,6 +137,8 @@ class Platform:
     def stop(self) -> None:
         """Stop everything in reverse order. Data stays. Safe to call twice."""
         self._supervisor.stop()
+        for listener in self._listeners:
+            listener.close()
         if self._owner is not None:
             running.state_file(self.data_dir).unlink(missing_ok=True)
             self._owner.release()
@@ -271,12 +276,7 @@ class Platform:
                 ready=functools.partial(serves_grpc, code),
             ),
             self._program("pool", "definitions.runtime.pool", ready=_at_once),
-            self._program(
-                "api",
-                *("api.server", "--port", str(api)),
-                ready=functools.partial(serves_http, f"{self.state.api_url}/health"),
-                stop_signal=signal.SIGTERM,
-            ),
+            *self._api(api),
             self._program("events", "api.event_worker", ready=_at_once),
         )
         self._start_programs(
@@ -288,11 +288,37 @@ class Platform:
             self._program("daemon", "definitions.runtime.daemon", "-w", str(workspace), ready=_at_once),
         )
 
+    def _api(self, port: int) -> list[CommandService]:
+        """The processes that serve the API. Several of them count what they let through together."""
+        api, remote = self.settings.api, self.settings.auth.mode == "required"
+        self._listeners = bind_all(api.host, port, api.workers, remote=remote)
+        if api.workers > 1:
+            limits = self.settings.limits.model_copy(update={"store": "postgres"})
+            self.settings = self.settings.model_copy(update={"limits": limits})
+        return [self._worker(number, listener) for number, listener in enumerate(self._listeners, 1)]
+
+    def _worker(self, number: int, listener: socket.socket) -> CommandService:
+        name = "api" if number == 1 else f"api-{number}"
+        port_file = self.data_dir / "run" / f"{name}.port"
+        worker = self._program(
+            name,
+            *("api.server", "--fd", str(listener.fileno()), "--port-file", str(port_file)),
+            ready=lambda: has_told_its_port(port_file, worker.pid),
+            stop_signal=signal.SIGTERM,
+            descriptors=(listener.fileno(),),
+        )
+        return worker
+
     def _start_programs(self, *services: Service) -> None:
         self._in_parallel([functools.partial(self._start_service, service) for service in services])
 
     def _program(
-        self, name: str, *arguments: str, ready: Callable[[], bool], stop_signal: signal.Signals = signal.SIGINT
+        self,
+        name: str,
+        *arguments: str,
+        ready: Callable[[], bool],
+        stop_signal: signal.Signals = signal.SIGINT,
+        descriptors: tuple[int, ...] = (),
     ) -> CommandService:
         """A Python module of the project or of Dagster. Dagster's own programs clean up on SIGINT, not on SIGTERM."""
         command = Command(
@@ -303,6 +329,7 @@ class Platform:
             environment=self.environment(),
             stop_signal=stop_signal,
             grace=20.0,
+            descriptors=descriptors,
         )
         return CommandService(command, ready=ready, timeout=120.0)
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ipaddress
 import json
 import os
 import signal
-import socket
 import sys
 import threading
 from pathlib import Path
@@ -20,12 +18,14 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from api.listening import bind, inherit
 from api.protocol import GuardedProtocol
 from api.realtime.frames import MAX_FRAME
 from api.realtime.protocol import SocketProtocol
-from resources.errors import InvalidInputError, PlatformError, UnavailableError
+from resources.errors import InvalidInputError, PlatformError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from starlette.types import ASGIApp
@@ -33,34 +33,6 @@ if TYPE_CHECKING:
     from api.auth.limiter import Rates
 
 GRACE = 10
-_BACKLOG = 2048
-
-
-def bind(host: str, port: int, *, remote: bool = False) -> socket.socket:
-    """A listening socket. Raises UnavailableError when the port is taken.
-
-    Without `remote` raises InvalidInputError when `host` is not loopback.
-    """
-    family, address = _remote_address(host, port) if remote else _loopback_address(host, port)
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        message = f"Cannot listen on {host!r}, port {port}: {error.strerror}. Choose another with AIW_API__PORT, or 0."
-        raise UnavailableError(message, dependency="network", code="port_unavailable") from error
-    listener.set_inheritable(False)
-    return listener
-
-
-def inherit(descriptor: int, *, remote: bool = False) -> socket.socket:
-    """A listening socket that another process has opened. Raises as `bind` does."""
-    listener = socket.socket(fileno=descriptor)
-    if not remote:
-        _loopback_address(*listener.getsockname()[:2])
-    return listener
 
 
 class Server(uvicorn.Server):
@@ -149,6 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port-file", type=Path, help="file to write the port to, once requests are served")
     options = parser.parse_args(arguments)
     configure_logging(level=settings.log.level, format=settings.log.format, service="api")
+    if options.port_file is not None:
+        options.port_file.unlink(missing_ok=True)  # of a former process
     try:
         remote = settings.auth.mode == "required"
         fd: int | None = options.fd
@@ -184,31 +158,6 @@ def reload(rates: Rates) -> None:
     set_level(settings.log.level)
     rates.change(settings.limits)
     log.warning("api.reloaded", log_level=settings.log.level, principal_per_minute=settings.limits.principal_per_minute)
-
-
-def _remote_address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        message = f"{host!r} is no address of this machine. Set AIW_API__HOST or --host to one."
-        raise InvalidInputError(message, code="host_unknown") from error
-    family, _, _, _, address = found[0]
-    return family, (str(address[0]), port)
-
-
-def _loopback_address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    literal = "127.0.0.1" if host == "localhost" else host
-    try:
-        address = ipaddress.ip_address(literal)
-    except ValueError:
-        address = None
-    if address is None or not address.is_loopback:
-        raise InvalidInputError(
-            f"Refusing to listen on {host!r}: with AIW_AUTH__MODE=local nobody has to log in, so only loopback addresses "
-            "(127.0.0.1, ::1, localhost) are allowed. Set the mode to `required` for any other.",
-            code="host_not_loopback",
-        )
-    return socket.AF_INET6 if address.version == 6 else socket.AF_INET, (literal, port)  # noqa: PLR2004 - IPv6
 
 
 if __name__ == "__main__":

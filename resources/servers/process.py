@@ -40,6 +40,7 @@ _STEP = 0.03
 @dataclass(frozen=True, slots=True)
 class Command:
     """What to run. `environment` replaces the parent's; None passes it on. `user` is (uid, gid) to change to first.
+    `descriptors` are open files that the process inherits, under their numbers.
 
     `entry` is the program that the process becomes before `argv` (`unshare ... --`); it must exec, not fork.
     """
@@ -53,6 +54,7 @@ class Command:
     user: tuple[int, int] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 10.0
+    descriptors: tuple[int, ...] = ()
 
 
 class ChildProcess:
@@ -397,6 +399,7 @@ def _spawn(command: Command) -> subprocess.Popen[bytes]:
             group=gid,
             extra_groups=None if command.user is None else [],
             start_new_session=True,
+            pass_fds=command.descriptors,
         )
 
 

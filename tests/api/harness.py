@@ -6,7 +6,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from api.server import Server, bind
+from api.listening import bind
+from api.server import Server
 
 if TYPE_CHECKING:
     import socket

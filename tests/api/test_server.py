@@ -6,14 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import httpx
+import psutil
 import pytest
 
-from api.server import bind, main
+from api.listening import bind, bind_all, has_told_its_port
+from api.server import main
 from resources.errors import InvalidInputError, UnavailableError
+from resources.servers.process import Command, CommandService, Supervisor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,3 +138,51 @@ def test_settings_are_read_again_on_sighup_and_no_connection_notices(api_setting
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
+
+
+def test_a_process_that_is_killed_comes_back_and_nobody_is_refused_meanwhile(
+    api_settings: Settings, tmp_path: Path
+) -> None:
+    listeners = bind_all("127.0.0.1", 0, 2)
+    port_files = [tmp_path / f"port-{number}" for number in range(2)]
+    services = [
+        worker(api_settings, listener, port_file) for listener, port_file in zip(listeners, port_files, strict=True)
+    ]
+    supervisor = Supervisor()
+    try:
+        with ThreadPoolExecutor(2) as starts:
+            list(starts.map(supervisor.start, services))
+        assert len({listener.getsockname()[1] for listener in listeners}) == 1
+        url = f"http://127.0.0.1:{listeners[0].getsockname()[1]}/live"
+        victim = psutil.Process(services[0].pid)
+        victim.kill()
+        victim.wait(30)
+        # Each on a connection of its own: with so many, some come to the socket that nobody serves at the moment.
+        assert {httpx.get(url, trust_env=False, timeout=60).status_code for _ in range(24)} == {200}
+        assert services[0].pid not in {None, victim.pid}
+    finally:
+        supervisor.stop()
+        for listener in listeners:
+            listener.close()
+    assert not any(service.pid for service in services)
+
+
+def worker(settings: Settings, listener: socket.socket, port_file: Path) -> CommandService:
+    command = Command(
+        name=port_file.name,
+        argv=(sys.executable, "-m", "api.server", "--fd", str(listener.fileno()), "--port-file", str(port_file)),
+        log_file=port_file.with_suffix(".log"),
+        environment=environment(settings),
+        descriptors=(listener.fileno(),),
+    )
+    service = CommandService(command, ready=lambda: has_told_its_port(port_file, service.pid), timeout=60)
+    return service
+
+
+def test_a_port_that_is_taken_is_not_shared_with_whoever_has_it() -> None:
+    with closing(socket.socket()) as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UnavailableError, match="Cannot listen"):
+            bind_all("127.0.0.1", taken.getsockname()[1], 2)

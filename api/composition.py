@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.auth.limiter import SharedBuckets
+    from resources.ai.budgets.store import BudgetStore
     from resources.database.postgres import Database
     from resources.events.store import EventStore
     from resources.settings import Settings
@@ -68,6 +70,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.realtime.rules import Router
     from resources.registry.postgres import PostgresAgentRegistry
     from resources.resilience.breaker import BreakerPolicy, Breakers
+    from resources.tenants.quotas.postgres import PostgresQuotas
     from resources.workflows.catalogue import Catalogue
     from resources.workflows.definitions import WorkflowDefinitions
     from resources.workflows.executions import Executions
@@ -118,7 +121,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         embedder.embed(["ready?"])
         return embedder.model_id
 
-    identity = _identity(settings, database, events)
+    ai = AiAccounts.open(database)
+    identity = _identity(settings, database, events, ai.budgets)
+    quotas = PostgresQuotas(database)
 
     def close() -> None:
         identity.close()
@@ -149,7 +154,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         ),
         documents=documents,
         chunks=chunks,
-        intake=DocumentIntake(documents, events, limits=limits),
+        intake=DocumentIntake(documents, events, limits=limits, room=quotas.check_room),
         search=SearchService(embedder, chunks),
         graph=graph,
         agents=PostgresAgentRegistry(database),
@@ -157,7 +162,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         breakers=breakers,
         learning_paths=LearningPaths(graph),
         prompts=PromptLibrary(events, PromptEngine(), bundled=bundled_prompts()),
-        ai=AiAccounts.open(database),
+        ai=ai,
         runs=runs,
         launches=launches,
         workflows=Catalogue(WorkflowDefinitions(events), NODES, bundled=BUNDLED),
@@ -165,6 +170,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         pushes=pushes,
         backfills=PostgresBackfills(database),
         identity=identity,
+        quotas=quotas,
         publisher=Publisher(messages, Router(realtime_rules)),
         presence=PostgresPresence(database),
         realtime_rules=realtime_rules,
@@ -184,19 +190,22 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
             "dagster": Probe(runs.check, needed=False),
             "projections": Probe(lambda: check_lag(events, projections, now=datetime.now(UTC)), needed=False),
         },
-        warm=lambda: _try_each(check_embedder, runs.check, launches.warm, graph.ping, database.ping),
+        warm=lambda: _try_each(
+            identity.administration.ensure_home, check_embedder, runs.check, launches.warm, graph.ping, database.ping
+        ),
         close=close,
     )
 
 
 def build_administration(settings: Settings, database_url: str) -> tuple[Administration, Callable[[], None]]:
     """Identity alone, on the database itself, for the command line; and what closes it."""
+    from resources.ai.budgets.postgres import PostgresBudgets
     from resources.database.postgres import Database
     from resources.events.postgres import PostgresEventStore
 
     database = Database(database_url, pool_size=2, application_name="aiw-cli")
     events = PostgresEventStore(database)
-    identity = _identity(settings, database, events)
+    identity = _identity(settings, database, events, PostgresBudgets(database))
 
     def close() -> None:
         identity.close()
@@ -206,7 +215,8 @@ def build_administration(settings: Settings, database_url: str) -> tuple[Adminis
     return identity.administration, close
 
 
-def _identity(settings: Settings, database: Database, events: EventStore) -> Identity:
+def _identity(settings: Settings, database: Database, events: EventStore, budgets: BudgetStore) -> Identity:
+    from resources.ai.budgets.quota import limit_spending
     from resources.tenants.identity import build_identity
     from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresNotices, PostgresSecrets
     from resources.tenants.tokens import Tokens
@@ -234,6 +244,8 @@ def _identity(settings: Settings, database: Database, events: EventStore) -> Ide
         home=settings.tenant,
         access_seconds=auth.access_seconds,
         session_seconds=auth.session_days * 86_400,
+        together=database.together,
+        spending=partial(limit_spending, budgets),
     )
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from resources.registry.store import AgentRegistry
     from resources.resilience.breaker import Breakers
     from resources.tenants.identity import Identity
+    from resources.tenants.quotas.store import QuotaStore
     from resources.workflows.catalogue import Catalogue
     from resources.workflows.executions import Executions
     from resources.workflows.postgres import PostgresBackfills
@@ -90,6 +91,7 @@ class Services:
     agents: AgentRegistry
     answers: Answers
     identity: Identity
+    quotas: QuotaStore
     publisher: Publisher
     presence: PresenceStore
     realtime_rules: RealtimeRules

@@ -109,7 +109,7 @@ class EventsClient(HttpClient):
             except httpx.TransportError as error:
                 if "Last-Event-ID" not in headers:
                     raise self._silent(error) from error
-                await self.health()  # raises when it does not come back at once
+                await self._send("GET", "/health")  # raises when it does not come back at once
 
     async def event_statistics(self) -> EventStatisticsOut:
         return await self._get(f"{V1}/events/statistics", EventStatisticsOut)

@@ -107,7 +107,7 @@ class EventsClient(HttpClient):
             except httpx.TransportError as error:
                 if "Last-Event-ID" not in headers:
                     raise self._silent(error) from error
-                self.health()  # raises when it does not come back at once
+                self._send("GET", "/health")  # raises when it does not come back at once
 
     def event_statistics(self) -> EventStatisticsOut:
         return self._get(f"{V1}/events/statistics", EventStatisticsOut)

@@ -27,8 +27,9 @@ from resources.errors import InvalidInputError, LimitExceededError, PlatformErro
 from resources.realtime import topics
 from resources.realtime.limits import Limiter
 from resources.realtime.model import Notice, Priority, Retention
-from resources.realtime.presence import SWEEP_SECONDS, TYPING_SECONDS, Device, Status
+from resources.realtime.presence import SWEEP_SECONDS, TYPING_SECONDS, Device, Joined, Status
 from resources.telemetry.logging import get_logger
+from resources.tenants.quotas.model import sockets_exceeded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
@@ -143,7 +144,7 @@ class Hub:
         self._empty = asyncio.Event()
         self._empty.set()
         self._publishes: Batcher[NewMessage, Message] = Batcher(self._publish_batch, limiter=self._threads)
-        self._joins: Batcher[Device, int] = Batcher(self._join_batch, limiter=self._threads)
+        self._joins: Batcher[Device, Joined] = Batcher(self._join_batch, limiter=self._threads)
         self._leaves: Batcher[str, None] = Batcher(self._leave_batch, limiter=self._threads)
         self._confirms: Batcher[tuple[UUID, str, DeliveryStatus], None] = Batcher(
             self._confirm_batch, limiter=self._threads
@@ -234,9 +235,10 @@ class Hub:
             )
             connection.on_receipt = self._delivered
             if present:
-                self._check_sessions(connection, await self._joins.submit("", self._device(connection)))
+                self._check_joined(connection, await self._joins.submit("", self._device(connection)))
             room = await self._room(principal.tenant)
-            self._check_room(room, connection, present=present)
+            if not present:
+                _check_listener(room, principal)
         except BaseException:
             self._closed()
             raise
@@ -250,21 +252,17 @@ class Hub:
         if not self._open:
             self._empty.set()
 
-    def _check_sessions(self, connection: Connection, count: int) -> None:
-        allowed = self.limits.sessions_per_user
-        if count > allowed:
+    def _check_joined(self, connection: Connection, joined: Joined) -> None:
+        principal, allowed = connection.principal, self.limits.sessions_per_user
+        if joined.of_user > allowed:
             self._forget(connection)
-            user = connection.principal.username
-            message = f"{user!r} has {count - 1} sessions open already; {allowed} are allowed. Close one."
+            count = joined.of_user - 1
+            message = f"{principal.username!r} has {count} sessions open already; {allowed} are allowed. Close one."
             raise LimitExceededError(message, code="too_many_sessions", retry_after=5.0)
-
-    def _check_room(self, room: Room, connection: Connection, *, present: bool) -> None:
-        allowed = connection.principal.limits.sockets
-        if allowed is not None and len(room.connections) >= allowed:
-            if present:
-                self._forget(connection)
-            message = f"The tenant has {allowed} connections open already."
-            raise LimitExceededError(message, code="too_many_sockets", retry_after=5.0)
+        most = principal.limits.sockets
+        if most is not None and joined.of_tenant > most:
+            self._forget(connection)
+            raise sockets_exceeded(principal.tenant, most)
 
     def _forget(self, connection: Connection) -> None:
         self._leaves.put("", connection.id).add_done_callback(_log_failure)
@@ -836,7 +834,7 @@ class Hub:
         stored = iter(self.messages.publish(prepared, tenant=tenant))
         return [next(stored) if answer is None else answer for answer in answers]
 
-    def _join_batch(self, _: str, devices: list[Device]) -> Sequence[int | Exception]:
+    def _join_batch(self, _: str, devices: list[Device]) -> Sequence[Joined | Exception]:
         return self.presence.join(devices)
 
     def _leave_batch(self, _: str, ids: list[str]) -> Sequence[None]:
@@ -867,6 +865,13 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_log_failure)
         return task
+
+
+def _check_listener(room: Room, principal: Principal) -> None:
+    """One that is no device is counted by its process alone."""
+    most = principal.limits.sockets
+    if most is not None and len(room.connections) >= most:
+        raise sockets_exceeded(principal.tenant, most)
 
 
 def _fact_frame(event: RecordedEvent, topic: str, dialect: frames.Dialect) -> Frame:

@@ -4,6 +4,8 @@ Dagster's queue is a table that the daemon looks at. A run that may begin does n
 submits it. Only what is beyond a limit (of its tenant, of its workflow's `concurrency`, of the platform) goes into the queue,
 which the daemon empties as runs end, so that no tenant has more under way than its share.
 
+A tenant's own quota (`concurrent_runs`) can be lower than what the platform grants to each: then it counts.
+
 Nobody overtakes: while a tenant has runs in the queue, its next run goes there too.
 """
 
@@ -19,7 +21,7 @@ from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, DagsterRunStatus
 
 from assets.partitions import CONCURRENCY_TAG, DEFAULT_TENANT, TENANT_TAG, tenant_of
-from definitions.runtime.postgres import CONCURRENCY_IN_QUEUE, RUNS_UNDER_WAY
+from definitions.runtime.postgres import CONCURRENCY_IN_QUEUE, QUOTAS, RUNS_UNDER_WAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,7 +65,7 @@ class FastLaneCoordinator(QueuedRunCoordinator[Any]):
         return DEQUEUE_SECONDS  # type: ignore[return-value]  # the daemon only adds it to a time
 
     def get_run_queue_config(self) -> RunQueueConfig:
-        """The limits for the daemon: the tenants', and those of the workflows that have runs in the queue."""
+        """The limits for the daemon: the tenants', their own quotas, and those of the workflows that have runs in the queue."""
         limits: list[dict[str, Any]] = []
         if self._max_runs_per_tenant >= 0:
             limits.append(
@@ -74,6 +76,8 @@ class FastLaneCoordinator(QueuedRunCoordinator[Any]):
                 sqlalchemy.text(CONCURRENCY_IN_QUEUE), {"key": CONCURRENCY_TAG, "queued": _QUEUED}
             ).scalars()
             limits += [{"key": CONCURRENCY_TAG, "value": value, "limit": _limit(value)} for value in values]
+            quotas = connection.execute(sqlalchemy.text(QUOTAS)).all()
+            limits += [{"key": TENANT_TAG, "value": tenant, "limit": most} for tenant, most in quotas]
         return super().get_run_queue_config()._replace(tag_concurrency_limits=limits)
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
@@ -100,11 +104,12 @@ class FastLaneCoordinator(QueuedRunCoordinator[Any]):
                 "concurrency": concurrency or "",
             },
         ).one()
-        everybody, own, own_queued, like_this = counts
+        everybody, own, own_queued, like_this, quota = counts
         return (
             own_queued == 0
             and _below(everybody, self._max_concurrent_runs)
             and _below(own, self._max_runs_per_tenant)
+            and (quota is None or own < quota)
             and (concurrency is None or _below(like_this, _limit(concurrency)))
         )
 

@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -43,10 +44,18 @@ from definitions.runtime.code import ROOT, CodeLocation, WorkflowOrigin
 from definitions.runtime.postgres import RunEvents, RunKeys
 from definitions.runtime.storage import in_our_words
 from resources.database.postgres import Database
-from resources.errors import ConflictError, InvalidInputError, NotFoundError, Problem, UnavailableError
+from resources.errors import (
+    ConflictError,
+    InvalidInputError,
+    LimitExceededError,
+    NotFoundError,
+    Problem,
+    UnavailableError,
+)
 from resources.events.postgres import PostgresEventStore
 from resources.settings import Settings
 from resources.telemetry.logging import get_logger
+from resources.tenants.quotas.postgres import PostgresQuotas
 from resources.workflows.inputs import check_inputs
 from sensors.workflow_events import Story, stream_of
 
@@ -104,6 +113,7 @@ class WorkflowLauncher:
         self._workflows = workflows
         self._events = events
         self.keys = RunKeys(database)
+        self._quotas = PostgresQuotas(database)
         self._location: CodeLocation | None = None
         self._loading = threading.Lock()
 
@@ -155,7 +165,8 @@ class WorkflowLauncher:
         """Start a run of the workflow `name` of the tenant, or of the job of that name.
 
         `inputs` are a workflow's; `run_config` and `partition` are for other jobs. `key` makes it one run per tenant and key.
-        Raises NotFoundError, InvalidInputError with all problems, UnavailableError.
+        Raises NotFoundError, InvalidInputError with all problems, LimitExceededError when the tenant may start no more runs
+        today, UnavailableError.
         """
         request = {
             "name": name,
@@ -170,12 +181,19 @@ class WorkflowLauncher:
         run_id = str(uuid.uuid4())
         with in_our_words():
             prepared, config = self._prepare(request, tenant)
+            try:
+                self._quotas.take_run(tenant, now=datetime.now(UTC))
+            except LimitExceededError:
+                if key is None or self.keys.read(tenant, key) is None:
+                    raise
+                return Launched(self._run_of(tenant, key), created=False)
             if key is None:
                 self._create(prepared, config, request, tenant=tenant, run_id=run_id, key=None)
                 return Launched(run_id, created=True)
             if self.keys.claim(tenant, key, run_id=run_id, request=request):
                 self._create(prepared, config, request, tenant=tenant, run_id=run_id, key=key)
                 return Launched(run_id, created=True)
+            self._quotas.give_back_run(tenant, now=datetime.now(UTC))  # somebody else was quicker
             return Launched(self._run_of(tenant, key), created=False)
 
     def launched(self, key: str, *, tenant: str) -> str | None:
@@ -204,6 +222,7 @@ class WorkflowLauncher:
     ) -> Launched:
         """Start a re-execution of `parent`, of the steps named or of all. `tags` are all that it gets besides the job's."""
         run_id = str(uuid.uuid4())
+        self._quotas.take_run(tenant_of(parent), now=datetime.now(UTC))
         with in_our_words():
             run = self.instance.create_run(
                 job_name=job.name,
@@ -270,6 +289,7 @@ class WorkflowLauncher:
         except DagsterInvalidConfigError as error:
             if key is not None:
                 self.keys.forget(tenant, key, run_id=run_id)
+            self._quotas.give_back_run(tenant, now=datetime.now(UTC))
             problems = tuple(Problem("run_config", found.message) for found in error.errors)
             raise InvalidInputError(f"The run config does not fit {job.name!r}.", problems=problems) from error
         if partition is not None and job.partitions_def == DOCUMENTS:

@@ -111,7 +111,8 @@ RUNS_UNDER_WAY = """
 SELECT count(*) FILTER (WHERE r.status = ANY(:under_way)),
     count(*) FILTER (WHERE r.status = ANY(:under_way) AND coalesce(t.value, :default) = :tenant),
     count(*) FILTER (WHERE r.status = :queued AND coalesce(t.value, :default) = :tenant),
-    count(*) FILTER (WHERE r.status = ANY(:under_way) AND c.value = :concurrency)
+    count(*) FILTER (WHERE r.status = ANY(:under_way) AND c.value = :concurrency),
+    aiw.concurrent_runs(:tenant)
 FROM runs r
 LEFT JOIN run_tags t ON t.run_id = r.run_id AND t.key = :tenant_key
 LEFT JOIN run_tags c ON c.run_id = r.run_id AND c.key = :concurrency_key
@@ -121,6 +122,8 @@ CONCURRENCY_IN_QUEUE = """
 SELECT DISTINCT t.value FROM run_tags t JOIN runs r ON r.run_id = t.run_id
 WHERE t.key = :key AND r.status = :queued ORDER BY t.value
 """
+
+QUOTAS = "SELECT tenant, most FROM aiw.all_concurrent_runs()"
 
 # And these, by the retention.
 ENDED_RUNS = """

@@ -55,7 +55,7 @@ def _utc_now() -> datetime:
 
 
 class DocumentIntake:
-    """Takes documents in. Safe for threads."""
+    """Takes documents in. Safe for threads. `room` raises when a tenant may keep no so many bytes more."""
 
     def __init__(
         self,
@@ -63,11 +63,13 @@ class DocumentIntake:
         events: EventStore,
         *,
         limits: ParseLimits | None = None,
+        room: Callable[[str, int], None] | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._documents = documents
         self._events = events
         self._limits = limits or ParseLimits()
+        self._room = room
         self._clock = clock
 
     def receive(self, source: DocumentSource, content: bytes, *, tenant: str) -> Receipt:
@@ -85,6 +87,8 @@ class DocumentIntake:
             if known is not None and known.sha256 == sha256 and known.status is not DocumentStatus.REJECTED:
                 return self._again(known)
             self._refuse_duplicate(identity, sha256, tenant)
+            if self._room is not None:
+                self._room(tenant, len(content) - (known.size_bytes if known is not None else 0))
         except (InvalidInputError, LimitExceededError, ConflictError) as error:
             record_rejection(self._events, identity, error, uri=source.uri, sha256=sha256, tenant=tenant)
             raise

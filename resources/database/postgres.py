@@ -27,6 +27,7 @@ SCHEMA = "aiw"
 _RECONNECT_SECONDS = 2.0  # then the next request tries afresh, rather than wait for an attempt that is minutes away
 _DRAIN_SECONDS = 0.5
 SET_TENANT = "SELECT set_config('aiw.tenant', %s, true)"
+_AS_NOBODY = "SELECT set_config('role', 'none', true), set_config('aiw.tenant', '', true)"
 
 
 class Database:
@@ -53,6 +54,25 @@ class Database:
         self._pool_owner = 0
         self._opening = threading.Lock()
         self._drained_at = 0.0
+        self._shared = threading.local()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make all transactions of this thread in the block one: what they do is committed when it ends, or not at all.
+
+        For changes that several stores make as one. Who catches an error inside of the block can only give up: the
+        transaction is spoilt. Raises as `transaction` does.
+        """
+        if self._shared_connection() is not None:
+            yield
+            return
+        with self.transaction() as connection:
+            connection.execute(_AS_NOBODY)
+            self._shared.connection = connection
+            try:
+                yield
+            finally:
+                self._shared.connection = None
 
     @contextmanager
     def transaction(self, *, tenant: str | None = None) -> Iterator[Connection]:
@@ -61,6 +81,13 @@ class Database:
         Row-level security shows the rows of `tenant` alone; without one it shows none of any tenant's.
         Raises UnavailableError when no connection can be had in time or the server goes away.
         """
+        shared = self._shared_connection()
+        if shared is not None:
+            shared.execute(_AS_NOBODY)  # whoever was before is not who comes now
+            if tenant is not None:
+                shared.execute(SET_TENANT, (tenant,))
+            yield shared
+            return
         try:
             with self._open_pool().connection(timeout=self._connect_timeout) as connection:
                 if tenant is not None:
@@ -96,6 +123,10 @@ class Database:
         if self._pool is not None and self._pool_owner == os.getpid():
             self._pool.close()
         self._pool = None
+
+    def _shared_connection(self) -> Connection | None:
+        connection: Connection | None = getattr(self._shared, "connection", None)
+        return connection
 
     def _open_pool(self) -> ConnectionPool[Connection]:
         if (pool := self._pool_here()) is not None:

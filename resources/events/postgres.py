@@ -17,7 +17,7 @@ import msgspec
 import orjson
 import psycopg
 from psycopg.adapt import Dumper
-from psycopg.pq import Format
+from psycopg.pq import Format, TransactionStatus
 from psycopg.types.string import ByteaBinaryLoader
 
 from resources.errors import UnavailableError, UpstreamError
@@ -262,8 +262,14 @@ class PostgresEventStore:
 
     @contextmanager
     def _autocommit(self) -> Iterator[Connection]:
-        """A connection on which each statement is its own transaction: one round trip instead of three."""
+        """A connection on which each statement is its own transaction: one round trip instead of three.
+
+        Where a transaction is under way already, which others began, the statement is a part of it.
+        """
         with self._database.transaction() as connection, in_our_words():
+            if connection.info.transaction_status is not TransactionStatus.IDLE:
+                yield connection
+                return
             connection.autocommit = True
             try:
                 yield connection

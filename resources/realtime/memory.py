@@ -14,7 +14,7 @@ import orjson
 from resources.errors import NotFoundError
 from resources.realtime import topics
 from resources.realtime.model import Conversation, Delivery, Message, Notice
-from resources.realtime.presence import HUB_SILENT, OFFLINE_AFTER, Device, Presence, Status, presence_of
+from resources.realtime.presence import HUB_SILENT, OFFLINE_AFTER, Device, Joined, Presence, Status, presence_of
 from resources.realtime.publisher import as_stored, without_duplicates
 
 if TYPE_CHECKING:
@@ -235,13 +235,15 @@ class MemoryPresence:
         self._seen: dict[str, datetime] = {}
         self._tell = tell
 
-    def join(self, devices: Sequence[Device]) -> Sequence[int]:
+    def join(self, devices: Sequence[Device]) -> Sequence[Joined]:
         counts = []
         with self._lock:
             for device in devices:
                 self._devices[device.id] = device
                 self._seen[device.hub] = max(device.joined_at, self._seen.get(device.hub, device.joined_at))
-                counts.append(len(self._of(device.tenant, device.user, device.joined_at, HUB_SILENT)))
+                users = {one.user for one in self._devices.values() if one.tenant == device.tenant}
+                found = {user: len(self._of(device.tenant, user, device.joined_at, HUB_SILENT)) for user in users}
+                counts.append(Joined(found[device.user], sum(found.values())))
         self._changed(devices)
         return counts
 

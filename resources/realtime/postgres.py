@@ -17,7 +17,7 @@ from resources.events.model import DEFAULT_TENANT
 from resources.realtime import topics
 from resources.realtime.listener import CHANNEL, Listener
 from resources.realtime.model import RUN_TENANT_TAG, Conversation, Delivery, Message, Notice, Priority, RunEntry
-from resources.realtime.presence import HUB_SILENT, OFFLINE_AFTER, Device, Presence, Status, presence_of
+from resources.realtime.presence import HUB_SILENT, OFFLINE_AFTER, Device, Joined, Presence, Status, presence_of
 from resources.realtime.publisher import as_stored, without_duplicates
 from resources.realtime.rules import Rule
 
@@ -80,6 +80,10 @@ _COUNT_SESSIONS = """SELECT w.tenant, w.user_id, count(*) FROM
     (SELECT DISTINCT * FROM unnest(%s::text[], %s::text[]) AS u(tenant, user_id)) AS w
     JOIN aiw.presence_device d ON d.tenant = w.tenant AND d.user_id = w.user_id
     JOIN aiw.realtime_hub h ON h.hub = d.hub AND h.seen_at > %s GROUP BY 1, 2"""
+_COUNT_SOCKETS = """SELECT d.tenant, count(*) FROM aiw.presence_device d
+    JOIN aiw.realtime_hub h ON h.hub = d.hub AND h.seen_at > %s WHERE d.tenant = ANY (%s) GROUP BY 1"""
+_ONE_AT_A_TIME = """SELECT pg_advisory_xact_lock(hashtextextended(tenant, 7301402653)) FROM
+    (SELECT DISTINCT tenant FROM unnest(%s::text[]) AS u(tenant) ORDER BY tenant) AS wanted"""
 _COUNT_DEVICES = "SELECT count(*) FROM aiw.presence_device WHERE hub = %s"
 _LEAVE = "DELETE FROM aiw.presence_device WHERE id = ANY (%s) RETURNING tenant, user_id"
 _UPDATE_DEVICE = """UPDATE aiw.presence_device SET active_at = %(at)s, status = coalesce(%(status)s, status),
@@ -257,7 +261,7 @@ class PostgresPresence:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def join(self, devices: Sequence[Device]) -> Sequence[int]:
+    def join(self, devices: Sequence[Device]) -> Sequence[Joined]:
         if not devices:
             return []
         rows = [msgspec.structs.astuple(device) for device in devices]
@@ -265,11 +269,19 @@ class PostgresPresence:
         newest = max(device.joined_at for device in devices)
         with _transaction(self._database, None) as connection:
             connection.execute(_BEAT, (sorted({device.hub for device in devices}), newest))
+            connection.execute(_ONE_AT_A_TIME, (columns[1],))
             connection.execute(_JOIN, columns)
+            sockets = dict(connection.execute(_COUNT_SOCKETS, (newest - HUB_SILENT, columns[1])).fetchall())
             found = connection.execute(_COUNT_SESSIONS, (columns[1], columns[2], newest - HUB_SILENT)).fetchall()
             self._tell(connection, {(device.tenant, device.user) for device in devices})
-        counts = {(tenant, user): count for tenant, user, count in found}
-        return [counts.get((device.tenant, device.user), 0) for device in devices]
+        sessions = {(tenant, user): count for tenant, user, count in found}
+        joined = []
+        for device in reversed(devices):  # whoever came later in the batch was not there yet
+            whose = device.tenant, device.user
+            joined.append(Joined(sessions.get(whose, 0), sockets.get(device.tenant, 0)))
+            sessions[whose] = sessions.get(whose, 0) - 1
+            sockets[device.tenant] = sockets.get(device.tenant, 0) - 1
+        return joined[::-1]
 
     def leave(self, ids: Collection[str]) -> None:
         if ids:

@@ -51,6 +51,13 @@ class Device(msgspec.Struct, frozen=True):
         return self.status
 
 
+class Joined(msgspec.Struct, frozen=True):
+    """How many devices there were when one joined, itself counted: of its user, and of its tenant."""
+
+    of_user: int
+    of_tenant: int
+
+
 class Presence(msgspec.Struct, frozen=True):
     """How a user is; `last_seen` is the last activity, None when it is not known."""
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from resources.realtime.model import Conversation, Delivery, DeliveryStatus, Message, NewMessage, Notice, Retention
-    from resources.realtime.presence import Device, Presence, Status
+    from resources.realtime.presence import Device, Joined, Presence, Status
     from resources.realtime.rules import Rule
 
 
@@ -94,8 +94,11 @@ class MessageStore(Protocol):
 class PresenceStore(Protocol):
     """Who is connected, where, and how they are. A device is one connection."""
 
-    def join(self, devices: Sequence[Device]) -> Sequence[int]:
-        """Add devices; for each, how many its user has now. Those of processes that died long ago do not count."""
+    def join(self, devices: Sequence[Device]) -> Sequence[Joined]:
+        """Add devices, one after the other; how many there were then. Those of processes that died long ago do not count.
+
+        Exact also when several processes add some at a time: no two are told the same.
+        """
 
     def leave(self, ids: Collection[str]) -> None:
         """Remove devices."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from resources.errors import (
     InvalidInputError,
     NotFoundError,
     NotPermittedError,
+    PlatformError,
     Problem,
     UnauthenticatedError,
 )
@@ -25,7 +27,9 @@ from resources.tenants.permissions import Role, check_scopes, narrowed, scopes_o
 from resources.tenants.store import context_of_provider_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
+    from decimal import Decimal
     from uuid import UUID
 
     from resources.tenants.audit import Audit
@@ -44,7 +48,11 @@ _KEYS_OF_USER = 100
 
 
 class Administration:
-    """Safe to share between threads. `actor` is who wants it; None = somebody with access to the database itself."""
+    """Safe to share between threads. `actor` is who wants it; None = somebody with access to the database itself.
+
+    `together` makes one transaction of all that the stores do in its block: a change and its event are there both, or neither.
+    `spending` is told how much a tenant may spend a month; None = as much as it likes.
+    """
 
     def __init__(
         self,
@@ -57,6 +65,8 @@ class Administration:
         passwords: Passwords,
         audit: Audit,
         home: str,
+        together: Callable[[], AbstractContextManager[object]] = nullcontext,
+        spending: Callable[[str, Decimal | None], None] = lambda _tenant, _usd: None,
     ) -> None:
         self._accounts = accounts
         self._credentials = credentials
@@ -66,8 +76,19 @@ class Administration:
         self._passwords = passwords
         self._audit = audit
         self._home = home
+        self._together = together
+        self._spending = spending
 
     # Tenants
+
+    def ensure_home(self) -> Tenant:
+        """The platform's own tenant, created if there is none yet: who logs in from this machine is one of it."""
+        try:
+            return self._accounts.tenant(self._home)
+        except NotFoundError:
+            with suppress(ConflictError):  # another process was quicker
+                return self.create_tenant(self._home, actor=None)
+        return self._accounts.tenant(self._home)
 
     def create_tenant(
         self, tenant_id: str, *, name: str | None = None, limits: Limits | None = None, actor: Principal | None
@@ -75,9 +96,11 @@ class Administration:
         """Raises InvalidInputError, ConflictError (`tenant_exists`)."""
         _check(_TENANT_ID, tenant_id, "tenant", "lower case letters, digits, - and _, 63 at most")
         tenant = Tenant(tenant_id, name or tenant_id, datetime.now(UTC), limits=limits or Limits())
-        self._accounts.create_tenant(tenant)
-        fact = catalog.TenantCreated(tenant_id=tenant.id, name=tenant.name)
-        self._audit.record(StreamId("tenant", tenant.id), fact, tenant=tenant.id, actor=actor)
+        with self._together():
+            self._accounts.create_tenant(tenant)
+            self._limit_spending(tenant, before=Limits())
+            fact = catalog.TenantCreated(tenant_id=tenant.id, name=tenant.name)
+            self._audit.record(StreamId("tenant", tenant.id), fact, tenant=tenant.id, actor=actor)
         return tenant
 
     def tenant(self, tenant_id: str) -> Tenant:
@@ -95,18 +118,26 @@ class Administration:
         name: str | None = None,
         status: Status | None = None,
         limits: Limits | None = None,
+        unless: Callable[[Tenant], None] | None = None,
         actor: Principal | None,
     ) -> Tenant:
-        """Change what is given. Raises NotFoundError, ConflictError for suspending the platform's own tenant."""
-        old = self._accounts.tenant(tenant_id)
-        if status is Status.SUSPENDED and tenant_id == self._home:
-            raise ConflictError("The platform's own tenant cannot be suspended.", code="tenant_is_home")
-        changed = replace(old, name=name or old.name, status=status or old.status, limits=limits or old.limits)
-        self._accounts.save_tenant(changed)
-        fact = catalog.TenantChanged(
-            tenant_id=changed.id, name=changed.name, status=changed.status, limits=changed.limits.as_json()
-        )
-        self._audit.record(StreamId("tenant", changed.id), fact, tenant=changed.id, actor=actor)
+        """Change what is given, unless `unless` raises for how the tenant is before.
+
+        Raises NotFoundError, ConflictError for suspending the platform's own tenant.
+        """
+        with self._together():
+            old = self._accounts.tenant(tenant_id, lock=True)
+            if unless is not None:
+                unless(old)
+            if status is Status.SUSPENDED and tenant_id == self._home:
+                raise ConflictError("The platform's own tenant cannot be suspended.", code="tenant_is_home")
+            changed = replace(old, name=name or old.name, status=status or old.status, limits=limits or old.limits)
+            self._accounts.save_tenant(changed)
+            self._limit_spending(changed, before=old.limits)
+            fact = catalog.TenantChanged(
+                tenant_id=changed.id, name=changed.name, status=changed.status, limits=changed.limits.as_json()
+            )
+            self._audit.record(StreamId("tenant", changed.id), fact, tenant=changed.id, actor=actor)
         return changed
 
     # Users
@@ -137,9 +168,10 @@ class Administration:
             password_hash=None if password is None else self._passwords.hash(password),
             oidc_subject=oidc_subject,
         )
-        self._accounts.create_user(user)
-        fact = catalog.UserCreated(user_id=str(user.id), username=username, role=role, email=email)
-        self._audit.record(_stream(user), fact, tenant=tenant, actor=actor)
+        with self._together():
+            self._accounts.create_user(user)
+            fact = catalog.UserCreated(user_id=str(user.id), username=username, role=role, email=email)
+            self._audit.record(_stream(user), fact, tenant=tenant, actor=actor)
         return user
 
     def user(self, user_id: UUID, *, tenant: str) -> User:
@@ -162,12 +194,14 @@ class Administration:
 
         Only for emails that the provider has verified. A user who is linked already stays so.
         """
-        user = self._accounts.find_user(tenant=tenant, email=email)
-        if user is None or user.oidc_subject is not None:
-            return None
-        linked = self._accounts.save_user(replace(user, oidc_subject=subject))
-        fact = catalog.UserLinked(user_id=str(user.id), username=user.username, subject=subject)
-        self._audit.record(_stream(user), fact, tenant=tenant)
+        with self._together():
+            found = self._accounts.find_user(tenant=tenant, email=email)
+            user = None if found is None else self._accounts.user(found.id, tenant=tenant, lock=True)
+            if user is None or user.oidc_subject is not None:
+                return None
+            linked = self._accounts.save_user(replace(user, oidc_subject=subject))
+            fact = catalog.UserLinked(user_id=str(user.id), username=user.username, subject=subject)
+            self._audit.record(_stream(user), fact, tenant=tenant)
         return linked
 
     def users(self, *, tenant: str) -> Sequence[User]:
@@ -182,30 +216,36 @@ class Administration:
         role: Role | None = None,
         status: Status | None = None,
         email: str | None = None,
+        unless: Callable[[User], None] | None = None,
         actor: Principal | None,
     ) -> User:
-        """Change what is given. A suspended user's sessions end.
+        """Change what is given, unless `unless` raises for how the user is before. A suspended user's sessions end.
 
         Raises NotFoundError, NotPermittedError, ConflictError (`last_admin`) when nobody could administer the tenant then.
         """
-        old = self._accounts.user(user_id, tenant=tenant)
-        changed = replace(old, role=role or old.role, status=status or old.status, email=email or old.email)
         if email is not None:
             _check(_EMAIL, email, "email", "an address such as ada@example.org")
-        _refuse_more_than_own(changed.role, actor)
-        _refuse_more_than_own(old.role, actor)
-        if _is_admin(old) and not _is_admin(changed):
-            others = [user for user in self._accounts.users(tenant=tenant) if _is_admin(user) and user.id != old.id]
-            if not others:
-                message = f"{old.username!r} is the last admin of {tenant!r}. Make somebody else one first."
-                raise ConflictError(message, code="last_admin")
-        self._accounts.save_user(changed)
-        fact = catalog.UserChanged(
-            user_id=str(old.id), username=old.username, role=changed.role, status=changed.status, email=changed.email
-        )
-        self._audit.record(_stream(old), fact, tenant=tenant, actor=actor)
-        if changed.status is Status.SUSPENDED:
-            self._revoke_all(changed, "user_suspended", actor)
+        with self._together():
+            self._accounts.tenant(tenant, lock=True)  # so that no two last admins go at once
+            old = self._accounts.user(user_id, tenant=tenant, lock=True)
+            if unless is not None:
+                unless(old)
+            changed = replace(old, role=role or old.role, status=status or old.status, email=email or old.email)
+            _refuse_more_than_own(changed.role, actor)
+            _refuse_more_than_own(old.role, actor)
+            if _is_admin(old) and not _is_admin(changed):
+                self._refuse_last_admin(old)
+            self._accounts.save_user(changed)
+            fact = catalog.UserChanged(
+                user_id=str(old.id),
+                username=old.username,
+                role=changed.role,
+                status=changed.status,
+                email=changed.email,
+            )
+            self._audit.record(_stream(old), fact, tenant=tenant, actor=actor)
+            if changed.status is Status.SUSPENDED:
+                self._revoke_all(changed, "user_suspended", actor)
         return changed
 
     def change_password(self, user_id: UUID, password: str, *, tenant: str, actor: Principal | None) -> None:
@@ -213,10 +253,13 @@ class Administration:
         user = self._accounts.user(user_id, tenant=tenant)
         if actor is None or actor.user_id != user.id:
             _refuse_more_than_own(user.role, actor)
-        self._accounts.save_user(replace(user, password_hash=self._passwords.hash(password)))
+        hashed = self._passwords.hash(password)
         fact = catalog.UserPasswordChanged(user_id=str(user.id), username=user.username)
-        self._audit.record(_stream(user), fact, tenant=tenant, actor=actor)
-        self._revoke_all(user, "password_changed", actor)
+        with self._together():
+            locked = self._accounts.user(user_id, tenant=tenant, lock=True)
+            self._accounts.save_user(replace(locked, password_hash=hashed))
+            self._audit.record(_stream(user), fact, tenant=tenant, actor=actor)
+            self._revoke_all(user, "password_changed", actor)
 
     def change_own_password(self, actor: Principal, *, present: str, password: str) -> None:
         """As `change_password`, by the owner, who must know the present one. Raises UnauthenticatedError."""
@@ -265,15 +308,16 @@ class Administration:
             raise ConflictError(f"{owner.username!r} has {len(good)} keys. Revoke some.", code="keys_too_many")
         key = ApiKey(actor.tenant, secrets.token_hex(6), owner.id, name, wanted, now, expires_at)
         shown, secret_hash = new_api_key(key.id)
-        self._credentials.create_key(key, secret_hash=secret_hash)
-        fact = catalog.KeyCreated(
-            key_id=key.id,
-            user_id=str(owner.id),
-            name=name,
-            scopes=tuple(sorted(wanted)),
-            expires_at=None if expires_at is None else expires_at.isoformat(),
-        )
-        self._audit.record(StreamId("key", key.id), fact, tenant=actor.tenant, actor=actor)
+        with self._together():
+            self._credentials.create_key(key, secret_hash=secret_hash)
+            fact = catalog.KeyCreated(
+                key_id=key.id,
+                user_id=str(owner.id),
+                name=name,
+                scopes=tuple(sorted(wanted)),
+                expires_at=None if expires_at is None else expires_at.isoformat(),
+            )
+            self._audit.record(StreamId("key", key.id), fact, tenant=actor.tenant, actor=actor)
         return key, shown
 
     def keys(self, *, tenant: str, user_id: UUID | None = None) -> Sequence[ApiKey]:
@@ -282,23 +326,30 @@ class Administration:
 
     def revoke_key(self, key_id: str, *, tenant: str, actor: Principal | None) -> ApiKey:
         """Raises NotFoundError."""
-        key = self._credentials.revoke_key(key_id, tenant=tenant, now=datetime.now(UTC))
-        fact = catalog.KeyRevoked(key_id=key.id, name=key.name)
-        self._audit.record(StreamId("key", key.id), fact, tenant=tenant, actor=actor)
+        with self._together():
+            key = self._credentials.revoke_key(key_id, tenant=tenant, now=datetime.now(UTC))
+            fact = catalog.KeyRevoked(key_id=key.id, name=key.name)
+            self._audit.record(StreamId("key", key.id), fact, tenant=tenant, actor=actor)
         return key
 
     def rotate_signing_key(self, *, actor: Principal | None) -> str:
         """Sign with a new key from now on; gives its id. Tokens of the former stay good until they expire."""
-        key, until = self._tokens.rotate(now=datetime.now(UTC))
-        fact = catalog.SigningKeyRotated(kid=key.kid, former_until=until.isoformat())
-        self._audit.record(StreamId("key", key.kid), fact, tenant=self._home, actor=actor)
+        try:
+            with self._together():
+                key, until = self._tokens.rotate(now=datetime.now(UTC))
+                fact = catalog.SigningKeyRotated(kid=key.kid, former_until=until.isoformat())
+                self._audit.record(StreamId("key", key.kid), fact, tenant=self._home, actor=actor)
+        except PlatformError:
+            self._tokens.forget()  # it has read what is not there after all
+            raise
         return key.kid
 
     def rewrap(self, *, actor: Principal | None) -> int:
         """Bring all sealed secrets under the present master key; gives how many changed."""
-        changed = self._secrets.rewrap(lambda sealed, context: self._vault.rewrap(sealed, context=context))
-        fact = catalog.MasterKeyRotated(rewrapped=changed)
-        self._audit.record(StreamId("key", "master"), fact, tenant=self._home, actor=actor)
+        with self._together():
+            changed = self._secrets.rewrap(lambda sealed, context: self._vault.rewrap(sealed, context=context))
+            fact = catalog.MasterKeyRotated(rewrapped=changed)
+            self._audit.record(StreamId("key", "master"), fact, tenant=self._home, actor=actor)
         return changed
 
     # Keys of AI providers
@@ -313,9 +364,10 @@ class Administration:
             raise InvalidInputError(f"The key is not valid: {found}.", code="validation_failed", problems=(found,))
         sealed = self._vault.seal(key.encode(), context=context_of_provider_key(tenant, provider))
         stored = ProviderKey(tenant, provider, sealed, key[-_HINT:], datetime.now(UTC), base_url)
-        self._secrets.save_provider_key(stored)
-        fact = catalog.ProviderKeyStored(provider=provider, hint=stored.hint)
-        self._audit.record(StreamId("key", f"provider-{provider}"), fact, tenant=tenant, actor=actor)
+        with self._together():
+            self._secrets.save_provider_key(stored)
+            fact = catalog.ProviderKeyStored(provider=provider, hint=stored.hint)
+            self._audit.record(StreamId("key", f"provider-{provider}"), fact, tenant=tenant, actor=actor)
         return stored
 
     def provider_keys(self, *, tenant: str) -> Sequence[ProviderKey]:
@@ -331,18 +383,30 @@ class Administration:
 
     def remove_provider_key(self, provider: str, *, tenant: str, actor: Principal | None) -> None:
         """Raises NotFoundError."""
-        self._secrets.remove_provider_key(provider, tenant=tenant)
-        fact = catalog.ProviderKeyRemoved(provider=provider)
-        self._audit.record(StreamId("key", f"provider-{provider}"), fact, tenant=tenant, actor=actor)
+        with self._together():
+            self._secrets.remove_provider_key(provider, tenant=tenant)
+            fact = catalog.ProviderKeyRemoved(provider=provider)
+            self._audit.record(StreamId("key", f"provider-{provider}"), fact, tenant=tenant, actor=actor)
+
+    def _limit_spending(self, tenant: Tenant, *, before: Limits) -> None:
+        if tenant.limits.usd_per_month != before.usd_per_month:
+            self._spending(tenant.id, tenant.limits.usd_per_month)
+
+    def _refuse_last_admin(self, user: User) -> None:
+        others = [one for one in self._accounts.users(tenant=user.tenant) if _is_admin(one) and one.id != user.id]
+        if not others:
+            message = f"{user.username!r} is the last admin of {user.tenant!r}. Make somebody else one first."
+            raise ConflictError(message, code="last_admin")
 
     def _revoke_all(self, user: User, reason: str, actor: Principal | None) -> int:
         now = datetime.now(UTC)
-        ended = self._credentials.revoke_sessions(tenant=user.tenant, reason=reason, now=now, user_id=user.id)
-        if ended:
-            fact = catalog.UserSessionsRevoked(
-                user_id=str(user.id), username=user.username, reason=reason, sessions=ended
-            )
-            self._audit.record(_stream(user), fact, tenant=user.tenant, actor=actor)
+        with self._together():
+            ended = self._credentials.revoke_sessions(tenant=user.tenant, reason=reason, now=now, user_id=user.id)
+            if ended:
+                fact = catalog.UserSessionsRevoked(
+                    user_id=str(user.id), username=user.username, reason=reason, sessions=ended
+                )
+                self._audit.record(_stream(user), fact, tenant=user.tenant, actor=actor)
         return ended
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,7 +23,8 @@ from resources.tenants.model import Principal, Session, Standing, Status, TokenP
 from resources.tenants.permissions import Role, narrowed, scopes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
     from resources.tenants.audit import Audit
     from resources.tenants.passwords import Passwords
@@ -58,6 +60,7 @@ class Authentication:
         access_seconds: int = 900,
         session_seconds: int = 30 * 86_400,
         service_seconds: int = 3600,
+        together: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._accounts = accounts
         self._credentials = credentials
@@ -68,6 +71,7 @@ class Authentication:
         self._access_seconds = access_seconds
         self._session_seconds = session_seconds
         self._service_seconds = service_seconds
+        self._together = together
 
     def login(
         self, username: str, password: str, *, tenant: str, address: str | None = None, now: datetime | None = None
@@ -116,13 +120,15 @@ class Authentication:
         if self._accounts.tenant(user.tenant).status is not Status.ACTIVE or user.status is not Status.ACTIVE:
             raise NotPermittedError("The user or the tenant is suspended.", code="suspended")
         refresh = _new_secret(REFRESH_PREFIX)
-        self._credentials.open_session(session, refresh_hash=_digest(refresh))
-        self._accounts.save_user(replace(user, last_login_at=now))
         pair = self._pair(session, user.username, user.role, refresh, now)
         fact = UserLoggedIn(
             user_id=str(user.id), username=user.username, session_id=str(session.id), method=method, address=address
         )
-        self._audit.record(_stream(user), fact, tenant=user.tenant, actor=pair.principal)
+        with self._together():
+            self._credentials.open_session(session, refresh_hash=_digest(refresh))
+            present = self._accounts.user(user.id, tenant=user.tenant, lock=True)
+            self._accounts.save_user(replace(present, last_login_at=now))
+            self._audit.record(_stream(user), fact, tenant=user.tenant, actor=pair.principal)
         return pair
 
     def refresh(self, refresh_token: str, *, now: datetime | None = None) -> TokenPair:
@@ -132,14 +138,16 @@ class Authentication:
         """
         now = now or datetime.now(UTC)
         fresh = _new_secret(REFRESH_PREFIX)
-        rotated = self._credentials.rotate(_digest(refresh_token), _digest(fresh), now=now)
-        if rotated is None:
-            raise UnauthenticatedError("The refresh token is not good. Log in again.", code="refresh_invalid")
-        session, was_fresh = rotated
-        assert session.user_id is not None  # a service's session has no refresh token
-        user = self._accounts.user(session.user_id, tenant=session.tenant)
+        with self._together():
+            rotated = self._credentials.rotate(_digest(refresh_token), _digest(fresh), now=now)
+            if rotated is None:
+                raise UnauthenticatedError("The refresh token is not good. Log in again.", code="refresh_invalid")
+            session, was_fresh = rotated
+            assert session.user_id is not None  # a service's session has no refresh token
+            user = self._accounts.user(session.user_id, tenant=session.tenant)
+            if not was_fresh:
+                self._tell_revoked(user, "refresh_reused", 1, actor=None)
         if not was_fresh:
-            self._tell_revoked(user, "refresh_reused", 1, actor=None)
             raise UnauthenticatedError(
                 "The refresh token was used before, so the session has ended. Log in again.", code="refresh_reused"
             )
@@ -150,25 +158,33 @@ class Authentication:
     def logout(self, principal: Principal, *, everywhere: bool = False, now: datetime | None = None) -> int:
         """End the session of the principal, or all of the same user; gives how many ended."""
         now = now or datetime.now(UTC)
-        ended = self._credentials.revoke_sessions(
-            tenant=principal.tenant,
-            reason="logout",
-            now=now,
-            session_id=principal.session_id,
-            user_id=principal.user_id if everywhere else None,
-        )
-        if principal.user_id is not None and ended:
-            user = self._accounts.user(principal.user_id, tenant=principal.tenant)
-            self._tell_revoked(user, "logout", ended, actor=principal)
+        with self._together():
+            ended = self._credentials.revoke_sessions(
+                tenant=principal.tenant,
+                reason="logout",
+                now=now,
+                session_id=principal.session_id,
+                user_id=principal.user_id if everywhere else None,
+            )
+            if principal.user_id is not None and ended:
+                user = self._accounts.user(principal.user_id, tenant=principal.tenant)
+                self._tell_revoked(user, "logout", ended, actor=principal)
         return ended
 
     def logout_by_refresh(self, refresh_token: str, *, now: datetime | None = None) -> int:
         """End the session of a refresh token; 0 when there is none."""
         now = now or datetime.now(UTC)
         session = self._credentials.session_of(_digest(refresh_token))
-        if session is None:
+        if session is None or session.user_id is None:
             return 0
-        return self._credentials.revoke_sessions(tenant=session.tenant, reason="logout", now=now, session_id=session.id)
+        with self._together():
+            ended = self._credentials.revoke_sessions(
+                tenant=session.tenant, reason="logout", now=now, session_id=session.id
+            )
+            if ended:
+                user = self._accounts.user(session.user_id, tenant=session.tenant)
+                self._tell_revoked(user, "logout", ended, actor=None)
+        return ended
 
     def issue_service_token(
         self,
@@ -195,11 +211,12 @@ class Authentication:
             created_at=now,
             expires_at=now + timedelta(seconds=self._service_seconds),
         )
-        self._credentials.open_session(session, refresh_hash=None)
         fact = ServiceTokenIssued(
             session_id=str(session.id), subject=session.subject, role=role, expires_at=session.expires_at.isoformat()
         )
-        self._audit.record(StreamId("key", str(session.id)), fact, tenant=actor.tenant, actor=actor)
+        with self._together():
+            self._credentials.open_session(session, refresh_hash=None)
+            self._audit.record(StreamId("key", str(session.id)), fact, tenant=actor.tenant, actor=actor)
         return self._pair(session, session.subject, role, None, now, scopes=wanted)
 
     def lasting_token(self, principal: Principal, *, seconds: int, now: datetime | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ from resources.tenants.cache import VerifiedCredentials
 from resources.tenants.passwords import Passwords
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from decimal import Decimal
+
     from resources.events.store import EventStore
     from resources.tenants.store import AccountStore, CredentialStore, Notices, SecretStore
     from resources.tenants.tokens import Tokens
@@ -49,8 +54,10 @@ def build_identity(
     access_seconds: int = 900,
     session_seconds: int = 30 * 86_400,
     passwords: Passwords | None = None,
+    together: Callable[[], AbstractContextManager[object]] = nullcontext,
+    spending: Callable[[str, Decimal | None], None] = lambda _tenant, _usd: None,
 ) -> Identity:
-    """Identity on these stores. `home` is the platform's own tenant."""
+    """Identity on these stores. `home` is the platform's own tenant; `together` and `spending` as `Administration` has them."""
     passwords = passwords or Passwords()
     audit = Audit(events)
     authentication = Authentication(
@@ -62,6 +69,7 @@ def build_identity(
         home=home,
         access_seconds=access_seconds,
         session_seconds=session_seconds,
+        together=together,
     )
     administration = Administration(
         accounts=accounts,
@@ -72,6 +80,8 @@ def build_identity(
         passwords=passwords,
         audit=audit,
         home=home,
+        together=together,
+        spending=spending,
     )
     return Identity(
         authentication=authentication,

@@ -54,7 +54,7 @@ class MemoryAccounts:
             self._tenants[tenant.id] = tenant
         return tenant
 
-    def tenant(self, tenant: str) -> Tenant:
+    def tenant(self, tenant: str, *, lock: bool = False) -> Tenant:  # noqa: ARG002  # one process
         if tenant not in self._tenants:
             raise NotFoundError(f"There is no tenant {tenant!r}.", code="tenant_not_found")
         return self._tenants[tenant]
@@ -75,7 +75,7 @@ class MemoryAccounts:
             self._users[user.tenant, user.id] = user
         return user
 
-    def user(self, user_id: UUID, *, tenant: str) -> User:
+    def user(self, user_id: UUID, *, tenant: str, lock: bool = False) -> User:  # noqa: ARG002  # one process
         found = self._users.get((tenant, user_id))
         if found is None:
             raise NotFoundError(f"There is no user {str(user_id)!r}.", code="user_not_found")

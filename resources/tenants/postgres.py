@@ -45,12 +45,14 @@ _NOTIFY = "SELECT pg_notify('aiw_auth', %s)"
 _TENANT = "id, name, created_at, status, limits"
 _ADD_TENANT = f"INSERT INTO aiw.tenant ({_TENANT}) VALUES (%s, %s, %s, %s, %s)"
 _ONE_TENANT = f"SELECT {_TENANT} FROM aiw.tenant WHERE id = %s"
+_LOCK_TENANT = f"SELECT {_TENANT} FROM aiw.tenant WHERE id = %s FOR NO KEY UPDATE"
 _ALL_TENANTS = f"SELECT {_TENANT} FROM aiw.tenant ORDER BY id"
 _SAVE_TENANT = "UPDATE aiw.tenant SET name = %s, status = %s, limits = %s WHERE id = %s"
 
 _USER = "tenant, id, username, role, created_at, email, status, password_hash, oidc_subject, last_login_at"
 _ADD_USER = f"INSERT INTO aiw.account ({_USER}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _ONE_USER = f"SELECT {_USER} FROM aiw.account WHERE tenant = %s AND id = %s"
+_LOCK_USER = f"SELECT {_USER} FROM aiw.account WHERE tenant = %s AND id = %s FOR NO KEY UPDATE"
 _FIND_USER = f"""SELECT {_USER} FROM aiw.account WHERE tenant = %(tenant)s
     AND (username = %(username)s OR email = %(email)s OR oidc_subject = %(oidc_subject)s)"""
 _ALL_USERS = f"SELECT {_USER} FROM aiw.account WHERE tenant = %s ORDER BY username"
@@ -156,9 +158,9 @@ class PostgresAccounts:
             raise ConflictError(f"There is a tenant {tenant.id!r} already.", code="tenant_exists") from error
         return tenant
 
-    def tenant(self, tenant: str) -> Tenant:
+    def tenant(self, tenant: str, *, lock: bool = False) -> Tenant:
         with _as_tenant(self._database, tenant) as connection:
-            row = connection.execute(_ONE_TENANT, (tenant,)).fetchone()
+            row = connection.execute(_LOCK_TENANT if lock else _ONE_TENANT, (tenant,)).fetchone()
         if row is None:
             raise _no_tenant(tenant)
         return _tenant(row)
@@ -197,9 +199,9 @@ class PostgresAccounts:
             raise _no_tenant(user.tenant) from error
         return user
 
-    def user(self, user_id: UUID, *, tenant: str) -> User:
+    def user(self, user_id: UUID, *, tenant: str, lock: bool = False) -> User:
         with _as_tenant(self._database, tenant) as connection:
-            row = connection.execute(_ONE_USER, (tenant, user_id)).fetchone()
+            row = connection.execute(_LOCK_USER if lock else _ONE_USER, (tenant, user_id)).fetchone()
         if row is None:
             raise _no_user(user_id)
         return _user(row)

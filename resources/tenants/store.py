@@ -32,8 +32,8 @@ class AccountStore(Protocol):
     def create_tenant(self, tenant: Tenant) -> Tenant:
         """Raises ConflictError (`tenant_exists`)."""
 
-    def tenant(self, tenant: str) -> Tenant:
-        """Raises NotFoundError."""
+    def tenant(self, tenant: str, *, lock: bool = False) -> Tenant:
+        """Raises NotFoundError. `lock` it until the transaction ends that this is a part of."""
 
     def tenants(self) -> Sequence[Tenant]:
         """All there are, by id. Looks across tenants."""
@@ -44,8 +44,8 @@ class AccountStore(Protocol):
     def create_user(self, user: User) -> User:
         """Raises ConflictError (`user_exists`) when the name, the email or the subject is taken in the tenant."""
 
-    def user(self, user_id: UUID, *, tenant: str) -> User:
-        """Raises NotFoundError."""
+    def user(self, user_id: UUID, *, tenant: str, lock: bool = False) -> User:
+        """Raises NotFoundError. `lock` it until the transaction ends that this is a part of."""
 
     def find_user(
         self, *, tenant: str, username: str | None = None, email: str | None = None, oidc_subject: str | None = None

@@ -126,6 +126,10 @@ class Tokens:
         self._read(now)
         return key, until
 
+    def forget(self) -> None:
+        """Read the keys anew before the next use."""
+        self._signer = None
+
     def jwks(self, *, now: datetime) -> dict[str, Any]:
         """The public keys (RFC 7517); none with HS256, whose secret is not for others."""
         if self._shared is not None:

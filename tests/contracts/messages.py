@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from resources.errors import NotFoundError
 from resources.realtime.model import NewMessage, Notice, Retention, as_direct
-from resources.realtime.presence import AWAY_AFTER, OFFLINE_AFTER, Device, Status
+from resources.realtime.presence import AWAY_AFTER, OFFLINE_AFTER, Device, Joined, Status
 from resources.realtime.rules import Actions, Rule
 
 if TYPE_CHECKING:
@@ -244,14 +245,28 @@ class PresenceContract:
     def test_a_user_is_there_until_the_last_device_leaves(self, presence: PresenceStore, tenant: str) -> None:
         now = datetime.now(UTC)
         one, two = self.device(tenant, at=now), self.device(tenant, at=now)
-        assert presence.join([one]) == [1]
-        assert presence.join([two]) == [2]
+        assert presence.join([one]) == [Joined(1, 1)]
+        assert presence.join([two]) == [Joined(2, 2)]
         presence.leave([one.id])
         (anna,) = presence.find(["anna"], tenant=tenant, now=now)
         assert (anna.status, anna.devices) == (Status.ONLINE, 1)
         presence.leave([two.id])
         (anna,) = presence.find(["anna"], tenant=tenant, now=now)
         assert (anna.status, anna.devices) == (Status.OFFLINE, 0)
+
+    def test_each_who_joins_is_told_how_many_there_were_then(self, presence: PresenceStore, tenant: str) -> None:
+        now = datetime.now(UTC)
+        presence.join([self.device(f"{tenant}-other", at=now)])
+        found = presence.join([self.device(tenant, user, at=now) for user in ("anna", "bert", "anna")])
+        assert found == [Joined(1, 1), Joined(1, 2), Joined(2, 3)]
+
+    def test_no_two_who_join_at_once_are_told_the_same(self, presence: PresenceStore, tenant: str) -> None:
+        now = datetime.now(UTC)
+        devices = [self.device(tenant, at=now, hub=f"hub-{number}-{tenant}") for number in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            found = [joined for (joined,) in pool.map(lambda device: presence.join([device]), devices)]
+        assert sorted(joined.of_tenant for joined in found) == list(range(1, 9))
+        assert sorted(joined.of_user for joined in found) == list(range(1, 9))
 
     def test_one_can_say_how_one_is(self, presence: PresenceStore, tenant: str) -> None:
         now = datetime.now(UTC)
@@ -276,7 +291,7 @@ class PresenceContract:
     def test_devices_of_a_dead_process_do_not_count_and_are_swept(self, presence: PresenceStore, tenant: str) -> None:
         now = datetime.now(UTC)
         presence.join([self.device(tenant, at=now - OFFLINE_AFTER, hub=f"dead-{tenant}")])
-        assert presence.join([self.device(tenant, at=now)]) == [1]
+        assert presence.join([self.device(tenant, at=now)]) == [Joined(1, 1)]
         assert presence.find(["anna"], tenant=tenant, now=now)[0].devices == 1
         presence.sweep(now)
         assert presence.beat(f"dead-{tenant}", at=now) == 0

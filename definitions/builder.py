@@ -35,6 +35,7 @@ from assets.partitions import (
     WORKFLOW_TAG,
 )
 from assets.prompts import prompt_key, prompts_of
+from definitions.runtime.lean.light import light
 from definitions.runtime.live import live_run
 from definitions.steps import (
     INPUTS,
@@ -270,6 +271,7 @@ class _Graph:
         named = flow.expressions.references(flow.workflow.spec.outputs).nodes
         waits_for = [node.id for node in self.level.nodes if node.id in named] or self.level.results
 
+        @light
         def compute(context: dg.OpExecutionContext, **inputs: Any) -> dg.Output[NodeResult]:
             with failures():
                 values = workflow_outputs(flow, flow.task(context, flatten(inputs)))
@@ -285,6 +287,7 @@ class _Graph:
     def _add_step(self, node: NodeSpec, sources: Sources) -> None:
         step, tells_costs = Step(self.flow, node, self.level.bodies.get(node.id)), self._tells_costs(node)
 
+        @light
         def compute(context: dg.OpExecutionContext, **inputs: Any) -> dg.Output[NodeResult]:
             results = flatten(inputs)
             output, metadata = step.run(context, results)
@@ -426,6 +429,7 @@ class _Graph:
         inner.add_level()
         alias = inner._free("collect")
 
+        @light
         def compute(context: dg.OpExecutionContext, **inputs: Any) -> dg.Output[NodeResult]:
             del context
             return _told(node.id, {result.node: result.output for result in flatten(inputs)})
@@ -466,6 +470,7 @@ class _Graph:
     def _add_whole(self, step: Step, alias: str, given: Sources) -> None:
         """The body of a map as one step for each item."""
 
+        @light
         def compute(context: dg.OpExecutionContext, **inputs: Any) -> dg.Output[NodeResult]:
             output, metadata = step.run_body(context, flatten(inputs))
             return dg.Output(NodeResult(alias, output), metadata=metadata)
@@ -478,6 +483,7 @@ class _Graph:
         inputs_alias = inner._free("inputs")
         inner.always = {INPUTS: _from(inputs_alias)}
 
+        @light
         def compute(context: dg.OpExecutionContext, **inputs: Any) -> dg.Output[NodeResult]:
             with failures():
                 config = step.render(step.flow.task(context, flatten(inputs)))

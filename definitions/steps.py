@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from assets.costs import cost_metadata, cost_tags
 from assets.failures import as_failure, failures
 from assets.partitions import CORRELATION_TAG, DEFAULT_TENANT, EXECUTOR_TAG, PARTITION_TAG, USER_TAG, tenant_of
+from definitions.runtime.lean.light import step_key_of
 from definitions.runtime.lean.logs import LeanLogManager
 from definitions.runtime.lean.threads import call_within
 from definitions.runtime.live import LiveRun, live_run
@@ -158,8 +159,7 @@ class Step:
         execute: Callable[[TaskContext, "_Attempt"], Any],
     ) -> tuple[Any, dict[str, Any]]:
         live = live_run(context.run_id)
-        key = context.get_step_execution_context().step.key
-        attempt = _Attempt(live, key, self.type.name, context.retry_number + 1)
+        attempt = _Attempt(live, step_key_of(context), self.type.name, context.retry_number + 1)
         with correlation.correlated(context.run.tags.get(CORRELATION_TAG, context.run_id)), booked() as booking:
             try:
                 task = self.flow.task(context, results)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import inspect
 import weakref
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dagster import DagsterEventType
+from dagster import DagsterEventType, MetadataValue
 from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
 from dagster._core.events import DagsterEvent, HandledOutputData, LoadedInputData
 from dagster._core.events.log import EventLogEntry
@@ -22,6 +23,7 @@ from dagster._core.execution.plan.outputs import StepOutputData, StepOutputHandl
 from dagster_shared.serdes import serialize_value
 
 from definitions.runtime.lean.executor import EFFECTS_TAG, TIMEOUT_TAG
+from definitions.runtime.lean.light import is_light
 from definitions.runtime.lean.postgres import escaped
 from definitions.runtime.lean.rows import Encoded, EventRow
 from definitions.runtime.outputs import PostgresOutputs
@@ -41,6 +43,8 @@ _TIME = 1234567890.125
 _PID = 987654321
 _MILLISECONDS = 0.0009876501
 _DURATION = "@@duration@@"
+_VALUE = "@@value@@"
+_LABEL = "@@label@@"
 
 
 class Template(NamedTuple):
@@ -53,6 +57,22 @@ class Template(NamedTuple):
     def fill(self, run_id: str, pid: int, time: float, **more: object) -> EventRow:
         event = Encoded(self.json % {"run": run_id, "pid": pid, "time": time, **more})
         return EventRow(run_id, event, self.type, time, self.step_key)
+
+
+class Described(NamedTuple):
+    """The event of an output, but for its metadata as well; `entry` is one entry of these."""
+
+    event: Template
+    entry: str
+
+    def metadata(self, found: Mapping[str, Any]) -> str:
+        entry = self.entry
+        return ", ".join(
+            [
+                entry % {"label": _text(label), "value": escaped(serialize_value(value))}
+                for label, value in found.items()
+            ]
+        )
 
 
 class PlainInput(NamedTuple):
@@ -83,8 +103,14 @@ class PlainStep:
     loaded: tuple[Template, ...]
     accepted: tuple[Template, ...]
     returned: Template
+    described: Described | None
     handled: Template
     succeeded: Template
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the function does with a light context."""
+        return self.described is not None and is_light(self.function)
 
     @property
     def needs_context(self) -> bool:
@@ -204,6 +230,7 @@ def _describe(context: PlanExecutionContext, step: ExecutionStep) -> PlainStep:
         got = StepInputData(input_name=plain.name, type_check_data=checked(plain.name))
         accepted.append(template(DagsterEventType.STEP_INPUT, message, got))
 
+    returned = f'Yielded output "{name}" of type "{output_type.display_name}". (Type check passed).'
     config = function.get_config_arg().annotation if function.has_config_arg() else None
     return PlainStep(
         key=step.key,
@@ -220,10 +247,13 @@ def _describe(context: PlanExecutionContext, step: ExecutionStep) -> PlainStep:
         started=template(DagsterEventType.STEP_START, f'Started execution of step "{step.key}".'),
         loaded=tuple(loaded),
         accepted=tuple(accepted),
-        returned=template(
-            DagsterEventType.STEP_OUTPUT,
-            f'Yielded output "{name}" of type "{output_type.display_name}". (Type check passed).',
-            StepOutputData(output, checked(name)),
+        returned=template(DagsterEventType.STEP_OUTPUT, returned, StepOutputData(output, checked(name))),
+        described=_described(
+            template(
+                DagsterEventType.STEP_OUTPUT,
+                returned,
+                StepOutputData(output, checked(name), metadata={_LABEL: MetadataValue.text(_VALUE)}),
+            )
         ),
         handled=template(
             DagsterEventType.HANDLED_OUTPUT,
@@ -236,3 +266,21 @@ def _describe(context: PlanExecutionContext, step: ExecutionStep) -> PlainStep:
             StepSuccessData(_MILLISECONDS),
         ),
     )
+
+
+@lru_cache(maxsize=1024)
+def _text(label: str) -> str:
+    return escaped(serialize_value(label))
+
+
+def _described(template: Template) -> Described | None:
+    """Takes an event apart whose metadata are one entry. None: it is not written as it was when this was written."""
+    json = template.json
+    value, label = serialize_value(MetadataValue.text(_VALUE)), serialize_value(_LABEL)
+    if json.count(value) != 1 or json.count(label) != 1:
+        return None
+    begin = json.rindex("[", 0, json.index(value))
+    end = json.index("]", max(json.index(value), json.index(label)))
+    entry = json[begin + 1 : end].replace(value, "%(value)s").replace(label, "%(label)s")
+    event = template._replace(json=f"{json[: begin + 1]}%(metadata)s{json[end:]}")
+    return Described(event, entry) if "[" not in entry and "]" not in entry else None

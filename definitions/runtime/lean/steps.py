@@ -6,7 +6,7 @@ import inspect
 import os
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster import (
     AssetCheckResult,
@@ -38,9 +38,14 @@ from dagster._core.execution.plan.execute_step import (
     _type_checked_event_sequence_for_input,
 )
 from dagster._core.execution.plan.utils import op_execution_error_boundary
-from dagster._core.types.dagster_type import BuiltinScalarDagsterType, PythonObjectDagsterType
+from dagster._core.types.dagster_type import (
+    BuiltinScalarDagsterType,
+    PythonObjectDagsterType,
+    TypeHintInferredDagsterType,
+)
 from dagster_shared.utils.timing import format_duration
 
+from definitions.runtime.lean.light import ContextOnDemand, LightContext
 from definitions.runtime.lean.logs import LeanLogManager, StepAbandonedError, current_step
 from definitions.runtime.lean.plain import PLAIN_STEPS, has_effects
 from definitions.runtime.outputs import output_io_managers
@@ -69,7 +74,7 @@ _SPECIAL = (
     MaterializeResult,
     ObserveResult,
 )
-_CHECKED_WITHOUT_CONTEXT = (PythonObjectDagsterType, BuiltinScalarDagsterType)
+_CHECKED_WITHOUT_CONTEXT = (PythonObjectDagsterType, BuiltinScalarDagsterType, TypeHintInferredDagsterType)
 
 
 class StepTimedOutError(TimeoutError):
@@ -104,19 +109,12 @@ class StepRun:
             logs.closed = True
 
 
-class _ContextOnDemand:
-    """What an op that takes no context finds when it asks for it nevertheless (`OpExecutionContext.get()`)."""
+class Returned(NamedTuple):
+    """What an op gave: a value, perhaps with metadata, or the output that stock makes of it where it says more."""
 
-    def __init__(self, run: StepRun, stack: ExitStack) -> None:
-        self._run = run
-        self._stack = stack
-        self.asked: Any = None
-
-    @property
-    def op_execution_context(self) -> Any:
-        if self.asked is None:
-            self.asked = self._stack.enter_context(enter_execution_context(self._run.context))
-        return self.asked.op_execution_context
+    value: Any
+    metadata: Mapping[str, Any] | None = None
+    output: Output[Any] | None = None
 
 
 class Steps:
@@ -180,16 +178,20 @@ class Steps:
         if permit is not None and permit.taken:
             raise StepAbandonedError
         with ExitStack() as stack:
-            value, output = self._compute(plain, run, inputs, wait, stack)
+            returned = self._compute(plain, run, inputs, attempts=attempts, wait=wait, stack=stack)
             if permit is not None and not permit.take():
                 raise StepAbandonedError
-            if output is not None:
-                value = output.value
+            value = returned.value
+            if returned.output is not None:
+                _exhaust(_type_check_output(run.context, plain.output, returned.output))
+            elif not _is_of(plain.output_type, value, run):
+                output = Output(value, plain.output.output_name, metadata=returned.metadata)
                 _exhaust(_type_check_output(run.context, plain.output, output))
-            elif _is_of(plain.output_type, value, run):
+            elif returned.metadata is None:
                 self._say(plain.returned)
             else:
-                _exhaust(_type_check_output(run.context, plain.output, Output(value, plain.output.output_name)))
+                assert plain.described is not None
+                self._say(plain.described.event, metadata=plain.described.metadata(returned.metadata))
         self._keep(plain, value)
         self._say(plain.handled)
         milliseconds = (time.perf_counter() - began) * 1000
@@ -212,20 +214,17 @@ class Steps:
         return inputs
 
     def _compute(
-        self, plain: PlainStep, run: StepRun, inputs: dict[str, Any], wait: Callable[[Any], Any], stack: ExitStack
-    ) -> tuple[Any, Output[Any] | None]:
-        """Call the op. Returns its value, or the output that stock makes of it where it says more than a value."""
-        if not plain.needs_context:
-            lazy: Any = _ContextOnDemand(run, stack)
-            stack.callback(current_execution_context.reset, current_execution_context.set(lazy))
-            with raise_execution_interrupts():
-                value = plain.function(**inputs)
-                if plain.is_async:
-                    value = wait(value)
-            if lazy.asked is None and not (isinstance(value, _SPECIAL) or inspect.isgenerator(value)):
-                return value, None
-            compute_context = lazy.op_execution_context
-        else:
+        self,
+        plain: PlainStep,
+        run: StepRun,
+        inputs: dict[str, Any],
+        *,
+        attempts: int,
+        wait: Callable[[Any], Any],
+        stack: ExitStack,
+    ) -> Returned:
+        """Call the op."""
+        if plain.needs_context and not plain.is_light:
             compute_context = stack.enter_context(enter_execution_context(run.context))
             with raise_execution_interrupts():
                 value = invoke_compute_fn(
@@ -238,19 +237,21 @@ class Steps:
                 )
                 if plain.is_async:
                     value = wait(value)
-        op_context = compute_context.op_execution_context
-        metadata = run.context.get_output_metadata(plain.output.output_name)
-        said = list(op_context.consume_events()) if op_context.has_events() else []
-        if not (said or metadata or isinstance(value, _SPECIAL) or inspect.isgenerator(value)):
-            return value, None
-        results = validate_and_coerce_op_result_to_iterator(value, compute_context, plain.op.output_defs)
-        outputs: list[Output[Any]] = []
-        for result in _step_output_error_checked_user_event_sequence(run.context, iter([*said, *results])):
-            if isinstance(result, Output):
-                outputs.append(result)
-            else:
-                _record(run.context, result)
-        return None, outputs[0]
+            return _taken_apart(plain, run, compute_context, value)
+        demand: Any = ContextOnDemand(run, stack)
+        stack.callback(current_execution_context.reset, current_execution_context.set(demand))
+        arguments = (LightContext(demand, self._context.dagster_run, plain.key, attempts),) if plain.is_light else ()
+        with raise_execution_interrupts():
+            value = plain.function(*arguments, **inputs)
+            if plain.is_async:
+                value = wait(value)
+        if demand.asked is None:
+            if plain.is_light and type(value) is Output:
+                return Returned(value.value, metadata=value.metadata)
+            if not (isinstance(value, _SPECIAL) or inspect.isgenerator(value)):
+                return Returned(value)
+        _ = demand.op_execution_context
+        return _taken_apart(plain, run, demand.asked, value)
 
     def _keep(self, plain: PlainStep, value: object) -> None:
         try:
@@ -353,6 +354,23 @@ def _is_of(dagster_type: DagsterType, value: object, run: StepRun) -> bool:
     context: Any = None if isinstance(dagster_type, _CHECKED_WITHOUT_CONTEXT) else run.context.for_type(dagster_type)
     check = dagster_type.type_check(context, value)
     return bool(check.success) and not check.metadata and not check.description
+
+
+def _taken_apart(plain: PlainStep, run: StepRun, compute_context: Any, value: object) -> Returned:
+    """What stock makes of what an op returned, and of what it said to its context."""
+    op_context = compute_context.op_execution_context
+    metadata = run.context.get_output_metadata(plain.output.output_name)
+    said = list(op_context.consume_events()) if op_context.has_events() else []
+    if not (said or metadata or isinstance(value, _SPECIAL) or inspect.isgenerator(value)):
+        return Returned(value)
+    results = validate_and_coerce_op_result_to_iterator(value, compute_context, plain.op.output_defs)
+    outputs: list[Output[Any]] = []
+    for result in _step_output_error_checked_user_event_sequence(run.context, iter([*said, *results])):
+        if isinstance(result, Output):
+            outputs.append(result)
+        else:
+            _record(run.context, result)
+    return Returned(outputs[0].value, output=outputs[0])
 
 
 def _record(context: StepExecutionContext, said: object) -> None:

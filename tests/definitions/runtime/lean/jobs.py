@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from definitions.runtime.lean.executor import EFFECTS_TAG, TIMEOUT_TAG
+from definitions.runtime.lean.light import light, step_key_of
 
 FLAG = "LEAN_TEST_FLAG"
 """Names a file: ops that fail succeed once it exists, and ops that must wait do so until it exists."""
@@ -24,6 +25,35 @@ def flag_is_up() -> bool:
 @dg.op
 def one() -> int:
     return 1
+
+
+@dg.op
+@light
+def lightly(context, x) -> dg.Output[int]:
+    """Asks for no more than a light context has."""
+    told = {
+        "100% [of] \\ it": dg.MetadataValue.json({"x": [x, "]\n\t"]}),
+        "key": f"{step_key_of(context)} {context.run.job_name}",
+    }
+    return dg.Output(x + context.retry_number, metadata=told)
+
+
+@dg.op(required_resource_keys={"io_manager"}, retry_policy=dg.RetryPolicy(max_retries=1, delay=0.01))
+@light
+def less_lightly(context, x) -> dg.Output[int]:
+    """Asks for the real context."""
+    assert context.resources.io_manager is not None
+    context.log.info("asked")
+    context.log_event(dg.AssetMaterialization("of_a_light_op"))
+    if context.retry_number == 0:
+        raise RuntimeError("once more")
+    return dg.Output(x, metadata={"number": 1.5})
+
+
+@dg.op
+@light
+def lightly_wrong(context, x) -> dg.Output[str]:
+    return dg.Output(x, metadata={"number": 1})
 
 
 @dg.op
@@ -376,6 +406,14 @@ def build(executor: dg.ExecutorDefinition, io_manager: Any) -> Mapping[str, dg.J
     @job
     def wrong_output_type():
         add_one(wrong_type(one()))
+
+    @job
+    def light_ops():
+        add_one(less_lightly(lightly(one())))
+
+    @job
+    def wrong_light_output():
+        add_one(lightly_wrong(one()))
 
     @job
     def wrong_input_type():

@@ -24,6 +24,8 @@ SAME = (
     "defaults",
     "context_of_the_thread",
     "wrong_output_type",
+    "light_ops",
+    "wrong_light_output",
     "wrong_input_type",
     "own_types",
     "materializing",

@@ -3,12 +3,12 @@ SHELL := /bin/sh
 ARGS ?=
 AIW := .venv/bin/aiw
 PY := .venv/bin/python
-BENCHES := demo events workflows ai ws http
+BENCHES := demo events workflows ai graph ws http
 
-.PHONY: help install dev demo up test lint type imports format unit bench screenshots lock clean $(addprefix bench-,$(BENCHES))
+.PHONY: help install dev demo up test lint type imports format unit test-neo4j bench screenshots lock clean $(addprefix bench-,$(BENCHES))
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install:  ## Install what the platform needs into .venv
 	@deploy/install.sh run
@@ -39,6 +39,9 @@ imports: dev  ## import-linter: who may import whom
 unit: dev  ## The test suite (ARGS="-k words", ARGS="-n 0")
 	@tests/unit.sh $(ARGS)
 
+test-neo4j: dev  ## The graph store's contract on a real Neo4j, through Maven (skipped where there is none)
+	@tests/neo4j.sh $(ARGS)
+
 bench: $(addprefix bench-,$(BENCHES))  ## All benchmarks
 
 bench-demo: dev  ## The main job, timed (ARGS="--quick --json FILE")
@@ -52,6 +55,9 @@ bench-workflows: dev  ## From the trigger to the end of a run, beside stock Dags
 
 bench-ai: dev  ## What the books, budgets and the memo add to a call of a model
 	@$(PY) -m tests.benchmarks.ai $(ARGS)
+
+bench-graph: dev  ## The graph: loading it, and each algorithm beside networkx
+	@$(PY) -m tests.benchmarks.graph $(ARGS)
 
 bench-http: dev  ## The API under load, beside a plain one (needs wrk)
 	@$(PY) -m tests.benchmarks.http $(ARGS)

@@ -26,11 +26,12 @@ from resources.agents.instructions import Told, instruct
 from resources.agents.journal import Journal, answer_of
 from resources.agents.sessions import Sessions
 from resources.agents.tools.calling import call_tool
-from resources.agents.tools.port import ToolUse, chosen
+from resources.agents.tools.port import Spent, ToolUse, chosen
 from resources.ai import bridge, estimate
 from resources.ai.model import Answer, ChatRequest, Message, OutputSchema, Restart, TextDelta, Usage
 from resources.ai.pipeline import CallOptions
 from resources.ai.structured import read_answer
+from resources.ai.telemetry import agent_span
 from resources.ai.untrusted import as_data
 from resources.events.catalog import (
     AgentAnswered,
@@ -109,7 +110,7 @@ class Agents:
         self._prompts = prompts
         self._events = events
         self.approvals = Approvals(events)
-        self._sessions = Sessions(events)
+        self._sessions = Sessions(events, ai.cipher)
 
     async def run(self, spec: AgentSpec, task: AgentTask, tools: Sequence[Tool], occasion: Occasion) -> AgentResult:
         """The agent's answer.
@@ -119,10 +120,12 @@ class Agents:
         """
         known = chosen(tools, spec.tools)
         try:
-            async with asyncio.timeout(spec.limits.seconds) as limit:
-                run = await self._begin(spec, task, known, occasion)
-                result = await run.until_answered()
-                await asyncio.to_thread(self._remember, task, run, result)
+            with agent_span(spec.name, spec.provider, spec.model, occasion.context, session=task.session) as tell:
+                async with asyncio.timeout(spec.limits.seconds) as limit:
+                    run = await self._begin(spec, task, known, occasion)
+                    result = await run.until_answered()
+                    await asyncio.to_thread(self._remember, task, run, result)
+                tell(result.usage)
                 return result
         except TimeoutError as error:
             if not limit.expired():
@@ -142,6 +145,7 @@ class Agents:
             agent=spec.name,
             tenant=tenant,
             correlation_id=occasion.context.correlation_id,
+            cipher=self._ai.cipher,
         )
 
         def prepare() -> Told:
@@ -324,7 +328,8 @@ class _Run:
         known = self.journal.tools.get((fingerprint, index))
         if known is None:
             self.occasion.tell({"tool": call.name, "status": "called"})
-            outcome, text = await self._outcome(call, fingerprint, index)
+            spent = Spent()
+            outcome, text = await self._outcome(call, fingerprint, index, spent)
             known = AgentToolUsed(
                 agent_run_id=str(self.occasion.id),
                 agent=self.spec.name,
@@ -334,8 +339,13 @@ class _Run:
                 tool=call.name,
                 outcome=outcome,
                 text=text,
+                tokens=spent.tokens,
+                cost_usd=spent.cost,
             )
             await asyncio.to_thread(self.journal.tool, known)
+            self.paid = _sum(self.paid, spent.cost)
+        self.tokens += known.tokens
+        self.cost = _sum(self.cost, known.cost_usd)
         self.used.append(ToolUsed(step=self.steps, tool=call.name, outcome=known.outcome))
         self.occasion.tell({"tool": call.name, "status": known.outcome})
         tool = self.tools.get(call.name)
@@ -352,7 +362,7 @@ class _Run:
         if self.asked[same] > self.spec.limits.repeated:
             raise self._stop("repeated", f"it asks {call.name!r} the very same again and again")
 
-    async def _outcome(self, call: ToolCall, fingerprint: str, index: int) -> tuple[Outcome, str]:
+    async def _outcome(self, call: ToolCall, fingerprint: str, index: int, spent: Spent) -> tuple[Outcome, str]:
         if index >= self.spec.limits.tool_calls_per_step:
             return "refused", f"Refused: at most {self.spec.limits.tool_calls_per_step} tools may be used at once."
         tool = self.tools.get(call.name)
@@ -377,7 +387,7 @@ class _Run:
             self.ai,
             tool,
             call.arguments,
-            ToolUse(self.occasion.context.tenant, self.spec.name, key),
+            ToolUse(self.occasion.context.tenant, self.spec.name, key, spent=spent),
             context=self.occasion.context,
             options=self.occasion.options,
             most=min(policy.max_output, tool.max_output or policy.max_output),

@@ -1,7 +1,7 @@
 """Conversations that agents remember: the turns of a session, in the stream `agent_session/<key>`.
 
 The newest turns are given to the model word for word, as many as fit; older ones are summed up by rule (sentences taken from
-them, no model is asked), so that the same session always gives the same messages.
+them, no model is asked), so that the same session always gives the same messages. Where the memo is encrypted, so are they.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from resources.agents.journal import Seal
+from resources.ai.memo.cipher import MemoCipher
 from resources.ai.model import Message
 from resources.ai.offline import ExtractiveWriter
 from resources.ai.untrusted import as_data
-from resources.errors import InvalidInputError
+from resources.errors import ConflictError, InvalidInputError
 from resources.events.catalog import AgentTurnRemembered
 from resources.events.model import StreamId
 
@@ -26,6 +28,7 @@ STREAM: Final = "agent_session"
 _MOST_TURNS: Final = 200
 _CHARACTERS_PER_TOKEN: Final = 4
 _SUMMARY_SHARE: Final = 4
+_TEXTS: Final = ("task", "answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,9 @@ class Remembered:
 class Sessions:
     """Conversations of all tenants. Blocking: use it from a thread."""
 
-    def __init__(self, events: EventStore) -> None:
+    def __init__(self, events: EventStore, cipher: MemoCipher | None = None) -> None:
         self._events = events
+        self._cipher = cipher or MemoCipher()
 
     def version(self, session: str, *, tenant: str) -> int:
         """How many turns there are."""
@@ -54,7 +58,7 @@ class Sessions:
         newest = self._events.read_stream(
             StreamId(STREAM, session), up_to_version=up_to, backwards=True, limit=_MOST_TURNS, tenant=tenant
         )
-        turns = [AgentTurnRemembered.model_validate(event.data) for event in newest]
+        turns = [self._opened(AgentTurnRemembered.model_validate(event.data), tenant) for event in newest]
         room = tokens * _CHARACTERS_PER_TOKEN
         kept: list[AgentTurnRemembered] = []
         for turn in turns:
@@ -69,8 +73,23 @@ class Sessions:
 
     def remember(self, turn: AgentTurnRemembered, *, run: UUID, tenant: str) -> None:
         """Add a turn; once, however often the run is executed."""
+        stream = StreamId(STREAM, turn.session)
+        if self._cipher.on:
+            seal = Seal(self._cipher, tenant, turn.agent_run_id)
+            sealed = {part: seal.closed(getattr(turn, part), part) for part in _TEXTS}
+            turn = turn.model_copy(update={**sealed, "sealed": True})
         event = turn.new(event_id=uuid.uuid5(run, "turn"))
-        self._events.append(StreamId(STREAM, turn.session), [event], tenant=tenant)
+        try:
+            self._events.append(stream, [event], tenant=tenant)
+        except ConflictError as error:  # sealed anew, the same turn is another text
+            if error.code != "event_id_reused":
+                raise
+
+    def _opened(self, turn: AgentTurnRemembered, tenant: str) -> AgentTurnRemembered:
+        if not turn.sealed:
+            return turn
+        seal = Seal(self._cipher, tenant, turn.agent_run_id)
+        return turn.model_copy(update={part: seal.opened(getattr(turn, part), part) for part in _TEXTS})
 
 
 def _summary(older: list[AgentTurnRemembered], most: int) -> list[Message]:

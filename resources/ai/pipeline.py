@@ -195,11 +195,12 @@ class AiCalls:
         self.books = books
         self.prices = prices
         self.providers = providers
+        self.cipher = cipher or MemoCipher()
         self._limiter = limiter or RateLimiter()
         self._retry = retry or RetryPolicy()
         self._defaults = defaults or CallOptions()
         self._max_output_tokens = max_output_tokens
-        self._desk = Desk(books, memo, prices, cipher or MemoCipher(), lease=lease, threads=threads)
+        self._desk = Desk(books, memo, prices, self.cipher, lease=lease, threads=threads)
         self._sleep = sleep
         self._loop: asyncio.AbstractEventLoop | None = None
         providers.on_limits = self._on_limits

@@ -5,6 +5,7 @@ The conventions are in development; their names are here and nowhere else. What 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -13,13 +14,13 @@ from opentelemetry import metrics, trace
 from resources.ai.prices.book import VENDORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from opentelemetry.metrics import Histogram
     from opentelemetry.trace import Span, Tracer
 
     from resources.ai.ledger.model import CallRecord
-    from resources.ai.model import CallContext
+    from resources.ai.model import CallContext, Usage
 
 SCOPE: Final = "aiw.ai"
 OPERATION: Final = "gen_ai.operation.name"
@@ -32,6 +33,8 @@ INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 CACHE_READ: Final = "gen_ai.usage.cache_read.input_tokens"
 CACHE_WRITTEN: Final = "gen_ai.usage.cache_creation.input_tokens"
+AGENT_NAME: Final = "gen_ai.agent.name"
+CONVERSATION: Final = "gen_ai.conversation.id"
 TOOL_NAME: Final = "gen_ai.tool.name"
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105  # tokens of a model
 ERROR_TYPE: Final = "error.type"
@@ -51,12 +54,38 @@ def start_span(kind: str, provider: str, model: str, context: CallContext) -> Sp
         OPERATION: operation,
         PROVIDER: _NAMES.get(provider, provider),
         (TOOL_NAME if kind == "tool" else REQUEST_MODEL): model,
-        "app.tenant": context.tenant,
+        **_places(context),
     }
-    places = {"app.run_id": context.run_id, "app.workflow": context.workflow, "app.node_id": context.node_id}
-    attributes |= {name: value for name, value in places.items() if value is not None}
     span_kind = trace.SpanKind.INTERNAL if kind == "tool" else trace.SpanKind.CLIENT
     return _tracer().start_span(f"{operation} {model}", kind=span_kind, attributes=attributes)
+
+
+@contextmanager
+def agent_span(
+    agent: str, provider: str, model: str, context: CallContext, *, session: str | None
+) -> Iterator[Callable[[Usage], None]]:
+    """A span around the work of an agent: those of its calls are below it. What is given tells the tokens at the end."""
+    attributes = {
+        OPERATION: "invoke_agent",
+        AGENT_NAME: agent,
+        PROVIDER: _NAMES.get(provider, provider),
+        REQUEST_MODEL: model,
+        **_places(context),
+        **({} if session is None else {CONVERSATION: session}),
+    }
+    with _tracer().start_as_current_span(
+        f"invoke_agent {agent}", attributes=attributes, record_exception=False, set_status_on_exception=False
+    ) as span:
+
+        def tell(usage: Usage) -> None:
+            span.set_attributes({INPUT_TOKENS: usage.input, OUTPUT_TOKENS: usage.output})
+
+        try:
+            yield tell
+        except BaseException as error:
+            span.set_attribute(ERROR_TYPE, getattr(error, "code", type(error).__name__))
+            span.set_status(trace.StatusCode.ERROR)
+            raise
 
 
 def finish_span(span: Span, record: CallRecord, *, finish: str | None) -> None:
@@ -94,6 +123,16 @@ def finish_span(span: Span, record: CallRecord, *, finish: str | None) -> None:
     if record.latency_ms is not None:
         errors = {} if record.error_code is None else {ERROR_TYPE: record.error_code}
         duration.record(record.latency_ms / 1000, labels | errors)
+
+
+def _places(context: CallContext) -> dict[str, str]:
+    places = {
+        "app.tenant": context.tenant,
+        "app.run_id": context.run_id,
+        "app.workflow": context.workflow,
+        "app.node_id": context.node_id,
+    }
+    return {name: value for name, value in places.items() if value is not None}
 
 
 def _tracer() -> Tracer:

@@ -6,7 +6,7 @@ Money is a decimal in a string, durations are whole milliseconds, None means unk
 
 from __future__ import annotations
 
-from decimal import Decimal  # noqa: TC003  # pydantic reads the annotations at run time
+from decimal import Decimal  # pydantic reads the annotations at run time
 from typing import Any, Literal
 
 from pydantic import Field
@@ -439,7 +439,10 @@ class AgentStarted(_AgentRun):
 
 @CATALOG.event("agent.answered")
 class AgentAnswered(_AgentRun):
-    """The agent's model has answered one turn. `request` is the fingerprint of what it was asked."""
+    """The agent's model has answered one turn. `request` is the fingerprint of what it was asked.
+
+    An answer that is `{"sealed": …}` is encrypted, as the memo is.
+    """
 
     step: int = Field(ge=1)
     request: str
@@ -451,7 +454,10 @@ class AgentAnswered(_AgentRun):
 
 @CATALOG.event("agent.tool_used")
 class AgentToolUsed(_AgentRun):
-    """A tool has answered, or was refused. `request` and `index` tell which use it was."""
+    """A tool has answered, or was refused. `request` and `index` tell which use it was.
+
+    Tokens and cost are of what it has called itself (a workflow's models). `sealed`: the text is encrypted, as the memo is.
+    """
 
     step: int = Field(ge=1)
     request: str
@@ -459,6 +465,9 @@ class AgentToolUsed(_AgentRun):
     tool: str
     outcome: Literal["answered", "failed", "invalid", "refused", "denied"]
     text: str
+    tokens: int = Field(default=0, ge=0)
+    cost_usd: Decimal | None = Field(default=Decimal(0), ge=0)
+    sealed: bool = False
 
 
 @CATALOG.event("agent.completed")
@@ -474,12 +483,16 @@ class AgentCompleted(_AgentRun):
 
 @CATALOG.event("agent.turn_remembered")
 class AgentTurnRemembered(_AgentRun):
-    """A task and its answer are part of a conversation. `untrusted`: text of others was read for it."""
+    """A task and its answer are part of a conversation. `untrusted`: text of others was read for it.
+
+    `sealed`: task and answer are encrypted, as the memo is.
+    """
 
     session: str
     task: str
     answer: str
     untrusted: bool = False
+    sealed: bool = False
 
 
 @CATALOG.event("agent.approval_requested")

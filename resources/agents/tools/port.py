@@ -6,6 +6,7 @@ Functions, HTTP, search, workflows and tools of MCP servers all come as a `Tool`
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,16 +24,26 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 30.0
 
 
+@dataclass(slots=True)
+class Spent:
+    """What a tool has paid for models by itself. `cost` is in US dollars; None = nobody knows."""
+
+    tokens: int = 0
+    cost: Decimal | None = Decimal(0)
+
+
 @dataclass(frozen=True, slots=True)
 class ToolUse:
     """One use of a tool. `key` is the same each time a run is executed again: a tool with effects can pass it on, so that what
-    was done is not done twice. `cancel` is set when nobody waits for the answer any more.
+    was done is not done twice. `cancel` is set when nobody waits for the answer any more. A tool that calls models notes in
+    `spent` what it took, which counts on the agent's limits.
     """
 
     tenant: str
     agent: str
     key: str
     cancel: Event = field(default_factory=Event)
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,11 @@
-"""Encryption of what the memo keeps: AES-256-GCM, a key for each tenant, bound to the entry that it belongs to."""
+"""Encryption of what was asked and answered where it is kept, in the memo and in agents' journals.
+
+AES-256-GCM, a key for each tenant, bound to the entry that it belongs to.
+"""
 
 from __future__ import annotations
 
+import base64
 import os
 from functools import lru_cache
 from typing import Final
@@ -21,6 +25,19 @@ class MemoCipher:
         if secret is not None and len(secret) < _MIN_SECRET:
             raise InvalidInputError(f"The memo's secret is too short: it needs {_MIN_SECRET} characters or more.")
         self._secret = secret
+
+    @property
+    def on(self) -> bool:
+        """Whether there is a secret."""
+        return self._secret is not None
+
+    def seal_text(self, text: str, *, tenant: str, key: str) -> str:
+        """A text as text, in base64."""
+        return base64.b64encode(self.seal(text.encode(), tenant=tenant, key=key.encode())).decode()
+
+    def open_text(self, sealed: str, *, tenant: str, key: str) -> str:
+        """Raises as `open` does."""
+        return self.open(base64.b64decode(sealed), tenant=tenant, key=key.encode()).decode()
 
     def seal(self, payload: bytes, *, tenant: str, key: bytes) -> bytes:
         if self._secret is None:
@@ -42,7 +59,7 @@ class MemoCipher:
             return AESGCM(_key(self._secret or "", tenant)).decrypt(nonce, body, key)
         except InvalidTag as error:
             raise UpstreamError(
-                "A recorded answer cannot be decrypted. Set the secret that it was recorded under, or purge the memo.",
+                "What was recorded cannot be decrypted. Set the secret that it was recorded under, or purge the memo.",
                 code="memo_sealed",
             ) from error
 

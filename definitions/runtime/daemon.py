@@ -2,7 +2,7 @@
 
 The stock daemon looks at sensors every 5 seconds and at backfills every 30; these numbers are constants in its source. They
 are changed here before its loops start, and only if they are where they are expected: a release that has moved them
-is refused with their names rather than run slowly.
+is refused with their names rather than run slowly. Runs of workflows are tried again in their own way (`retries.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import dagster
 
+from definitions.runtime import retries
 from resources.errors import ConflictError, Problem
 from resources.settings import Settings
 
@@ -65,6 +66,7 @@ def main() -> None:
     """Run the daemon in the foreground, with the arguments of `dagster-daemon run`."""
     os.environ.setdefault(RETRY_INTERVAL, "1")
     shorten(waits(sensor_interval=Settings().dagster.sensor_interval))
+    retries.install()
     from dagster._daemon.cli import cli
 
     cli(["run", *sys.argv[1:]], prog_name="python -m definitions.runtime.daemon")

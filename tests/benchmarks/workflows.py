@@ -221,7 +221,6 @@ class Bench:
                 "nodes": {"sleep": {"type": "delay", "config": {"seconds": 60}}},
             }
         )
-        self._shown("sleeper")  # it is Dagster's daemon that tries again, and it knows the jobs that the UI knows
         for _ in range(rounds):
             run_id = self._start("sleeper")
             pid = self._worker_of(run_id)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import re
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from dagster import DagsterEventType, DagsterRunStatus
+from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 
+from definitions.runtime import retries
 from definitions.runtime.launch import ENDED
 from definitions.runtime.reexecution import Reexecution
 from resources.errors import ConflictError
@@ -58,6 +62,23 @@ def _ends(engine: Engine, run_id: str, ending: str) -> list[str]:
     """The types of the story's events, without those of nodes, once it has come to `ending`."""
     story = engine.story(run_id, until=ending)
     return [event.type for event in story if not event.type.startswith("workflow.node")]
+
+
+def _retry(engine: Engine, run_id: str) -> str:
+    """What the daemon does with a run that has failed, which is to say nothing if it is done twice. No code location knows it."""
+    instance, reexecution = engine.runtime.instance, Reexecution(engine.launcher)
+    module: Any = importlib.import_module(retries.MODULE)
+    stock = module.retry_run
+    try:
+        retries.install(lambda: reexecution)
+        for _ in range(2):
+            records = instance.get_run_records(RunsFilter(run_ids=[run_id]))
+            context = SimpleNamespace(instance=instance)
+            list(module.consume_new_runs_for_automatic_reexecution(context, records, logging.getLogger()))
+    finally:
+        module.retry_run = stock
+    (retried,) = instance.get_runs(RunsFilter(tags={"dagster/parent_run_id": run_id}))
+    return retried.run_id
 
 
 # ---------------------------------------------------------------------- a node
@@ -338,14 +359,20 @@ outputs: {{said: "{{{{ nodes.second.output }}}}"}}
 """)
     run_id = engine.launch("surviving")
     assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    engine.publish("name: surviving\nnodes:\n  other: {type: template, config: {template: other}}\n")
     run = engine.runtime.instance.get_run_by_id(run_id)
     assert run is not None
     assert run.tags["dagster/will_retry"] == "true"
-    # Dagster's daemon sees the tag, and does what is done here.
-    again = Reexecution(engine.launcher).start(run_id, tenant=engine.tenant).run_id
+    again = _retry(engine, run_id)
     assert engine.end_of(again) is DagsterRunStatus.SUCCESS, _reason(engine, again)
     assert engine.outputs(again) == {"said": "survived"}
     assert trace.read_text().splitlines() == ["first"]
+    failed, retried = (engine.runtime.instance.get_run_by_id(each) for each in (run_id, again))
+    assert failed is not None
+    assert retried is not None
+    assert failed.tags["dagster/auto_retry_run_id"] == again
+    assert retried.tags["dagster/retry_number"] == "1"
+    assert retried.job_snapshot_id == failed.job_snapshot_id  # not of the revision that is newest
 
 
 # ---------------------------------------------------------------------- cancelling

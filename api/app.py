@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse
-from starlette.routing import Mount, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from api import problems
@@ -24,7 +24,7 @@ from api.auth.startup import check_auth
 from api.composition import build_services
 from api.hot.routes import HotRoutes
 from api.login_page import LoginPage
-from api.matching import asked_apart
+from api.matching import IndexedRoutes
 from api.middleware.auth import AuthMiddleware
 from api.middleware.exchange import ExchangeMiddleware
 from api.middleware.limits import BodyLimitMiddleware
@@ -170,17 +170,12 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
         app.include_router(routes.router, prefix=V1, dependencies=guard)
     app.router.routes.append(WebSocketRoute("/ws", SocketEndpoint()))
     _add_dagster(app, settings, used)
+    _add_mcp(app, settings, used)
     for router in (auth.aliases, health.router):
         app.include_router(router, dependencies=guard)
     app.include_router(health.aliases, prefix=V1, dependencies=guard)
     _add_docs(app)
-    included = [
-        *((V1, routes.router) for routes in _ROUTES),
-        ("", auth.aliases),
-        ("", health.router),
-        (V1, health.aliases),
-    ]
-    asked_apart(app.router.routes, included)
+    app.router.routes.insert(0, IndexedRoutes(app.router.routes))
     return app
 
 
@@ -190,7 +185,7 @@ async def _lifespan(app: FastAPI, *, owned: Services | None, threads: int) -> As
     if owned is not None:
         threading.Thread(target=owned.warm, name="warm", daemon=True).start()
     try:
-        async with app.state.dagster.running():
+        async with app.state.dagster.running(), app.state.mcp.running():
             yield
     finally:
         await app.state.hub.stop()
@@ -238,8 +233,30 @@ def _add_dagster(app: FastAPI, settings: Settings, services: Services) -> None:
     upstream = settings.dagster.url
     app.state.dagster = DagsterProxy(upstream, authenticate=app.state.authenticate, home=home, public_url=public_url)
     app.router.routes.append(Mount(UI_PATH, app.state.dagster))
-    page = LoginPage(services.identity, check=partial(access_of, home=home), public_url=public_url)
+    elsewhere = settings.auth.oidc_issuer is not None
+    page = LoginPage(services.identity, check=partial(access_of, home=home), public_url=public_url, elsewhere=elsewhere)
+    app.state.login_page = page
     app.router.routes.extend(page.routes)
+
+
+def _add_mcp(app: FastAPI, settings: Settings, services: Services) -> None:
+    """The MCP servers, and what tells clients how to get in."""
+    from api.mcp.build import build_face
+    from api.mcp.face import METADATA, PATH, ResourceMetadata
+
+    face = build_face(services, settings, authenticate=app.state.authenticate, rates=app.state.rates)
+    app.state.mcp = face
+    metadata = ResourceMetadata(face)
+    app.router.routes.extend(
+        [
+            Route(METADATA, metadata),
+            Mount(METADATA + PATH, metadata),
+            Route(METADATA + PATH, metadata),
+            WebSocketRoute(f"{PATH}/ws", face),
+            Mount(PATH, face),
+            Route(PATH, face),
+        ]
+    )
 
 
 def _add_docs(app: FastAPI) -> None:

@@ -70,6 +70,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.realtime.rules import Router
     from resources.registry.postgres import PostgresAgentRegistry
     from resources.resilience.breaker import BreakerPolicy, Breakers
+    from resources.support.classify import MessageClassifier
     from resources.tenants.quotas.postgres import PostgresQuotas
     from resources.workflows.catalogue import Catalogue
     from resources.workflows.definitions import WorkflowDefinitions
@@ -156,6 +157,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         chunks=chunks,
         intake=DocumentIntake(documents, events, limits=limits, room=quotas.check_room),
         search=SearchService(embedder, chunks),
+        classifier=MessageClassifier(embedder),
         graph=graph,
         agents=PostgresAgentRegistry(database),
         answers=PostgresAnswers(database),

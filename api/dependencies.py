@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from resources.realtime.store import RuleStore as RealtimeRules
     from resources.registry.store import AgentRegistry
     from resources.resilience.breaker import Breakers
+    from resources.support.classify import MessageClassifier
     from resources.tenants.identity import Identity
     from resources.tenants.quotas.store import QuotaStore
     from resources.workflows.catalogue import Catalogue
@@ -78,6 +79,7 @@ class Services:
     chunks: ChunkIndex
     intake: DocumentIntake
     search: SearchService
+    classifier: MessageClassifier
     graph: GraphStore
     learning_paths: LearningPaths
     prompts: PromptLibrary

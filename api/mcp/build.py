@@ -26,8 +26,8 @@ KNOWLEDGE: Final = "knowledge-base"
 SERVERS: Final = (PLATFORM, SUPPORT, KNOWLEDGE)
 
 _PLATFORM = (
-    "Workflows, runs and knowledge of one tenant of an AI workflow platform. Begin with list_workflows or search; run_workflow "
-    "runs one and waits for its end. Workflows that were published with the tag `mcp` are tools of their own, "
+    "Workflows, runs and knowledge of one tenant of an AI workflow platform. Begin with list_workflows or search; "
+    "run_workflow runs one and waits for its end. Workflows that were published with the tag `mcp` are tools of their own, "
     "named workflow_NAME. Runs, documents and concepts can be read, and watched, as resources (aiw://...)."
 )
 _SUPPORT = (
@@ -37,8 +37,8 @@ _SUPPORT = (
 )
 _KNOWLEDGE = (
     "A knowledge base over the tenant's documents: search_knowledge finds passages by meaning; validate_query, "
-    "filter_spam_query, query_router, search_router, analyze_knowledge and generate_knowledge_response are the steps of answering "
-    "a question, one by one. Pages and articles are documents; channels and conversations are topics of messages."
+    "filter_spam_query, query_router, search_router, analyze_knowledge and generate_knowledge_response are the steps of "
+    "answering a question, one by one. Pages and articles are documents; channels and conversations are topics of messages."
 )
 
 

@@ -24,11 +24,17 @@ from api import problems
 from api.auth import access
 from api.auth.limiter import Buckets
 from api.auth.principal import principal_of
-from api.bodies import given, whole
+from api.bodies import body_of, given
 from api.mcp.server import CONNECTED
 from api.middleware.security import is_loopback
 from api.realtime.auth import headers_of, token_of
-from resources.errors import InvalidInputError, LimitExceededError, NotPermittedError, PlatformError, UnauthenticatedError
+from resources.errors import (
+    InvalidInputError,
+    LimitExceededError,
+    NotPermittedError,
+    PlatformError,
+    UnauthenticatedError,
+)
 from resources.mcp.limits import InFlight, checked
 from resources.mcp.transport import SUBPROTOCOL, decode, duplex, encode
 from resources.telemetry.logging import get_logger
@@ -113,7 +119,7 @@ class McpFace:
             await self._socket(path, scope, receive, send)
             return
         try:
-            server = self._by_path.get(path)
+            server = self.server_at(path)
             if server is None:
                 await _not_found(scope)(scope, receive, send)
                 return
@@ -129,13 +135,11 @@ class McpFace:
 
     # HTTP
 
-    async def _http(
-        self, manager: StreamableHTTPSessionManager, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _http(self, manager: StreamableHTTPSessionManager, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             await manager.handle_request(scope, receive, send)
             return
-        body = await whole(receive)
+        body = await body_of(receive)
         try:
             message = checked(body)
         except PlatformError as error:
@@ -181,8 +185,6 @@ class McpFace:
         problem = problems.of_error(error, instance=scope["path"])
         await problems.response(problem, headers=headers)(scope, receive, send)
 
-    # Metadata of OAuth 2.0 protected resources (RFC 9728)
-
     def base_url(self, scope: Scope) -> str:
         """The address that clients know the platform by."""
         if self._public_url is not None:
@@ -190,30 +192,16 @@ class McpFace:
         scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
         return f"{scheme}://{headers_of(scope).get('host', 'localhost')}"
 
-    async def metadata(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What a client has to know to get in: `/.well-known/oauth-protected-resource/mcp[/<server>]`."""
-        path = scope["path"].removeprefix(METADATA).rstrip("/")
-        server = self._by_path.get(path.removeprefix(PATH)) if path in {"", PATH} or path.startswith(PATH + "/") else None
-        if server is None:
-            await _not_found(scope)(scope, receive, send)
-            return
-        base = self.base_url(scope)
-        document = {
-            "resource": f"{base}{path or PATH}",
-            "resource_name": server.sdk.title,
-            "authorization_servers": [base],
-            "scopes_supported": sorted(server.scopes),
-            "bearer_methods_supported": ["header"],
-        }
-        headers = {"Access-Control-Allow-Origin": "*"}
-        await Response(orjson.dumps(document), media_type="application/json", headers=headers)(scope, receive, send)
+    def server_at(self, path: str) -> McpServer | None:
+        """The server below `/mcp`: '' is the default one's path, '/platform' the platform's."""
+        return self._by_path.get(path.rstrip("/"))
 
     # WebSockets
 
     async def _socket(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         try:
-            server = self._by_path.get(path.removesuffix("/ws")) if path.endswith("/ws") else None
+            server = self.server_at(path.removesuffix("/ws")) if path.endswith("/ws") else None
             if server is None:
                 raise InvalidInputError(f"There is no MCP server at {scope['path']!r}.", code="route_not_found")
             self._check_page(scope)
@@ -301,6 +289,28 @@ class McpFace:
                     code="rate_limited",
                     retry_after=decision.retry_after,
                 )
+
+
+class ResourceMetadata:
+    """What a client has to know to get in (RFC 9728): `/.well-known/oauth-protected-resource/mcp[/<server>]`."""
+
+    def __init__(self, face: McpFace) -> None:
+        self._face = face
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(METADATA).rstrip("/") or PATH
+        server = self._face.server_at(path.removeprefix(PATH)) if path.startswith(PATH) else None
+        if server is None:
+            await _not_found(scope)(scope, receive, send)
+            return
+        document = {
+            "resource": f"{self._face.base_url(scope)}{path}",
+            "resource_name": server.sdk.title,
+            "scopes_supported": sorted(server.scopes),
+            "bearer_methods_supported": ["header"],
+        }
+        headers = {"Access-Control-Allow-Origin": "*"}
+        await Response(orjson.dumps(document), media_type="application/json", headers=headers)(scope, receive, send)
 
 
 def _user(principal: Principal) -> AuthenticatedUser:

@@ -101,7 +101,9 @@ class Lineage:
 
     def _asked(self) -> list[dict[str, Any]]:
         if self._url is None:
-            raise UnavailableError("Lineage cannot be read: no Dagster web server is set up here.", dependency="dagster")
+            raise UnavailableError(
+                "Lineage cannot be read: no Dagster web server is set up here.", dependency="dagster"
+            )
         try:
             answer = httpx.post(
                 f"{self._url.rstrip('/')}/graphql", json={"query": _QUERY}, timeout=self._timeout, trust_env=False

@@ -226,12 +226,7 @@ class McpServer:
 
     async def _answer(self, tool: BoundTool, call: Call, given: Mapping[str, Any]) -> CallToolResult:
         try:
-            if not call.principal.allows(tool.scope):
-                raise access.refused(tool.scope)
-            if self._under_way[call.tenant] > MAX_CALLS:
-                raise LimitExceededError(
-                    f"{MAX_CALLS} calls of this tenant are under way.", code="busy", retry_after=1.0
-                )
+            self._admit(tool, call)
             return await tool.invoke(call, given)
         except PlatformError as error:
             told = failed(error)

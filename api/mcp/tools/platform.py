@@ -1,4 +1,4 @@
-"""The platform's own tools: what people do over HTTP and at the shell, for agents. Each calls what the route of that name calls."""
+"""The platform's own tools: what people do over HTTP and at the shell, for agents. Each calls what its route calls."""
 
 from __future__ import annotations
 

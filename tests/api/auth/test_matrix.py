@@ -32,7 +32,10 @@ CANARY = "canary7f3a"  # what it must never see
 OTHERS = {
     **dict.fromkeys(("/openapi.json", "/docs", "/redoc", "/login", "/login/session", "/login/end"), Route),
     **dict.fromkeys(("/docs/assets", "/dagster"), Mount),  # `tests/api/test_proxy.py` is about the latter
-    "/ws": WebSocketRoute,
+    **dict.fromkeys(
+        ("/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp", "/mcp"), Route
+    ),
+    **dict.fromkeys(("/ws", "/mcp/ws"), WebSocketRoute),  # `tests/api/mcp/test_access.py` is about those of MCP
 }
 # Bodies that are good enough to get to where the tenant matters.
 BODIES: dict[str, Any] = {

@@ -225,6 +225,7 @@ class Analysis(_Frozen):
     prerequisites: tuple[str, ...] = ()
     mode: Literal["offline", "llm"] = "offline"
     model: str | None = None
+    notice: str | None = Field(default=None, description="What a reader must be told of the origin, if anything")
     confidence: dict[str, float] = Field(default_factory=dict)
     version: str = Field(default="1", description="Of the analysers that made it")
 

@@ -142,8 +142,10 @@ def sniff(content: bytes, *, name: str = "", declared: MediaType | None = None) 
     expected = named if more_precise else declared or named
     if content.find(b"%PDF-", 0, _PDF_WITHIN) >= 0 and _is_pdf(content):
         return _agree(MediaType.PDF, expected, declared=declared, name=name)
-    if content.startswith(b"PK\x03\x04") and ((kind := _archive_type(content)) is not None or expected in _ARCHIVES):
-        return _agree(kind or expected, expected, declared=declared, name=name)
+    if content.startswith(b"PK\x03\x04"):
+        kind = _archive_type(content) or (expected if expected in _ARCHIVES else None)
+        if kind is not None:
+            return _agree(kind, expected, declared=declared, name=name)
     if (found := _signature(content)) is not None:
         if expected is None:
             raise _unsupported(name, f"it is {found}")

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import operator
+from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from resources.content.analysers.reading import syllables
-from resources.content.analysers.words import (
-    ABSTRACT_ENDINGS,
-    DOMAIN_WORDS,
-    EVIDENCE,
-    HEDGES,
-    PLACEHOLDERS,
-    PRONOUNS,
-    TRANSITIONS,
-)
+from resources.content.analysers.lexicon import LEXICON
+from resources.content.analysers.words import PLACEHOLDERS
+from resources.content.model import QualityIssue
 
 if TYPE_CHECKING:
     from resources.content.analysers.reading import Reading
 
 Level = Literal["beginner", "intermediate", "advanced", "expert"]
+Part = Literal["readability", "completeness", "accuracy", "coherence", "grammar", "vocabulary", "structure"]
 
 WORDS_PER_MINUTE = 225
 _LONG_WORD = 3
@@ -50,21 +45,21 @@ class Counts:
 
 def count(reading: Reading) -> Counts:
     """One pass over the words."""
-    lower = [word.lower for word in reading.words]
     prose = [sentence for sentence in reading.sentences if sentence.prose]
-    spoken = [syllables(lower[index]) for sentence in prose for index in range(sentence.first, sentence.last)]
+    spoken = [entry.syllables for sentence in prose for entry in reading.entries[sentence.first : sentence.last]]
+    kinds = [(LEXICON.entry(text), count) for text, count in Counter(reading.texts).items()]
     return Counts(
-        words=len(lower),
+        words=len(reading.entries),
         sentences=len(prose),
-        content_words=sum(word.telling for word in reading.words),
-        distinct=len(set(lower)),
+        content_words=sum(count for entry, count in kinds if entry.telling),
+        distinct=len({entry.lower for entry, _ in kinds}),
         long_words=sum(1 for amount in spoken if amount >= _LONG_WORD),
-        abstract=sum(1 for word in lower if len(word) > 6 and word.endswith(ABSTRACT_ENDINGS)),  # noqa: PLR2004
-        domain=sum(1 for word in lower if word in DOMAIN_WORDS),
-        transitions=sum(1 for word in lower if word in TRANSITIONS),
-        pronouns=sum(1 for word in lower if word in PRONOUNS),
-        hedges=sum(1 for word in lower if word in HEDGES),
-        evidence=sum(1 for word in lower if word in EVIDENCE),
+        abstract=sum(count for entry, count in kinds if entry.abstract),
+        domain=sum(count for entry, count in kinds if entry.domain),
+        transitions=sum(count for entry, count in kinds if entry.transition),
+        pronouns=sum(count for entry, count in kinds if entry.pronoun),
+        hedges=sum(count for entry, count in kinds if entry.hedge),
+        evidence=sum(count for entry, count in kinds if entry.evidence),
         syllables=sum(spoken),
         prose_words=len(spoken),
     )
@@ -78,20 +73,78 @@ def readability(counts: Counts) -> float | None:
     return round(ease, 2)
 
 
-def quality(reading: Reading, counts: Counts, ease: float | None) -> float:
-    """.2 readability + .15 completeness + .2 accuracy + .15 coherence + .1 grammar + .1 vocabulary + .1 structure, 0..1."""
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The parts that quality is the weighted sum of, each 0..1."""
+
+    readability: float
+    completeness: float
+    accuracy: float
+    coherence: float
+    grammar: float
+    vocabulary: float
+    structure: float
+
+    @property
+    def score(self) -> float:
+        """.2 readability + .15 completeness + .2 accuracy + .15 coherence + .1 grammar + .1 vocabulary + .1 structure, 0..1."""
+        return round(_clamp(sum(weight * getattr(self, name) for name, weight in _WEIGHTS.items())), 4)
+
+
+_WEIGHTS: dict[Part, float] = {
+    "readability": 0.2,
+    "completeness": 0.15,
+    "accuracy": 0.2,
+    "coherence": 0.15,
+    "grammar": 0.1,
+    "vocabulary": 0.1,
+    "structure": 0.1,
+}
+
+
+def quality(reading: Reading, counts: Counts, ease: float | None) -> Quality:
+    """What the document is worth to a reader, part by part."""
     document = reading.document
-    score = (
-        0.2 * _clamp((ease if ease is not None else 0.0) / 100)
-        + 0.15 * _completeness(reading, counts)
-        + 0.2 * _accuracy(reading, counts)
-        + 0.15 * _clamp(0.5 + min(0.3, 0.1 * counts.transitions) + min(0.2, 0.05 * counts.pronouns))
-        + 0.1 * _clamp(1 - 0.1 * _grammar_issues(reading))
-        + 0.1 * _clamp(_type_token(counts) + min(0.3, counts.long_words / max(counts.prose_words, 1)))
-        + 0.1
-        * _clamp(0.4 + 0.1 * min(4, len(document.sections)) + 0.1 * bool(document.links) + 0.1 * bool(document.title))
+    return Quality(
+        readability=_clamp((ease if ease is not None else 0.0) / 100),
+        completeness=_completeness(reading, counts),
+        accuracy=_accuracy(reading, counts),
+        coherence=_clamp(0.5 + min(0.3, 0.1 * counts.transitions) + min(0.2, 0.05 * counts.pronouns)),
+        grammar=_clamp(1 - 0.1 * _grammar_issues(reading)),
+        vocabulary=_clamp(_type_token(counts) + min(0.3, counts.long_words / max(counts.prose_words, 1))),
+        structure=_clamp(
+            0.4 + 0.1 * min(4, len(document.sections)) + 0.1 * bool(document.links) + 0.1 * bool(document.title)
+        ),
     )
-    return round(_clamp(score), 4)
+
+
+def issues(grades: Quality) -> tuple[QualityIssue, ...]:
+    """What would make it better: the parts that are low, the lowest first."""
+    low = sorted((getattr(grades, name), name) for name in _ADVICE if getattr(grades, name) < _ADVICE[name][0])
+    return tuple(
+        QualityIssue(
+            kind=name,
+            severity="high" if value < _ADVICE[name][0] / 3 else "medium" if value < _ADVICE[name][0] / 1.5 else "low",
+            message=_ADVICE[name][1],
+            suggestion=_ADVICE[name][2],
+        )
+        for value, name in low
+    )
+
+
+_ADVICE: dict[Part, tuple[float, str, str]] = {
+    "readability": (
+        0.4,
+        "Sentences are long, or words are.",
+        "Write shorter sentences, and everyday words where they do.",
+    ),
+    "completeness": (0.6, "There is little text.", "Say more: an example, a table, what comes before and after."),
+    "accuracy": (0.7, "There are placeholders or guesses.", "Replace them with facts, and say where these come from."),
+    "coherence": (0.6, "Few words tie sentences together.", "Say how one thought follows from another."),
+    "grammar": (0.7, "Words stand twice, or sentences begin without a capital.", "Read it once more, aloud."),
+    "vocabulary": (0.4, "The same few words come again and again.", "Name things by their own names."),
+    "structure": (0.6, "There are few headings.", "Give each part a heading."),
+}
 
 
 def difficulty(reading: Reading, counts: Counts, concept_count: int) -> tuple[float, Level]:
@@ -106,7 +159,12 @@ def difficulty(reading: Reading, counts: Counts, concept_count: int) -> tuple[fl
     information = _clamp(counts.content_words / words)
     load = 0.3 * vocabulary + 0.25 * density + 0.2 * structure + 0.15 * information + 0.1 * abstract
     score = round(_clamp((vocabulary + density + sentence + load) / 4), 4)
-    return score, next((level for bound, level in _LEVELS if score <= bound), "expert")
+    return score, level_of(score)
+
+
+def level_of(score: float) -> Level:
+    """Up to .3 beginner, to .6 intermediate, to .8 advanced, above it expert."""
+    return next((level for bound, level in _LEVELS if score <= bound), "expert")
 
 
 def reading_seconds(words: int, difficulty_score: float) -> int:
@@ -133,17 +191,14 @@ def _accuracy(reading: Reading, counts: Counts) -> float:
 
 def _grammar_issues(reading: Reading) -> int:
     """Sentences that begin without a capital, and words written twice in a row."""
-    words = reading.words
     openings = sum(
         1
         for item in reading.sentences
-        if item.prose and item.text[0].islower() and item.text[0] == words[item.first].text[0]
+        if item.prose and item.text[0].islower() and item.text[0] == reading.texts[item.first][0]
     )
-    doubled = sum(
-        1
-        for before, word in pairwise(words)
-        if word.joined and before.lower == word.lower and word.lower not in {"that", "had"}
-    )
+    lower = [entry.lower for entry in reading.entries]
+    twice = [index for index, same in enumerate(map(operator.eq, lower, lower[1:]), 1) if same]
+    doubled = sum(1 for index in twice if reading.joined[index] and lower[index] not in {"that", "had"})
     return openings + doubled
 
 

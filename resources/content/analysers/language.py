@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resources.content.analysers.reading import Reading
 
 UNKNOWN = "und"
 """BCP 47's code for a language that cannot be told."""
 
 _SAMPLE = 1200
 _LETTERS = 20
+_SAMPLE_WORDS = 300
+_FEWEST_WORDS = 30
+_ENGLISH_SHARE = 0.3
 
 
 @functools.cache
@@ -20,8 +26,16 @@ def _identifier() -> Any:
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
-def language(text: str) -> tuple[str, float]:
-    """ISO 639-1 code and confidence 0..1. ("und", 0.0) when there is too little text."""
+def language(text: str, reading: Reading) -> tuple[str, float]:
+    """ISO 639-1 code and confidence 0..1. ("und", 0.0) when there is too little text.
+
+    Text that is full of the little words of English is English; only what is not is shown to the model, which is slower.
+    """
+    sample_words = reading.entries[:_SAMPLE_WORDS]
+    if len(sample_words) >= _FEWEST_WORDS:
+        share = sum(entry.stop for entry in sample_words) / len(sample_words)
+        if share >= _ENGLISH_SHARE:
+            return "en", round(min(0.99, 0.91 + share / 5), 4)
     sample = text[:_SAMPLE]
     if sum(map(str.isalpha, sample)) < _LETTERS:
         return UNKNOWN, 0.0

@@ -6,19 +6,16 @@ the list of concepts with `foo_bar`. Offsets stay those of the document's text.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from resources.content.analysers.words import STOP_WORDS
+from resources.content.analysers.lexicon import LEXICON, Entry
 from resources.content.model import MediaType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from resources.content.model import ParsedDocument
 
 MAX_CHARS = 200_000
@@ -36,14 +33,15 @@ _NOISE = re.compile(
     r"|\b[0-9a-f]{7,40}\b"  # hashes
     r"|:[a-z_]{3,20}:|#\d+|@[\w-]+"  # emoji codes, issue numbers, handles
 )
-_WORD = re.compile(r"[^\W\d_](?:[\w]|['’](?=\w)|[-+](?=[^\W_]))*(?:\+\+|#(?!\w))?")
+_MARK = re.compile(r"[_@#\d]|/(?=[\w.])|[.:](?=\w)|(?<=\w)\(|(?<!\w)-(?=[\w-])")
+_SPACE = re.compile(r"\s|\Z")
+_WORD = re.compile(r"([^\W\d_](?:[\w]|['’](?=\w)|[-+](?=[^\W_]))*(?:\+\+|#(?!\w))?)")
+_JOINERS = frozenset({" ", "\n", "-"})
 _ENDING = r"[.!?…]+[\"'”’)\]]*(?=\s+[\"“'(\[]?[^\Wa-z_]|\s*\Z)|[。！？]+|\n\s*\n|\n(?=\s*(?:[-*•]|\d+[.)])\s)"
 _SENTENCE_END = re.compile(_ENDING)
 _SENTENCE_OR_LINE_END = re.compile(_ENDING + r"|\n")
 _ENDS = tuple(".!?…。！？\"')”")
 _SHORTEST_SENTENCE = 3
-_SHORTEST_TELLING = 2
-_SHORTEST_PLURAL = 4
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|cf|Mr|Mrs|Ms|Dr|Prof|St|Fig|approx|incl|resp|[A-Z])\.\Z")
 _MARGINAL = re.compile(
     r"(?:change ?-?log|changes|release ?notes|release (?:information|history)|releases?$|history"
@@ -55,22 +53,7 @@ _MARGINAL = re.compile(
 )
 _RELEASE = re.compile(r"\s*(?:version|release)?\s*v?\d+\.\d+", re.IGNORECASE)
 _MOSTLY = 0.9
-_SYLLABLES = re.compile(r"[aeiouyà-öø-ÿ]+")
-
-
-class Word(NamedTuple):
-    """A word of prose (a tuple: there are many, and frozen dataclasses are slow to make).
-
-    `opens` = first of its sentence; `joined` = only a space stands between it and the word before; `telling` = it carries
-    meaning: not grammar, and longer than two letters.
-    """
-
-    text: str
-    lower: str
-    start: int
-    opens: bool
-    joined: bool
-    telling: bool
+_WRAPPED = frozenset({MediaType.TEXT, MediaType.PDF, MediaType.CODE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,63 +69,94 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The document as sentences and words."""
+    """The document as sentences and words. Words are columns, not objects: there are many, and most are only counted.
+
+    `texts`, `starts` and `entries` have one value a word: as written, where, and what is known of the word. `joined` tells that
+    only a space stands between it and the word before; `opening` holds the indexes of words that begin a sentence.
+    """
 
     document: ParsedDocument
     sentences: tuple[Sentence, ...]
-    words: tuple[Word, ...]
+    texts: list[str]
+    starts: list[int]
+    entries: list[Entry]
+    joined: list[bool]
+    opening: frozenset[int]
     headings: frozenset[int]
     """Indexes of the words that stand in a heading."""
-    margins: frozenset[int]
-    """Indexes of the words in sections that are not about the subject: change logs, licences, credits."""
+    margins: tuple[tuple[int, int], ...]
+    """Ranges of words in sections that are not about the subject: change logs, licences, credits."""
 
 
 def read(document: ParsedDocument) -> Reading:
     """Split the document's prose. In text that is wrapped at a margin, the end of a line ends nothing."""
-    prose = _blank(document.text[:MAX_CHARS], document.code)
-    prose = _NOISE.sub(_zeros, prose)
-    wrapped = document.media_type in {MediaType.TEXT, MediaType.PDF}
+    prose = _without_noise(_blank(document.text[:MAX_CHARS], document.code).replace("’", "'"))
+    wrapped = document.media_type in _WRAPPED
     titles = {
         section.start: section.start + len(section.title)
         for section in document.sections
         if document.text.startswith(section.title, section.start)
     }
-    words: list[Word] = []
+    pieces = _WORD.split(prose)
+    texts = pieces[1::2]
+    starts = list(itertools.accumulate(map(len, pieces)))[::2][: len(texts)]
+    joined = list(map(_JOINERS.__contains__, pieces[: 2 * len(texts) : 2]))
     sentences: list[Sentence] = []
     headings: set[int] = set()
+    last = 0
     for start, end in _spans(prose, document.text, _SENTENCE_END if wrapped else _SENTENCE_OR_LINE_END, titles):
-        first = len(words)
-        previous = -1
-        for match in _WORD.finditer(prose, start, end):
-            joined = previous >= 0 and match.start() - previous == 1 and prose[previous] in " \n-"
-            text = match[0].replace("’", "'")
-            lower = text.lower()
-            telling = len(lower) > _SHORTEST_TELLING and lower not in STOP_WORDS
-            words.append(Word(text, lower, match.start(), previous < 0, joined, telling))
-            previous = match.end()
-        if len(words) == first:
+        first, last = bisect_left(starts, start, last), bisect_left(starts, end, last)
+        if first == last:
             continue
         is_heading = titles.get(start) == end
         if is_heading:
-            headings.update(range(first, len(words)))
-        text = document.text[start:end].strip()
-        is_prose = not is_heading and len(words) - first >= _SHORTEST_SENTENCE and text[-1:] in _ENDS
-        sentences.append(Sentence(text, start, first, len(words), is_prose))
-    return Reading(document, tuple(sentences), tuple(words), frozenset(headings), _margins(document, words))
+            headings.update(range(first, last))
+        text = document.text[start:end]
+        is_prose = not is_heading and last - first >= _SHORTEST_SENTENCE and text[-1:] in _ENDS
+        sentences.append(Sentence(text, start, first, last, is_prose))
+    return Reading(
+        document,
+        tuple(sentences),
+        texts,
+        starts,
+        list(map(LEXICON.entry, texts)),
+        joined,
+        frozenset(sentence.first for sentence in sentences),
+        frozenset(headings),
+        _margins(document, starts),
+    )
 
 
-def _margins(document: ParsedDocument, words: Sequence[Word]) -> frozenset[int]:
+def _margins(document: ParsedDocument, starts: list[int]) -> tuple[tuple[int, int], ...]:
     """Words of marginal sections; none when the whole document is marginal, such as a change log in its own file."""
     ranges = [
-        (section.start, section.end)
+        (bisect_left(starts, section.start), bisect_left(starts, section.end))
         for section in document.sections
         if _MARGINAL.match(section.title.strip(" #*:-0123456789.")) or _RELEASE.match(section.title)
     ]
-    starts = [word.start for word in words]
-    found: set[int] = set()
-    for start, end in ranges:
-        found.update(range(bisect_left(starts, start), bisect_left(starts, end)))
-    return frozenset(found) if len(found) < _MOSTLY * len(words) else frozenset()
+    covered = 0
+    reached = 0
+    for first, last in ranges:  # in order of their beginnings; one may lie in another
+        covered += max(0, last - max(first, reached))
+        reached = max(reached, last)
+    return tuple(ranges) if covered < _MOSTLY * len(starts) else ()
+
+
+def _without_noise(prose: str) -> str:
+    """The text with zero bytes for what is not prose. Only words that hold a sign of it are looked at closely."""
+    parts: list[str] = []
+    position = 0
+    mark = _MARK.search(prose)
+    while mark is not None:
+        at = mark.start()
+        start = max(prose.rfind(" ", position, at), prose.rfind("\n", position, at)) + 1 or position
+        end_match = _SPACE.search(prose, at)
+        end = len(prose) if end_match is None else end_match.start()
+        parts += (prose[position:start], _NOISE.sub(_zeros, prose[start:end]))
+        position = end
+        mark = _MARK.search(prose, end)
+    parts.append(prose[position:])
+    return "".join(parts)
 
 
 def _zeros(match: re.Match[str]) -> str:
@@ -183,83 +197,3 @@ def _spans(prose: str, text: str, end_pattern: re.Pattern[str], titles: dict[int
             start += len(piece) - len(piece.lstrip())  # noqa: PLW2901
             spans.append((start, start + len(stripped)))
     return spans
-
-
-@functools.lru_cache(maxsize=20_000)
-def syllables(word: str) -> int:
-    """Syllables of an English word, by groups of vowels; the silent e is left out."""
-    count = len(_SYLLABLES.findall(word))
-    if (word.endswith("e") and not word.endswith(("le", "ee")) and count > 1) or (
-        word.endswith(("ed", "es"))
-        and count > 1
-        and not word.endswith(("ted", "ded", "ses", "zes", "ches", "shes", "ges", "ces"))
-    ):
-        count -= 1
-    return max(count, 1)
-
-
-@functools.lru_cache(maxsize=20_000)
-def singular(word: str) -> str:
-    """The singular of an English noun in lower case, by its ending; other words are left as they are."""
-    if len(word) < _SHORTEST_PLURAL or word.endswith(("ss", "us", "is", "ous", "ics", "ness")) or word in _NO_PLURAL:
-        return word
-    if word.endswith("ies") and len(word) > _SHORTEST_PLURAL:
-        return word[:-3] + "y"
-    if word.endswith(("sses", "ches", "shes", "xes")):
-        return word[:-2]
-    return word.removesuffix("s")
-
-
-_NO_PLURAL = frozenset(
-    [
-        "https",
-        "kubernetes",
-        "redis",
-        "postgres",
-        "pandas",
-        "keras",
-        "jenkins",
-        "nodejs",
-        "news",
-        "series",
-        "species",
-        "windows",
-        "macos",
-        "linux",
-        "aws",
-        "css",
-        "dns",
-        "tls",
-        "https",
-        "always",
-        "bias",
-        "alias",
-        "canvas",
-        "atlas",
-        "gas",
-        "lens",
-        "status",
-        "analysis",
-        "pytest",
-        "django",
-        "kombu",
-        "axios",
-        "celery",
-        "requests",
-        "docutils",
-        "attrs",
-        "databricks",
-        "sass",
-        "less",
-        "has",
-        "pass",
-        "class",
-        "process",
-        "access",
-        "address",
-        "success",
-        "business",
-        "express",
-        "press",
-    ]
-)

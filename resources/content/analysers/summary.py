@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
-
-from resources.content.analysers.reading import singular
-from resources.content.analysers.words import CUES
 
 if TYPE_CHECKING:
     from resources.content.analysers.reading import Reading, Sentence
@@ -18,15 +17,13 @@ _LONGEST_SENTENCE = 400
 
 def summary(reading: Reading) -> str:
     """At most 500 characters. Points of a sentence: 2 position + mean weight of its words + length fit + .5 cue + .3 names."""
-    frequencies = Counter(singular(word.lower) for word in reading.words if word.telling)
     candidates = [
         sentence for sentence in reading.sentences if sentence.prose and len(sentence.text) <= _LONGEST_SENTENCE
     ]
     if not candidates:
         candidates = [sentence for sentence in reading.sentences if sentence.text]
-    top = max(frequencies.values(), default=1)
-    total = max(len(reading.words), 1)
-    ranked = sorted(candidates, key=lambda item: (-_points(item, reading, frequencies, top, total), item.start))
+    sums = _sums(reading)
+    ranked = sorted(candidates, key=lambda item: (-_points(item, sums), item.start))
     chosen: list[Sentence] = []
     length = 0
     for sentence in ranked:
@@ -39,14 +36,43 @@ def summary(reading: Reading) -> str:
     return _cut(" ".join(" ".join(item.text.split()) for item in sorted(chosen, key=lambda item: item.start)))
 
 
-def _points(sentence: Sentence, reading: Reading, frequencies: Counter[str], top: int, total: int) -> float:
-    words = reading.words[sentence.first : sentence.last]
-    content = [word for word in words if word.telling]
-    weight = sum(frequencies[singular(word.lower)] for word in content) / (top * max(len(content), 1))
-    fit = max(0.0, 1 - abs(len(words) - _BEST_LENGTH) / _BEST_LENGTH)
-    cue = 0.5 if any(word.lower in CUES for word in words) else 0.0
-    names = 0.3 if any(word.text[0].isupper() for word in words[1:]) else 0.0
-    return 2 * (1 - sentence.first / total) + weight + fit + cue + names
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Running sums over the words: what any sentence adds up to is the difference of two of them."""
+
+    weight: list[int]
+    telling: list[int]
+    cues: list[int]
+    capitals: list[int]
+    top: int
+    total: int
+
+
+def _sums(reading: Reading) -> _Sums:
+    entries = reading.entries
+    frequencies = Counter([entry.singular for entry in entries if entry.telling])
+    return _Sums(
+        weight=_running([frequencies[entry.singular] if entry.telling else 0 for entry in entries]),
+        telling=_running([entry.telling for entry in entries]),
+        cues=_running([entry.cue for entry in entries]),
+        capitals=_running([entry.capital for entry in entries]),
+        top=max(frequencies.values(), default=1),
+        total=max(len(entries), 1),
+    )
+
+
+def _running(values: list[int] | list[bool]) -> list[int]:
+    return list(accumulate(values, initial=0))
+
+
+def _points(sentence: Sentence, sums: _Sums) -> float:
+    first, last = sentence.first, sentence.last
+    telling = sums.telling[last] - sums.telling[first]
+    weight = (sums.weight[last] - sums.weight[first]) / (sums.top * max(telling, 1))
+    fit = max(0.0, 1 - abs(last - first - _BEST_LENGTH) / _BEST_LENGTH)
+    cue = 0.5 if sums.cues[last] > sums.cues[first] else 0.0
+    names = 0.3 if sums.capitals[last] > sums.capitals[min(first + 1, last)] else 0.0
+    return 2 * (1 - first / sums.total) + weight + fit + cue + names
 
 
 def _cut(text: str) -> str:

@@ -14,14 +14,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from resources.content.analysers.reading import singular
-from resources.content.analysers.words import GENERIC, NOUNS_AND_VERBS, STOP_WORDS, TECHNICAL_ENDINGS, VAGUE, VERBS
+from resources.content.analysers.words import GENERIC, TECHNICAL_ENDINGS, VAGUE
 from resources.content.model import ScoredTerm
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from resources.content.analysers.reading import Reading, Word
+    from resources.content.analysers.reading import Reading
 
 MAX_CONCEPTS = 20
 MAX_KEYWORDS = 15
@@ -33,66 +30,10 @@ _FEW = 8
 _MOST_MENTIONS = 10
 _LONGEST_ACRONYM = 6
 _VERSION = re.compile(r"[a-z]{0,2}\d[\w.]*")
-_ADVERB = ("ly",)
-_GERUND = ("ing",)
 _ADJECTIVES = ("ful", "ous", "ible", "less", "tial", "ical")
-_NOUNS_IN_ED = frozenset({"feed", "seed", "speed", "embed", "newsfeed"})
-_NOUNS_IN_ING = frozenset(
-    [
-        "programming",
-        "testing",
-        "logging",
-        "parsing",
-        "caching",
-        "routing",
-        "scheduling",
-        "training",
-        "learning",
-        "processing",
-        "streaming",
-        "computing",
-        "networking",
-        "debugging",
-        "profiling",
-        "encoding",
-        "hashing",
-        "batching",
-        "sampling",
-        "embedding",
-        "reasoning",
-        "planning",
-        "rendering",
-        "monitoring",
-        "tracing",
-        "building",
-        "string",
-        "ring",
-        "king",
-        "spring",
-        "engineering",
-        "mapping",
-        "binding",
-        "typing",
-        "threading",
-        "multiprocessing",
-        "packaging",
-        "indexing",
-        "sharding",
-        "clustering",
-        "tokenizing",
-        "partitioning",
-        "versioning",
-        "linting",
-        "formatting",
-        "templating",
-        "messaging",
-        "polling",
-        "pooling",
-        "throttling",
-        "timing",
-        "tuning",
-    ]
-)
+_RUN = re.compile(r"[AGEFagef][agij]*")
+_EDGES = "gjf"
+_KEYWORDS = re.compile(r"k+")
 
 
 @dataclass(slots=True)
@@ -114,7 +55,7 @@ def concepts(reading: Reading) -> tuple[ScoredTerm, ...]:
     A document too short to repeat itself is given its phrases of two or three words, though they stand there once.
     """
     found = _candidates(reading)
-    total = max(len(reading.words), 1)
+    total = max(len(reading.texts), 1)
     telling = [candidate for candidate in found.values() if _is_telling(candidate)]
     chosen = sorted(telling, key=lambda item: (-_points(item, total), item.first, item.key))[:MAX_CONCEPTS]
     if len(chosen) < _FEW:
@@ -140,72 +81,46 @@ def concepts(reading: Reading) -> tuple[ScoredTerm, ...]:
 
 
 def _candidates(reading: Reading) -> dict[tuple[str, ...], _Candidate]:
+    """Every phrase with its mentions. The words' roles are one string, and a phrase is what a pattern finds in it."""
+    roles = [
+        entry.role if joined else entry.role.upper()
+        for entry, joined in zip(reading.entries, reading.joined, strict=True)
+    ]
+    for index in reading.opening:
+        roles[index] = roles[index].upper()
+    for first, last in reading.margins:
+        roles[first:last] = "x" * (last - first)
+    line = "".join(roles)
     found: dict[tuple[str, ...], _Candidate] = {}
-    run: list[int] = []
-    for index, word in enumerate(reading.words):
-        if index in reading.margins:
-            continue
-        if run and (not word.joined or word.opens):
-            _take(run, reading, found)
-            run = []
-        if _belongs(word, first=not run):
-            run.append(index)
-        elif run:
-            _take(run, reading, found)
-            run = []
-    if run:
-        _take(run, reading, found)
+    for match in _RUN.finditer(line):
+        run = match[0].lower()
+        start = match.start() + len(run) - len(run.lstrip(_EDGES))
+        end = match.end() - len(run) + len(run.rstrip(_EDGES))
+        if end - start > _LONGEST_PHRASE:
+            # A long run is most likely a list without commas or a title: its words count alone.
+            for position in range(start, end):
+                if line[position].lower() not in _EDGES:
+                    _count(position, position + 1, reading, found)
+        elif start < end:
+            _count(start, end, reading, found)
     return found
 
 
-def _belongs(word: Word, *, first: bool) -> bool:
-    """Whether the word can stand within a noun phrase; `pooling` only after another (`connection pooling`)."""
-    lower = word.lower
-    if len(lower) == 1 and lower not in {"c", "r"}:
-        return False
-    if lower in STOP_WORDS or lower in VERBS or singular(lower) in VERBS or "'" in lower:
-        return False
-    if lower.endswith(_ADVERB) and len(lower) > 4 and lower not in {"family", "assembly", "anomaly", "supply", "reply"}:  # noqa: PLR2004
-        return False
-    if first and lower in NOUNS_AND_VERBS:
-        return False
-    if not first and lower.endswith("ed") and lower not in _NOUNS_IN_ED:
-        return False
-    return not (first and lower.endswith(_GERUND) and lower not in _NOUNS_IN_ING)
-
-
-def _take(run: list[int], reading: Reading, found: dict[tuple[str, ...], _Candidate]) -> None:
-    """Add the phrase that the run of words is, without generic words at its edges."""
-    words = [reading.words[index] for index in run]
-    start, end = 0, len(words)
-    while start < end and words[start].lower in GENERIC:
-        start += 1
-    while end > start and words[end - 1].lower in GENERIC:
-        end -= 1
-    if end - start > _LONGEST_PHRASE:
-        # A long run is most likely a list without commas or a title: its words count alone.
-        for position in range(start, end):
-            if words[position].lower not in GENERIC:
-                _count(words[position : position + 1], run[position], reading, found)
-        return
-    if start < end:
-        _count(words[start:end], run[start], reading, found)
-
-
-def _count(words: Sequence[Word], index: int, reading: Reading, found: dict[tuple[str, ...], _Candidate]) -> None:
-    key = (*(word.lower for word in words[:-1]), singular(words[-1].lower))
+def _count(start: int, end: int, reading: Reading, found: dict[tuple[str, ...], _Candidate]) -> None:
+    entries = reading.entries
+    key = (*[entries[index].lower for index in range(start, end - 1)], entries[end - 1].singular)
     candidate = found.get(key)
     if candidate is None:
-        candidate = found[key] = _Candidate(key, index)
+        candidate = found[key] = _Candidate(key, start)
     candidate.count += 1
-    in_heading = index in reading.headings
+    in_heading = start in reading.headings
     candidate.in_heading |= in_heading
-    if not in_heading and not words[0].opens:
+    plain = not in_heading and start not in reading.opening
+    if plain:
         candidate.inner += 1
-        candidate.capitalised += words[0].text[0].isupper()
-    form = " ".join(word.text for word in words)
-    weight = 1 if in_heading or words[0].opens else 3
-    candidate.forms[form] = candidate.forms.get(form, 0) + weight
+        candidate.capitalised += entries[start].capital
+    form = reading.texts[start] if end - start == 1 else " ".join(reading.texts[start:end])
+    candidate.forms[form] = candidate.forms.get(form, 0) + (3 if plain else 1)
 
 
 def _is_telling(candidate: _Candidate) -> bool:
@@ -284,21 +199,25 @@ def keywords(reading: Reading) -> tuple[ScoredTerm, ...]:
 
     Points: 10 tf + 1 to 2 for length + 3 if technical + 2 (1 - first position), phrases of two times 1.5, of three times 2.
     """
+    line = "".join(["k" if entry.keyword else " " for entry in reading.entries])
+    opening, joined, entries = reading.opening, reading.joined, reading.entries
     counts: Counter[tuple[str, ...]] = Counter()
     first: dict[tuple[str, ...], int] = {}
-    previous: list[str] = []
-    for index, word in enumerate(reading.words):
-        if not word.telling or word.lower in VERBS or word.lower in GENERIC:
-            previous = []
-            continue
-        if word.opens or not word.joined:
-            previous = []
-        previous = [*previous[-2:], singular(word.lower)]
-        for length in range(1, len(previous) + 1):
-            key = tuple(previous[-length:])
-            counts[key] += 1
-            first.setdefault(key, index)
-    total = max(len(reading.words), 1)
+    for match in _KEYWORDS.finditer(line):
+        begin = match.start()
+        for index in range(*match.span()):
+            if not joined[index] or index in opening:
+                begin = index
+            for start in range(max(begin, index - 2), index + 1):
+                key = (
+                    (entries[index].singular,)
+                    if start == index
+                    else tuple([entries[position].singular for position in range(start, index + 1)])
+                )
+                counts[key] += 1
+                if key not in first:
+                    first[key] = index
+    total = max(len(reading.texts), 1)
     points = {
         key: _keyword_points(key, count, first[key], total)
         for key, count in counts.items()

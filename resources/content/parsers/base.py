@@ -74,6 +74,11 @@ def clean(text: str) -> str:
     return _UNWANTED.sub(_replacement, text)
 
 
+def is_clean(text: str) -> bool:
+    """Whether `clean` would leave it as it is."""
+    return _UNWANTED.search(text) is None
+
+
 def _replacement(match: re.Match[str]) -> str:
     character = match[0]
     if "\ud800" <= character <= "\udfff":

@@ -7,11 +7,10 @@ depth in lexbor (measured: 300,000 open elements take minutes), so that the dept
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from resources.content.model import MediaType, ParsedDocument
-from resources.content.parsers.base import ParseLimits, TextBuilder, clean, one_line, too_deep
+from resources.content.parsers.base import ParseLimits, TextBuilder, is_clean, one_line, too_deep
 from resources.content.parsers.encoding import decode
 
 if TYPE_CHECKING:
@@ -46,6 +45,9 @@ _VOID = frozenset(
     b"area base br col embed hr img input link meta param source track wbr p li dd dt tr td th option tbody thead".split()
 )
 _TAG = re.compile(rb"<(/?)([A-Za-z][A-Za-z0-9:-]*)")
+_CODE = frozenset({"code", "kbd", "samp", "tt"})
+_SPECIAL = frozenset({"br", "pre", "table", "a"}) | _HEADINGS.keys() | _MEDIA.keys()
+_HIDDEN = re.compile(r"<[^<>]{0,500}\shidden[\s=>/]", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 _MANY_TAGS = 5_000
 _WORD = re.compile(r"[A-Za-z]+")
@@ -92,7 +94,11 @@ def _tree(text: str, limits: ParseLimits) -> Any:
 
     if text.count("<") > _MANY_TAGS:
         _refuse_depth(text.encode("utf-8", "replace"), limits)
-    return LexborHTMLParser(text)
+    tree = LexborHTMLParser(text)
+    if _HIDDEN.search(text):
+        for node in tree.css("[hidden]"):
+            node.decompose()
+    return tree
 
 
 def _refuse_depth(content: bytes, limits: ParseLimits) -> None:
@@ -117,108 +123,117 @@ def _meta(tree: Any) -> dict[str, str]:
     return found
 
 
-@dataclass(slots=True)
 class _Run:
     """The inline text since the last block began."""
 
-    parts: list[str] = field(default_factory=list)
-    code: list[tuple[int, int]] = field(default_factory=list)
-    length: int = 0
+    __slots__ = ("_builder", "_code", "_length", "_parts", "_spaced", "tight")
+
+    def __init__(self, builder: TextBuilder) -> None:
+        self._builder = builder
+        self._parts: list[str] = []
+        self._code: list[tuple[int, int]] = []
+        self._length = 0
+        self._spaced = True
+        self.tight = False
 
     def add(self, text: str, *, code: bool = False) -> None:
-        text = _SPACE.sub(" ", clean(text))
-        if not self.length or self.parts[-1].endswith((" ", "\n")):
+        if text.isspace() and self._spaced:
+            return
+        text = _SPACE.sub(" ", text)
+        if self._spaced:
             text = text.lstrip()
         if not text:
             return
         if code and not _WORD.fullmatch(text.strip()):
-            self.code.append((self.length, self.length + len(text)))
-        self.parts.append(text)
-        self.length += len(text)
+            self._code.append((self._length, self._length + len(text)))
+        self._parts.append(text)
+        self._length += len(text)
+        self._spaced = text[-1] == " "
 
     def line_break(self) -> None:
-        if self.length:
-            self.parts.append("\n")
-            self.length += 1
+        if self._length:
+            self._parts.append("\n")
+            self._length += 1
+            self._spaced = True
 
-    def take(self) -> tuple[str, list[tuple[int, int]]]:
-        text = "".join(self.parts).rstrip()
-        code = [(start, min(end, len(text))) for start, end in self.code if start < len(text)]
-        self.parts, self.code, self.length = [], [], 0
-        return text, code
+    def flush(self) -> None:
+        """The block ends here."""
+        if self._length:
+            text = "".join(self._parts).rstrip()
+            code = [(start, min(end, len(text))) for start, end in self._code if start < len(text)]
+            if code and is_clean(text):
+                self._builder.block(text, tight=self.tight, spans=code)
+            elif text:
+                self._builder.block(text, tight=self.tight)
+            self._parts, self._code, self._length, self._spaced = [], [], 0, True
+        self.tight = False
 
 
 def add_tree(builder: TextBuilder, root: LexborNode | None, *, dropped: frozenset[str]) -> None:
-    """Add what a reader of the page would see, in order. Iterative: enter a node, its children, leave it."""
-    run = _Run()
-    tight = False
-    depth = 0
+    """Add what a reader of the page would see, in order. Iterative: enter a node, its children, leave it.
+
+    The nodes that are open are kept here, with their tags: asking the tree for a parent or a tag costs more than all the rest.
+    """
+    run = _Run(builder)
+    max_depth = builder.limits.max_depth
     code_depth = 0
-
-    def flush() -> None:
-        nonlocal tight
-        text, code = run.take()
-        if text:
-            builder.block(text, tight=tight, spans=code)
-        tight = False
-
+    open_nodes: list[tuple[LexborNode, str]] = []
     node = root
-    leaving = False
     while node is not None:
         tag = node.tag or ""
-        if not leaving:
-            if tag == "-text":
-                run.add(node.text_content or "", code=code_depth > 0)
-            elif tag == "br":
-                run.line_break()
-            elif tag == "pre":
-                flush()
-                builder.block(_text_of(node).strip("\n").rstrip(), code=True)
-            elif tag in _HEADINGS:
-                flush()
-                builder.heading(_text_of(node).rstrip().rstrip("¶"), _HEADINGS[tag])
-                _links_below(builder, node)
-            elif tag in _MEDIA:
-                _note_media(builder, node, tag)
-            elif tag == "table" and _is_tabular(node):
-                flush()
-                _add_table(builder, node)
-            elif tag not in dropped and tag[:1] not in {"-", "_", "!"} and "hidden" not in node.attributes:
-                if tag == "a":
-                    builder.link(node.attributes.get("href") or "", _text_of(node))
-                if tag in _BLOCKS:
-                    flush()
-                    tight = tag in _TIGHT
-                if tag in {"code", "kbd", "samp", "tt"}:
-                    code_depth += 1
-                child = node.child
-                if child is not None:
-                    depth += 1
-                    if depth > builder.limits.max_depth:
-                        raise too_deep(builder.limits.max_depth)
-                    node = child
-                    continue
-                leaving = True
-                continue
-        else:
-            leaving = False
+        if tag == "-text":
+            run.add(node.text_content or "", code=code_depth > 0)
+        elif tag not in dropped and (tag in _SPECIAL or (tag[:1] not in "-_!" and (child := node.child) is not None)):
+            if tag in _SPECIAL:
+                entered = _special(builder, run, node, tag)
+                child = node.child if entered else None
             if tag in _BLOCKS:
-                flush()
-            if tag in {"code", "kbd", "samp", "tt"}:
-                code_depth -= 1
-        if depth == 0:
-            break
-        if node.next is not None:
-            node = node.next
-        else:
-            node = node.parent
-            depth -= 1
-            leaving = True
-    flush()
+                run.flush()
+                run.tight = tag in _TIGHT
+            if child is not None:
+                code_depth += tag in _CODE
+                open_nodes.append((node, tag))
+                if len(open_nodes) > max_depth:
+                    raise too_deep(max_depth)
+                node = child
+                continue
+        while (following := node.next if open_nodes else None) is None and open_nodes:
+            node, tag = open_nodes.pop()
+            if tag in _BLOCKS:
+                run.flush()
+            code_depth -= tag in _CODE
+        node = following
+    run.flush()
+
+
+def _special(builder: TextBuilder, run: _Run, node: LexborNode, tag: str) -> bool:
+    """What is more than its children. Whether these are to be read still."""
+    if tag == "br":
+        run.line_break()
+    elif tag == "pre":
+        run.flush()
+        builder.block(_text_of(node).strip("\n").rstrip(), code=True)
+    elif tag in _HEADINGS:
+        run.flush()
+        builder.heading(_text_of(node).rstrip().rstrip("¶"), _HEADINGS[tag])
+        _links_below(builder, node)
+    elif tag in _MEDIA:
+        _note_media(builder, node, tag)
+    elif tag == "table" and _is_tabular(node):
+        run.flush()
+        _add_table(builder, node)
+    else:
+        if tag == "a":
+            builder.link(node.attributes.get("href") or "", _text_of(node))
+        return True
+    return False
 
 
 def _text_of(node: LexborNode) -> str:
     """The text below a node, scripts and styles excepted. Bounded by the tree: its depth was checked on the way."""
+    child = node.child
+    if child is not None and child.next is None and child.tag == "-text":
+        return child.text_content or ""
     return "".join(
         child.text_content or ""
         for child in node.traverse(include_text=True)

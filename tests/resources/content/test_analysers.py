@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.content.analysers import analyse
-from resources.content.analysers.reading import read, singular, syllables
+from resources.content.analysers.lexicon import singular, syllables
+from resources.content.analysers.reading import read
 from resources.content.model import Analysis, MediaType, ParsedDocument
 from resources.content.parse import parse_document
 
@@ -142,10 +143,92 @@ def test_reading_time_follows_the_words() -> None:
     assert analysis.reading_seconds == round(450 / (225 * (1 - 0.5 * analysis.difficulty)) * 60)
 
 
+def entities_of(text: str) -> dict[str, tuple[str, int]]:
+    return {found.text: (found.kind, found.count) for found in analysis_of(text).entities if found.kind != "concept"}
+
+
+def test_named_things_are_told_by_their_kind() -> None:
+    found = entities_of(
+        "The engine was designed by Ada Lovelace in London. Dr Turing worked at the University of Manchester. On 2024-03-01 the "
+        "Apache Software Foundation paid $1,200 for it, and on March 5, 2024 another 30 euros. It runs on PostgreSQL."
+    )
+    assert found["Ada Lovelace"] == ("person", 1)
+    assert found["London"] == ("location", 1)
+    assert found["Apache Software Foundation"] == ("organization", 1)
+    assert (found["2024-03-01"][0], found["March 5, 2024"][0]) == ("date", "date")
+    assert (found["$1,200"][0], found["30 euros"][0]) == ("money", "money")
+    assert found["PostgreSQL"][0] == "technology"
+
+
+def test_a_named_thing_stands_where_it_is_said_to() -> None:
+    text = "We met Grace Hopper. Then Grace Hopper left for Paris."
+    for found in analysis_of(text, "a.txt").entities:
+        assert found.start is not None
+        assert text[found.start :].lower().startswith(found.text.lower())
+
+
+def test_a_capital_at_the_opening_of_a_sentence_makes_no_name() -> None:
+    assert "Water" not in entities_of("Water boils. Leaves dry. Water boils again, and leaves stay dry.")
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("This tool is excellent. It is fast, reliable and a pleasure to use. I love it.", "positive"),
+        ("This tool is terrible. It is slow, unreliable and a waste of time. I hate it.", "negative"),
+        ("It is not good. It is not reliable, and never helpful.", "negative"),
+        ("The table has four legs. A leg is made of wood.", "neutral"),
+        ("The handler raises an error when the process is killed. A dead letter is kept.", "neutral"),
+    ],
+)
+def test_the_tone_is_told(text: str, label: str) -> None:
+    sentiment = analysis_of(text).sentiment
+    assert sentiment is not None
+    assert sentiment.label == label
+
+
+def test_without_words_that_have_a_tone_little_is_sure() -> None:
+    sentiment = analysis_of("The table has four legs.").sentiment
+    assert sentiment is not None
+    assert (sentiment.score, sentiment.confidence) == (0, 0.3)
+
+
+def test_an_objective_follows_from_how_a_concept_is_treated() -> None:
+    shown = analysis_of(
+        "# Message broker\n\nInstall the message broker. For example, run the message broker in a shell."
+    )
+    weighed = analysis_of(
+        "# Message broker\n\nThe advantages of a message broker. Pros and cons of each message broker."
+    )
+    assert next(item.level for item in shown.objectives if "message broker" in item.text.lower()) == "apply"
+    assert next(item.level for item in weighed.objectives if "message broker" in item.text.lower()) == "evaluate"
+
+
+def test_what_lowers_the_quality_is_told_with_advice() -> None:
+    issues = {issue.kind: issue for issue in analysis_of("todo: lorem ipsum, maybe").issues}
+    assert {"completeness", "structure"} <= issues.keys()
+    assert issues["completeness"].suggestion
+
+
+def test_prerequisites_are_words_of_the_field_that_the_document_takes_for_granted() -> None:
+    text = (
+        "# Tea shop\n\n"
+        + "The tea shop keeps orders in a database. A query of the database runs in a transaction. " * 3
+    )
+    assert {"database", "query", "transaction"} <= set(analysis_of(text).prerequisites)
+    assert analysis_of("The cat sat on the mat.").prerequisites == ()
+
+
+def test_rules_are_less_sure_of_short_documents() -> None:
+    assert analysis_of("The cat sat.").confidence["summary"] < analysis_of(ARTICLE * 5).confidence["summary"]
+
+
 def test_words_stand_where_they_say() -> None:
     document = parse_document(ARTICLE.encode(), name="a.md")
-    for word in read(document).words:
-        assert document.text.startswith(word.text, word.start)
+    reading = read(document)
+    assert len(reading.texts) == 100
+    for text, start in zip(reading.texts, reading.starts, strict=True):
+        assert document.text.startswith(text, start)
 
 
 def test_abbreviations_do_not_end_sentences() -> None:

@@ -1,0 +1,257 @@
+"""What is known of a word by its letters alone: computed once for each word that occurs, then looked up.
+
+A document repeats its words, and documents repeat each other's: nine of ten look-ups are hits. That is what makes one pass over a
+document quick enough (a tuple from a table, in place of a dozen tests of sets and endings).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from resources.content.analysers.tones import VALENCE
+from resources.content.analysers.words import (
+    ABSTRACT_ENDINGS,
+    CUES,
+    DOMAIN_WORDS,
+    EVIDENCE,
+    GENERIC,
+    HEDGES,
+    NOUNS_AND_VERBS,
+    PRONOUNS,
+    STOP_WORDS,
+    TRANSITIONS,
+    VERBS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SYLLABLES = re.compile(r"[aeiouyà-öø-ÿ]+")
+_SHORTEST_TELLING: Final = 2
+_SHORTEST_PLURAL: Final = 4
+_SHORTEST_ABSTRACT: Final = 6
+_MOST_WORDS: Final = 50_000
+_NO_ADVERBS: Final = frozenset({"family", "assembly", "anomaly", "supply", "reply"})
+_NOUNS_IN_ED = frozenset({"feed", "seed", "speed", "embed", "newsfeed"})
+_NOUNS_IN_ING = frozenset(
+    [
+        "programming",
+        "testing",
+        "logging",
+        "parsing",
+        "caching",
+        "routing",
+        "scheduling",
+        "training",
+        "learning",
+        "processing",
+        "streaming",
+        "computing",
+        "networking",
+        "debugging",
+        "profiling",
+        "encoding",
+        "hashing",
+        "batching",
+        "sampling",
+        "embedding",
+        "reasoning",
+        "planning",
+        "rendering",
+        "monitoring",
+        "tracing",
+        "building",
+        "string",
+        "ring",
+        "king",
+        "spring",
+        "engineering",
+        "mapping",
+        "binding",
+        "typing",
+        "threading",
+        "multiprocessing",
+        "packaging",
+        "indexing",
+        "sharding",
+        "clustering",
+        "tokenizing",
+        "partitioning",
+        "versioning",
+        "linting",
+        "formatting",
+        "templating",
+        "messaging",
+        "polling",
+        "pooling",
+        "throttling",
+        "timing",
+        "tuning",
+    ]
+)
+
+
+class Entry(NamedTuple):
+    """One word. `role` is its part in noun phrases:
+
+    x never in one; a anywhere; g anywhere, but says nothing at an edge; i not first; j not first, and nothing at an edge;
+    e first only; f first only, and nothing at an edge. `keyword` = it can be one, or a part of one.
+    """
+
+    lower: str
+    singular: str
+    telling: bool
+    keyword: bool
+    role: str
+    syllables: int
+    abstract: bool
+    domain: bool
+    transition: bool
+    pronoun: bool
+    hedge: bool
+    evidence: bool
+    cue: bool
+    stop: bool
+    valence: int
+    capital: bool
+
+
+class Lexicon(dict[str, Entry]):
+    """Entries by the word as written. Forgets all when it has grown large: a flood of made-up words must not stay."""
+
+    def __missing__(self, word: str) -> Entry:
+        if len(self) >= _MOST_WORDS:
+            self.clear()
+        entry = self[word] = _entry_of(word)
+        return entry
+
+    @property
+    def entry(self) -> Callable[[str], Entry]:
+        """Look one up; made when it is missing."""
+        return self.__getitem__
+
+
+def _entry_of(word: str) -> Entry:
+    lower = word.lower()
+    stop = lower in STOP_WORDS
+    telling = len(lower) > _SHORTEST_TELLING and not stop
+    return Entry(
+        lower=lower,
+        singular=singular(lower),
+        telling=telling,
+        keyword=telling and lower not in VERBS and lower not in GENERIC,
+        role=_role(lower),
+        syllables=syllables(lower),
+        abstract=len(lower) > _SHORTEST_ABSTRACT and lower.endswith(ABSTRACT_ENDINGS),
+        domain=lower in DOMAIN_WORDS,
+        transition=lower in TRANSITIONS,
+        pronoun=lower in PRONOUNS,
+        hedge=lower in HEDGES,
+        evidence=lower in EVIDENCE,
+        cue=lower in CUES,
+        stop=stop,
+        valence=VALENCE.get(lower, 0),
+        capital=word[0].isupper(),
+    )
+
+
+def _role(lower: str) -> str:
+    """`pooling` is a concept only after another word (`connection pooling`), `distributed` only before one."""
+    if len(lower) == 1 and lower not in {"c", "r"}:
+        return "x"
+    if lower in STOP_WORDS or lower in VERBS or singular(lower) in VERBS or "'" in lower:
+        return "x"
+    if lower.endswith("ly") and len(lower) > 4 and lower not in _NO_ADVERBS:  # noqa: PLR2004
+        return "x"
+    generic = lower in GENERIC
+    not_first = lower in NOUNS_AND_VERBS or (lower.endswith("ing") and lower not in _NOUNS_IN_ING)
+    only_first = lower.endswith("ed") and lower not in _NOUNS_IN_ED
+    if not_first and only_first:
+        return "x"
+    if not_first:
+        return "j" if generic else "i"
+    if only_first:
+        return "f" if generic else "e"
+    return "g" if generic else "a"
+
+
+def syllables(word: str) -> int:
+    """Syllables of an English word, by groups of vowels; the silent e is left out."""
+    count = len(_SYLLABLES.findall(word))
+    if (word.endswith("e") and not word.endswith(("le", "ee")) and count > 1) or (
+        word.endswith(("ed", "es"))
+        and count > 1
+        and not word.endswith(("ted", "ded", "ses", "zes", "ches", "shes", "ges", "ces"))
+    ):
+        count -= 1
+    return max(count, 1)
+
+
+def singular(word: str) -> str:
+    """The singular of an English noun in lower case, by its ending; other words are left as they are."""
+    if len(word) < _SHORTEST_PLURAL or word.endswith(("ss", "us", "is", "ous", "ics", "ness")) or word in _NO_PLURAL:
+        return word
+    if word.endswith("ies") and len(word) > _SHORTEST_PLURAL:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "ches", "shes", "xes")):
+        return word[:-2]
+    return word.removesuffix("s")
+
+
+_NO_PLURAL = frozenset(
+    [
+        "https",
+        "kubernetes",
+        "redis",
+        "postgres",
+        "pandas",
+        "keras",
+        "jenkins",
+        "nodejs",
+        "news",
+        "series",
+        "species",
+        "windows",
+        "macos",
+        "linux",
+        "aws",
+        "css",
+        "dns",
+        "tls",
+        "https",
+        "always",
+        "bias",
+        "alias",
+        "canvas",
+        "atlas",
+        "gas",
+        "lens",
+        "status",
+        "analysis",
+        "pytest",
+        "django",
+        "kombu",
+        "axios",
+        "celery",
+        "requests",
+        "docutils",
+        "attrs",
+        "databricks",
+        "sass",
+        "less",
+        "has",
+        "pass",
+        "class",
+        "process",
+        "access",
+        "address",
+        "success",
+        "business",
+        "express",
+        "press",
+    ]
+)
+
+
+LEXICON: Final = Lexicon()

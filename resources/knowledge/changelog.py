@@ -10,7 +10,7 @@ from resources.knowledge.model import EdgeType
 from resources.knowledge.state import Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from resources.knowledge.contribution import Delta
     from resources.knowledge.state import EdgeKey
@@ -28,9 +28,12 @@ class Change:
     edges: frozenset[EdgeKey]
 
     @classmethod
-    def of(cls, revision: int, change: Delta) -> Change:
-        concepts = frozenset(change.added_supports) | change.removed_supports
-        edges = frozenset(change.added_edges) | change.removed_edges
+    def of(cls, revision: int, deltas: Iterable[Delta]) -> Change:
+        concepts: frozenset[str] = frozenset()
+        edges: frozenset[EdgeKey] = frozenset()
+        for change in deltas:
+            concepts |= change.added_supports.keys() | change.removed_supports
+            edges |= change.added_edges.keys() | change.removed_edges
         if len(concepts) + len(edges) > MAX_TOUCHED:
             return cls(revision, None, frozenset())
         return cls(revision, concepts, edges)

@@ -7,29 +7,37 @@ they came, so that a graph after any number of changes equals one that is built 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from resources.errors import InvalidInputError, Problem
-from resources.knowledge.model import Concept, Extraction, Support, evidence_key
+from resources.knowledge.model import Concept, Edge, EdgeType, Extraction, Merge, Support, evidence_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from resources.knowledge.model import EdgeType
     from resources.knowledge.state import EdgeKey
+
+_NO_ALIASES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one document says about one concept. `weight` is None when it names the concept without being about it."""
+    """What one document says about one concept.
+
+    `weight` is None when it names the concept without being about it; `aliased` tells that it uses another name that was merged
+    into this concept's.
+    """
 
     concept: Concept
     weight: float | None
+    aliased: bool = False
 
-    def rank(self, document_id: str) -> tuple[bool, bool, float, str]:
-        """The smallest rank speaks: subjects, then descriptions, then the document most about it, then the first id."""
+    def rank(self, document_id: str) -> tuple[bool, bool, bool, float, str]:
+        """The smallest rank speaks: who uses its own name, subjects, descriptions, the most about it, the first id."""
         return (
+            self.aliased,
             self.concept.kind != "subject",
             self.concept.description is None,
             -(self.weight or 0.0),
@@ -58,8 +66,29 @@ class Delta:
     removed_edges: frozenset[EdgeKey]
 
 
-def contribution_of(extraction: Extraction) -> Contribution:
-    """The extraction's contribution. Raises InvalidInputError with all that is wrong with it."""
+def roots_of(merges: Iterable[Merge]) -> dict[str, str]:
+    """For each merged alias the concept that it stands for in the end. Raises InvalidInputError when that is itself."""
+    into = {merge.alias: merge.into for merge in merges if merge.status == "merged"}
+    roots = {}
+    for alias, target in into.items():
+        root, seen = target, {alias}
+        while root in into and root not in seen:
+            seen.add(root)
+            root = into[root]
+        if root in seen:
+            raise InvalidInputError(
+                f"Concept {alias!r} would stand for itself: {', '.join(sorted(seen))} are merged into each other.",
+                code="merge_circular",
+            )
+        roots[alias] = root
+    return roots
+
+
+def contribution_of(extraction: Extraction, roots: Mapping[str, str] = _NO_ALIASES) -> Contribution:
+    """The extraction's contribution, with each alias as what it stands for.
+
+    Raises InvalidInputError with all that is wrong with it.
+    """
     problems = tuple(_problems(extraction))
     if problems:
         raise InvalidInputError(
@@ -68,15 +97,30 @@ def contribution_of(extraction: Extraction) -> Contribution:
             problems=problems,
             code="extraction_invalid",
         )
-    supports = {
-        concept.id: Claim(concept, extraction.mentions.get(concept.id))
-        for concept in sorted(extraction.concepts, key=lambda concept: concept.id)
-    }
+    supports: dict[str, Claim] = {}
+    # Its own name comes first, then aliases in order: the first speaks, and all add to the weight.
+    for concept in sorted(extraction.concepts, key=lambda concept: (concept.id in roots, concept.id)):
+        key, weight = roots.get(concept.id, concept.id), extraction.mentions.get(concept.id)
+        former = supports.get(key)
+        if former is None:
+            named = concept if concept.id == key else concept.model_copy(update={"id": key})
+            supports[key] = Claim(named, weight, aliased=concept.id != key)
+        elif weight is not None:
+            supports[key] = replace(former, weight=max(weight, former.weight or 0.0))
     edges: dict[EdgeKey, float] = {}
     for edge in sorted(extraction.edges, key=lambda edge: (edge.source, edge.target, edge.type)):
-        key = (edge.source, edge.target, edge.type)
-        edges[key] = max(edge.weight, edges.get(key, 0.0))
-    return Contribution(supports, edges)
+        edge_key = _key_of(edge, roots)
+        if edge_key[0] != edge_key[1]:
+            edges[edge_key] = max(edge.weight, edges.get(edge_key, 0.0))
+    return Contribution(dict(sorted(supports.items())), edges)
+
+
+def _key_of(edge: Edge, roots: Mapping[str, str]) -> EdgeKey:
+    source, target = roots.get(edge.source, edge.source), roots.get(edge.target, edge.target)
+    renamed = (source, target) != (edge.source, edge.target)
+    if renamed and edge.type is EdgeType.RELATED_TO and source > target:
+        source, target = target, source
+    return (source, target, edge.type)
 
 
 def delta(former: Contribution, new: Contribution) -> Delta:
@@ -92,26 +136,34 @@ def delta(former: Contribution, new: Contribution) -> Delta:
 
 
 def support_of(
-    extraction: Extraction, source: str, target: str | None = None, type: EdgeType | None = None
+    extraction: Extraction,
+    source: str,
+    target: str | None = None,
+    type: EdgeType | None = None,
+    *,
+    roots: Mapping[str, str] = _NO_ALIASES,
 ) -> Support | None:
     """What the document says for the concept `source`, or the edge from it to `target`; None if it says nothing."""
-    contribution = contribution_of(extraction)
+    contribution = contribution_of(extraction, roots)
     if target is None or type is None:
-        claim = contribution.supports.get(source)
-        if claim is None:
+        if source not in contribution.supports:
             return None
-        key, weight = source, claim.weight
+        weight = contribution.supports[source].weight
+        keys = [concept.id for concept in extraction.concepts if roots.get(concept.id, concept.id) == source]
     else:
-        found = contribution.edges.get((source, target, type))
-        if found is None:
+        wanted = (source, target, type)
+        if wanted not in contribution.edges:
             return None
-        key, weight = evidence_key(source, target, type), found
+        weight = contribution.edges[wanted]
+        same = (edge for edge in extraction.edges if _key_of(edge, roots) == wanted)
+        keys = [evidence_key(edge.source, edge.target, edge.type) for edge in same]
+    found = [extraction.evidence[key] for key in sorted(set(keys)) if key in extraction.evidence]
     return Support(
         document_id=extraction.document_id,
         title=extraction.title,
         weight=weight,
         run_id=extraction.run_id,
-        evidence=extraction.evidence.get(key),
+        evidence=tuple(found),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from resources.errors import NotFoundError
 from resources.knowledge.changelog import MAX_CHANGES, Change, changes_of
-from resources.knowledge.contribution import NOTHING, contribution_of, delta, support_of
+from resources.knowledge.contribution import NOTHING, contribution_of, delta, roots_of, support_of
 from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, GraphCounts, concept_id
 from resources.knowledge.state import Changes, EdgeKey, GraphState
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from resources.knowledge.contribution import Claim, Contribution
-    from resources.knowledge.model import Extraction, Support
+    from resources.knowledge.model import Extraction, Merge, Support
     from resources.knowledge.state import Scores
 
 
@@ -43,6 +43,7 @@ class MemoryGraphStore:
 
     def __init__(self) -> None:
         self._extractions: dict[str, dict[str, Extraction]] = {}
+        self._merges: dict[str, dict[str, Merge]] = {}
         self._revisions: dict[str, int] = {}
         self._changes: dict[str, deque[Change]] = {}
         self._scores: dict[str, dict[str, Scores]] = {}
@@ -53,19 +54,34 @@ class MemoryGraphStore:
         """Nothing to do."""
 
     def weave(self, extraction: Extraction, *, tenant: str) -> None:
-        contribution = contribution_of(extraction)
+        contribution_of(extraction)
         with self._lock:
             extractions = self._extractions.setdefault(tenant, {})
             former = extractions.get(extraction.document_id)
             if former != extraction:
                 extractions[extraction.document_id] = extraction
-                self._changed(contribution_of(former) if former else NOTHING, contribution, tenant=tenant)
+                roots = self._roots(tenant)
+                now = contribution_of(extraction, roots)
+                self._changed([(contribution_of(former, roots) if former else NOTHING, now)], tenant=tenant)
 
     def retract(self, document_id: str, *, tenant: str) -> None:
         with self._lock:
             former = self._extractions.get(tenant, {}).pop(document_id, None)
             if former is not None:
-                self._changed(contribution_of(former), NOTHING, tenant=tenant)
+                self._changed([(contribution_of(former, self._roots(tenant)), NOTHING)], tenant=tenant)
+
+    def put_merge(self, merge: Merge, *, tenant: str) -> None:
+        with self._lock:
+            kept = self._merges.get(tenant, {})
+            before, after = roots_of(kept.values()), roots_of((kept | {merge.id: merge}).values())
+            self._merges[tenant] = kept | {merge.id: merge}
+            said = self._extractions.get(tenant, {}).values()
+            changes = [(contribution_of(one, before), contribution_of(one, after)) for one in said]
+            self._changed([(one, other) for one, other in changes if one != other], tenant=tenant)
+
+    def merges(self, *, tenant: str) -> Sequence[Merge]:
+        with self._lock:
+            return sorted(self._merges.get(tenant, {}).values(), key=lambda merge: (merge.at, merge.id), reverse=True)
 
     def concept(self, concept_id: str, *, tenant: str) -> ConceptView:
         graph = self._graph(tenant)
@@ -118,7 +134,8 @@ class MemoryGraphStore:
     ) -> Sequence[Support]:
         with self._lock:
             extractions = sorted(self._extractions.get(tenant, {}).items())
-        found = (support_of(extraction, source, target, type) for _, extraction in extractions)
+            roots = self._roots(tenant)
+        found = (support_of(extraction, source, target, type, roots=roots) for _, extraction in extractions)
         return [support for support in found if support is not None][:limit]
 
     def revision(self, *, tenant: str) -> int:
@@ -127,7 +144,9 @@ class MemoryGraphStore:
     def state(self, *, tenant: str) -> GraphState:
         with self._lock:
             graph = self._graph(tenant)
-            return GraphState(self.revision(tenant=tenant), graph.concepts, graph.edges, graph.mentions)
+            return GraphState(
+                self.revision(tenant=tenant), graph.concepts, graph.edges, graph.mentions, self._roots(tenant)
+            )
 
     def changes(self, *, since: int, tenant: str) -> Changes | None:
         with self._lock:
@@ -142,6 +161,7 @@ class MemoryGraphStore:
                 {key: graph.concepts[key] for key in concepts if key in graph.concepts},
                 {key: graph.edges[key] for key in edges if key in graph.edges},
                 {key: graph.mentions[key] for key in concepts if key in graph.mentions},
+                self._roots(tenant),
             )
 
     def write_scores(self, scores: Mapping[str, Scores], *, tenant: str) -> None:
@@ -169,14 +189,19 @@ class MemoryGraphStore:
         with self._lock:
             if tenant not in self._built:
                 extractions = self._extractions.get(tenant, {})
-                self._built[tenant] = _build({key: contribution_of(said) for key, said in extractions.items()})
+                self._built[tenant] = _build(
+                    {key: contribution_of(said, self._roots(tenant)) for key, said in extractions.items()}
+                )
             return self._built[tenant]
 
-    def _changed(self, former: Contribution, new: Contribution, *, tenant: str) -> None:
-        """The caller holds the lock."""
+    def _roots(self, tenant: str) -> dict[str, str]:
+        return roots_of(self._merges.get(tenant, {}).values())
+
+    def _changed(self, changes: Sequence[tuple[Contribution, Contribution]], *, tenant: str) -> None:
+        """Note what became what. The caller holds the lock."""
         revision = self._revisions[tenant] = self.revision(tenant=tenant) + 1
         log = self._changes.setdefault(tenant, deque(maxlen=MAX_CHANGES))
-        log.append(Change.of(revision, delta(former, new)))
+        log.append(Change.of(revision, [delta(former, new) for former, new in changes]))
         self._built.pop(tenant, None)
         known = self._graph(tenant).concepts
         self._scores[tenant] = {key: value for key, value in self._scores.get(tenant, {}).items() if key in known}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -94,7 +95,20 @@ class Support(_Frozen):
         description="How much the document is about the concept, or how strong it says the edge is"
     )
     run_id: str | None
-    evidence: Evidence | None
+    evidence: tuple[Evidence, ...] = Field(description="One for each name under which the document says it")
+
+
+class Merge(_Frozen):
+    """The decision that two concepts are one: `alias` stands for `into` from now on. Applied while its status is `merged`."""
+
+    id: str
+    alias: str
+    into: str
+    status: Literal["proposed", "merged", "rejected", "undone"]
+    score: float | None = Field(default=None, description="How sure whoever proposed it was, 0 to 1")
+    reason: str = Field(max_length=500)
+    by: str = Field(description="Who decided last: a user, or the name of what found it")
+    at: datetime
 
 
 class GraphCounts(_Frozen):

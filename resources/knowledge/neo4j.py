@@ -29,11 +29,11 @@ from neo4j.exceptions import (
 from resources.errors import ConflictError, NotFoundError, UnavailableError, UpstreamError
 from resources.knowledge import queries
 from resources.knowledge.changelog import MAX_CHANGES, Change, changes_of
-from resources.knowledge.contribution import contribution_of, support_of
+from resources.knowledge.contribution import contribution_of, roots_of, support_of
 from resources.knowledge.dialects import dialect_of, is_conflict
-from resources.knowledge.model import ConceptView, Edge, EdgeType, Extraction, GraphCounts, concept_id
+from resources.knowledge.model import ConceptView, Edge, EdgeType, Extraction, GraphCounts, Merge, concept_id
 from resources.knowledge.state import GraphState, Scores
-from resources.knowledge.weaving import BATCH, Row, concept_of, replace, retract
+from resources.knowledge.weaving import BATCH, Row, concept_of, put_merge, replace, retract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -89,12 +89,19 @@ class BoltGraphStore:
         Raises InvalidInputError for an extraction whose parts do not fit together, ConflictError when other writers
         kept coming first, and UnavailableError.
         """
-        new = contribution_of(extraction)
-        self._write(lambda tx: replace(tx, extraction, new, tenant=tenant))
+        contribution_of(extraction)
+        self._write(lambda tx: replace(tx, extraction, tenant=tenant))
 
     def retract(self, document_id: str, *, tenant: str) -> None:
         """Remove the document's contribution, and whatever no other document supports, at once."""
         self._write(lambda tx: retract(tx, document_id, tenant=tenant))
+
+    def put_merge(self, merge: Merge, *, tenant: str) -> None:
+        """Keep a decision in the log of merges, in place of the one with its id, and make the graph agree with it, at once.
+
+        Raises InvalidInputError for a merge that would make a concept stand for itself.
+        """
+        self._write(lambda tx: put_merge(tx, merge, tenant=tenant))
 
     # --- questions -------------------------------------------------------------------------------------------------
 
@@ -150,8 +157,15 @@ class BoltGraphStore:
         ends = {"source": source} if whole else {"source": source, "target": target}
         rows = sorted(self._read(query, tenant=tenant, limit=limit, **ends), key=lambda row: str(row["id"]))
         said = (Extraction.model_validate_json(row["extraction"]) for row in rows)
-        found = (support_of(extraction, source, target, type) for extraction in said)
+        roots = self._roots(tenant)
+        found = (support_of(extraction, source, target, type, roots=roots) for extraction in said)
         return [support for support in found if support is not None]
+
+    def merges(self, *, tenant: str) -> Sequence[Merge]:
+        """The log of merges, the newest decision first."""
+        rows = self._read(queries.MERGES, tenant=tenant)
+        found = [Merge.model_validate_json(row["merge"]) for row in rows]
+        return sorted(found, key=lambda merge: (merge.at, merge.id), reverse=True)
 
     def revision(self, *, tenant: str) -> int:
         """A number that grows by one with each change of the tenant's graph; 0 before the first."""
@@ -167,7 +181,8 @@ class BoltGraphStore:
             for kind, query in queries.EDGES.items()
             for row in self._read(query, tenant=tenant)
         }
-        return GraphState(revision, concepts, edges, _mentions(self._read(queries.MENTIONS, tenant=tenant)))
+        mentions = _mentions(self._read(queries.MENTIONS, tenant=tenant))
+        return GraphState(revision, concepts, edges, mentions, self._roots(tenant))
 
     def changes(self, *, since: int, tenant: str) -> Changes | None:
         """What was touched after that revision. None when that is not known any more, or too much to be told one by one."""
@@ -192,7 +207,7 @@ class BoltGraphStore:
             )
         }
         said = self._each(queries.MENTIONS_OF, ids, tenant=tenant)
-        return GraphState(revision, found, weights, _mentions(said))
+        return GraphState(revision, found, weights, _mentions(said), self._roots(tenant))
 
     def write_scores(self, scores: Mapping[str, Scores], *, tenant: str) -> None:
         """Keep what was computed about concepts beside them. Unknown concepts are left out."""
@@ -255,6 +270,9 @@ class BoltGraphStore:
 
     def _read(self, query: str, *, access: str = neo4j.READ_ACCESS, **parameters: Any) -> list[Row]:
         return self._run(self._reading(query, access=access, **parameters))
+
+    def _roots(self, tenant: str) -> dict[str, str]:
+        return roots_of(self.merges(tenant=tenant))
 
     def _each(self, query: str, rows: list[Row], *, tenant: str) -> list[Row]:
         """What the query returns for all rows, which it is given in batches; nothing is asked when there are none."""

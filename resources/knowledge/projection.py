@@ -50,6 +50,7 @@ class Projection:
         self._codes: NDArray[np.int64] = np.empty(0, np.int64)
         self._weights: NDArray[np.float64] = np.empty(0, np.float64)
         self._view: GraphView | None = None
+        self._aliases: dict[str, str] = {}
         self._put(state)
 
     def __len__(self) -> int:
@@ -71,6 +72,7 @@ class Projection:
         return self._view
 
     def _put(self, state: GraphState) -> None:
+        self._aliases = state.aliases
         for key, concept in state.concepts.items():
             slot = self._slot.get(key)
             if slot is None:
@@ -132,7 +134,9 @@ class Projection:
         sources, targets, kinds = _ends(self._codes)
         concepts = [concept for slot in slots.tolist() if (concept := self._concepts[slot]) is not None]
         columns = (place[sources], place[targets], kinds, self._weights.copy())
-        return GraphView(concepts, columns, mentions=dict(self._mentions), revision=self.revision)
+        return GraphView(
+            concepts, columns, mentions=dict(self._mentions), aliases=self._aliases, revision=self.revision
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ The graph:
 
     (:Graph {tenant, revision})                          one per tenant; every change passes through it
     (:Change {tenant, revision, touched})                the last changes: ids of what they touched, as JSON
+    (:Merge {tenant, id, merge})                         decisions that two concepts are one, as JSON
     (:Document {tenant, id, sha256, title})
     (:Contribution {tenant, id, extraction})             all that the document of that id says, as JSON
     (:Document)-[:SUPPORTS {weight, and the concept as the document describes it}]->(:Concept)
@@ -37,6 +38,8 @@ SCHEMA: Final = (
     "CREATE CONSTRAINT document_key IF NOT EXISTS FOR (d:Document) REQUIRE (d.tenant, d.id) IS UNIQUE",
     "CREATE CONSTRAINT contribution_key IF NOT EXISTS FOR (k:Contribution) REQUIRE (k.tenant, k.id) IS UNIQUE",
     "CREATE CONSTRAINT concept_key IF NOT EXISTS FOR (c:Concept) REQUIRE (c.tenant, c.id) IS UNIQUE",
+    "CREATE CONSTRAINT merge_key IF NOT EXISTS FOR (m:Merge) REQUIRE (m.tenant, m.id) IS UNIQUE",
+    "CREATE INDEX merge_tenant IF NOT EXISTS FOR (m:Merge) ON (m.tenant)",
     "CREATE INDEX concept_tenant IF NOT EXISTS FOR (c:Concept) ON (c.tenant)",
     "CREATE INDEX document_tenant IF NOT EXISTS FOR (d:Document) ON (d.tenant)",
 )
@@ -52,7 +55,24 @@ MERGE (g:Graph {tenant: $tenant})
 SET g.revision = coalesce(g.revision, 0) + 1
 WITH g
 OPTIONAL MATCH (k:Contribution {tenant: $tenant, id: $document})
-RETURN k.extraction AS extraction, g.revision AS revision
+RETURN k.extraction AS extraction, g.revision AS revision, coalesce(g.merges, false) AS merges
+"""
+
+BEGIN_MERGE: Final = """
+MERGE (g:Graph {tenant: $tenant})
+SET g.revision = coalesce(g.revision, 0) + 1, g.merges = true
+RETURN g.revision AS revision
+"""
+
+SAVE_MERGE: Final = "MERGE (m:Merge {tenant: $tenant, id: $id}) SET m.merge = $merge"
+MERGES: Final = "MATCH (m:Merge {tenant: $tenant}) RETURN m.merge AS merge"
+
+CONTRIBUTIONS_TO: Final = """
+UNWIND $rows AS row
+MATCH (c:Concept {tenant: $tenant, id: row.id})<-[:SUPPORTS]-(d:Document {tenant: $tenant})
+WITH DISTINCT d.id AS id
+MATCH (k:Contribution {tenant: $tenant, id: id})
+RETURN id, k.extraction AS extraction
 """
 
 LOG_CHANGE: Final = "CREATE (x:Change {tenant: $tenant, revision: $revision, touched: $touched})"
@@ -84,9 +104,10 @@ ADD_SUPPORTS: Final = f"""
 MATCH (d:Document {{tenant: $tenant, id: $document}})
 UNWIND $rows AS row
 MERGE (c:Concept {{tenant: $tenant, id: row.id}})
-ON CREATE SET c.folded = row.folded, c.voice = $document, c.weight = row.weight, {_fields("c.{0} = row.{0}")}
-CREATE (d)-[s:SUPPORTS {{weight: row.weight, {_fields("{0}: row.{0}")}}}]->(c)
-RETURN {_TOLD}, c.weight AS weight, c.voice AS voice
+ON CREATE SET c.folded = row.folded, c.voice = $document, c.weight = row.weight, c.aliased = row.aliased,
+              {_fields("c.{0} = row.{0}")}
+CREATE (d)-[s:SUPPORTS {{weight: row.weight, aliased: row.aliased, {_fields("{0}: row.{0}")}}}]->(c)
+RETURN {_TOLD}, c.weight AS weight, c.aliased AS aliased, c.voice AS voice
 """
 
 # The voice is always one of the supporting documents, so that a concept without support spoke through the removed one.
@@ -95,13 +116,15 @@ UNWIND $rows AS row
 MATCH (c:Concept {{tenant: $tenant, id: row.id}})
 WHERE c.voice = $document
 OPTIONAL MATCH (c)<-[s:SUPPORTS]-(d:Document {{tenant: $tenant}})
-RETURN c.id AS id, d.id AS document, s.weight AS weight, {_fields("s.{0} AS {0}")}
+RETURN c.id AS id, d.id AS document, s.weight AS weight, s.aliased AS aliased,
+       {_fields("s.{0} AS {0}")}
 """
 
 SPEAK: Final = f"""
 UNWIND $rows AS row
 MATCH (c:Concept {{tenant: $tenant, id: row.id}})
-SET c.folded = row.folded, c.voice = row.voice, c.weight = row.weight, {_fields("c.{0} = row.{0}")}
+SET c.folded = row.folded, c.voice = row.voice, c.weight = row.weight, c.aliased = row.aliased,
+    {_fields("c.{0} = row.{0}")}
 """
 
 DELETE_CONCEPTS: Final = "UNWIND $rows AS row MATCH (c:Concept {tenant: $tenant, id: row.id}) DETACH DELETE c"

@@ -17,12 +17,13 @@ EdgeKey = tuple[str, str, EdgeType]
 
 @dataclass(frozen=True, slots=True)
 class GraphState:
-    """Concepts by id, weights by edge, and for each concept how much which document is about it."""
+    """Concepts by id, weights by edge, for each concept how much which document is about it, and what aliases stand for."""
 
     revision: int
     concepts: dict[str, Concept] = field(default_factory=dict)
     edges: dict[EdgeKey, float] = field(default_factory=dict)
     mentions: dict[str, dict[str, float]] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

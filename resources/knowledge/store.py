@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, Extraction, GraphCounts, Support
+    from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, Extraction, GraphCounts, Merge, Support
     from resources.knowledge.state import Changes, EdgeKey, GraphState, Scores
 
 
@@ -50,6 +50,16 @@ class GraphStore(Protocol):
 
         Empty for what is not there. `limit` keeps what everybody mentions from reading everything.
         """
+
+    def put_merge(self, merge: Merge, *, tenant: str) -> None:
+        """Keep a decision in the log of merges, in place of the one with its id, and make the graph agree with it.
+
+        A graph always equals one that is built from scratch with the merges that are in force.
+        Raises InvalidInputError for a merge that would make a concept stand for itself.
+        """
+
+    def merges(self, *, tenant: str) -> Sequence[Merge]:
+        """The log of merges, the newest decision first."""
 
     def revision(self, *, tenant: str) -> int:
         """A number that grows by one with each change of the tenant's graph; 0 before the first."""

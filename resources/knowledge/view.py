@@ -52,6 +52,7 @@ class GraphView:
         columns: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8], NDArray[np.float64]],
         *,
         mentions: Mapping[str, Mapping[str, float]] | None = None,
+        aliases: Mapping[str, str] | None = None,
         revision: int = 0,
     ) -> None:
         """`concepts` in order of id; the columns are source, target, kind (an index of `KINDS`) and weight."""
@@ -59,6 +60,7 @@ class GraphView:
         self.ids = tuple(concept.id for concept in concepts)
         self.sources, self.targets, self.kinds, self.weights = columns
         self.mentions = mentions or {}
+        self.aliases = aliases or {}
         self.revision = revision
         self._results: dict[Callable[[GraphView], Any], Any] = {}
         self._lock = RLock()

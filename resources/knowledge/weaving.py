@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from resources.knowledge import queries
 from resources.knowledge.changelog import MAX_CHANGES, Change
-from resources.knowledge.contribution import NOTHING, Claim, contribution_of, delta
-from resources.knowledge.model import Concept, Extraction
+from resources.knowledge.contribution import NOTHING, Claim, contribution_of, delta, roots_of
+from resources.knowledge.model import Concept, Extraction, Merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import neo4j
 
-    from resources.knowledge.contribution import Contribution
+    from resources.knowledge.contribution import Contribution, Delta
 
 Row = dict[str, Any]
 
@@ -26,8 +26,8 @@ Row = dict[str, Any]
 BATCH: Final = 500
 
 
-def replace(tx: neo4j.Transaction, extraction: Extraction, new: Contribution, *, tenant: str) -> None:
-    """Make `new`, which is what `extraction` says, the document's whole contribution. Rolls back if it is that already."""
+def replace(tx: neo4j.Transaction, extraction: Extraction, *, tenant: str) -> None:
+    """Make `extraction` the document's whole contribution. Rolls back if it is that already."""
     key = {"tenant": tenant, "document": extraction.document_id}
     begun = tx.run(queries.BEGIN, key).single(strict=True)
     saved = begun["extraction"]
@@ -42,7 +42,10 @@ def replace(tx: neo4j.Transaction, extraction: Extraction, new: Contribution, *,
         title=extraction.title,
         extraction=extraction.model_dump_json(),
     )
-    _apply(tx, contribution_of(former) if former else NOTHING, new, revision=begun["revision"], **key)
+    roots = roots_of(merges(tx, tenant=tenant)) if begun["merges"] else {}
+    before = contribution_of(former, roots) if former else NOTHING
+    change = _apply(tx, before, contribution_of(extraction, roots), **key)
+    _log(tx, begun["revision"], [change], tenant=tenant)
 
 
 def retract(tx: neo4j.Transaction, document_id: str, *, tenant: str) -> None:
@@ -53,14 +56,41 @@ def retract(tx: neo4j.Transaction, document_id: str, *, tenant: str) -> None:
     if saved is None:
         tx.rollback()
         return
-    former = contribution_of(Extraction.model_validate_json(saved))
-    _apply(tx, former, NOTHING, revision=begun["revision"], **key)
+    roots = roots_of(merges(tx, tenant=tenant)) if begun["merges"] else {}
+    change = _apply(tx, contribution_of(Extraction.model_validate_json(saved), roots), NOTHING, **key)
     tx.run(queries.DELETE_DOCUMENT, key)
+    _log(tx, begun["revision"], [change], tenant=tenant)
 
 
-def _apply(
-    tx: neo4j.Transaction, former: Contribution, new: Contribution, *, tenant: str, document: str, revision: int
-) -> None:
+def put_merge(tx: neo4j.Transaction, merge: Merge, *, tenant: str) -> None:
+    """Log the decision, and weave the documents that name the concepts again."""
+    revision = tx.run(queries.BEGIN_MERGE, tenant=tenant).single(strict=True)["revision"]
+    kept = {one.id: one for one in merges(tx, tenant=tenant)}
+    before, after = roots_of(kept.values()), roots_of((kept | {merge.id: merge}).values())
+    tx.run(queries.SAVE_MERGE, tenant=tenant, id=merge.id, merge=merge.model_dump_json())
+    moved = {alias for alias in before.keys() | after.keys() if before.get(alias) != after.get(alias)}
+    named = moved | {roots[alias] for roots in (before, after) for alias in moved if alias in roots}
+    rows = each(tx, queries.CONTRIBUTIONS_TO, [{"id": key} for key in sorted(named)], tenant=tenant)
+    deltas = []
+    for document, saved in sorted({row["id"]: row["extraction"] for row in rows}.items()):
+        said = Extraction.model_validate_json(saved)
+        former, new = contribution_of(said, before), contribution_of(said, after)
+        if former != new:
+            deltas.append(_apply(tx, former, new, tenant=tenant, document=document))
+    _log(tx, revision, deltas, tenant=tenant)
+
+
+def merges(tx: neo4j.Transaction, *, tenant: str) -> list[Merge]:
+    """The log of merges."""
+    return [Merge.model_validate_json(row["merge"]) for row in tx.run(queries.MERGES, tenant=tenant).data()]
+
+
+def _log(tx: neo4j.Transaction, revision: int, deltas: list[Delta], *, tenant: str) -> None:
+    tx.run(queries.LOG_CHANGE, tenant=tenant, revision=revision, touched=Change.of(revision, deltas).to_json())
+    tx.run(queries.FORGET_CHANGE, tenant=tenant, old=revision - MAX_CHANGES)
+
+
+def _apply(tx: neo4j.Transaction, former: Contribution, new: Contribution, *, tenant: str, document: str) -> Delta:
     """Make the document's contribution `new` where it was `former`, and nothing else."""
     key = {"tenant": tenant, "document": document}
     change = delta(former, new)
@@ -79,8 +109,7 @@ def _apply(
     for kind, query in queries.ADD_EDGES.items():
         rows = [{"source": s, "target": t, "weight": w} for (s, t, k), w in change.added_edges.items() if k is kind]
         each(tx, query, rows, **key)
-    tx.run(queries.LOG_CHANGE, tenant=tenant, revision=revision, touched=Change.of(revision, change).to_json())
-    tx.run(queries.FORGET_CHANGE, tenant=tenant, old=revision - MAX_CHANGES)
+    return change
 
 
 def _succession(
@@ -116,13 +145,14 @@ def _row(claim: Claim) -> Row:
     return words | {
         "id": concept.id,
         "folded": concept.name.casefold(),
+        "aliased": claim.aliased,
         "tags": list(concept.tags),
         "weight": claim.weight,
     }
 
 
 def _claim(row: Row) -> Claim:
-    return Claim(concept_of(row), row["weight"])
+    return Claim(concept_of(row), row["weight"], aliased=bool(row["aliased"]))
 
 
 def concept_of(row: Row) -> Concept:

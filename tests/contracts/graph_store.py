@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from resources.errors import InvalidInputError, NotFoundError
 from resources.knowledge.memory import MemoryGraphStore
-from resources.knowledge.model import Concept, Edge, EdgeType, Extraction, GraphCounts, concept_id
+from resources.knowledge.model import (
+    Concept,
+    Edge,
+    EdgeType,
+    Evidence,
+    Extraction,
+    GraphCounts,
+    Merge,
+    Origin,
+    Support,
+    concept_id,
+    evidence_key,
+)
+from resources.knowledge.state import Changes, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Literal
 
     from resources.knowledge.model import Difficulty
     from resources.knowledge.store import GraphStore
@@ -54,6 +69,18 @@ def extraction(
     )
 
 
+def merge(
+    alias: str,
+    into: str,
+    *,
+    status: Literal["proposed", "merged", "rejected", "undone"] = "merged",
+    id: str | None = None,
+) -> Merge:
+    return Merge(
+        id=id or f"{alias} {into}", alias=alias, into=into, status=status, score=0.9, reason="alike", by="test", at=NOW
+    )
+
+
 def contents(store: GraphStore, tenant: str) -> object:
     """All that a store says about a tenant, for comparison."""
     concepts = store.concepts(tenant=tenant)
@@ -62,9 +89,11 @@ def contents(store: GraphStore, tenant: str) -> object:
         list(store.edges(tenant=tenant)),
         store.documents_of([concept.id for concept in concepts], tenant=tenant),
         store.counts(tenant=tenant),
+        [list(store.support(concept.id, tenant=tenant)) for concept in concepts],
     )
 
 
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 PANDAS = extraction(
     "pandas.md",
     [subject("Pandas", description="Data frames", difficulty="intermediate"), subject("NumPy"), topic("data frame")],
@@ -274,6 +303,126 @@ class GraphStoreContract:
         assert len(store.concept("hub", tenant=tenant).required_by) == 400
         store.retract("hub", tenant=tenant)
         assert store.counts(tenant=tenant) == GraphCounts(concepts=0, edges=0, documents=0)
+
+    def test_all_that_is_known_of_a_concept_is_kept(self, store: GraphStore, tenant: str) -> None:
+        rich = Concept(
+            id="x",
+            name="X",
+            kind="subject",
+            description="d",
+            difficulty="expert",
+            category="c",
+            subcategory="s",
+            tags=("one", "two"),
+            quality=0.5,
+            minutes=90,
+        )
+        store.weave(extraction("1", [rich]), tenant=tenant)
+        assert list(store.concepts(tenant=tenant)) == [rich]
+
+    def test_a_topic_is_part_of_a_wider_one(self, store: GraphStore, tenant: str) -> None:
+        part = Edge(source="tree", target="graph", type=EdgeType.PART_OF)
+        store.weave(extraction("1", [topic("tree"), topic("graph")], [part]), tenant=tenant)
+        assert list(store.edges(tenant=tenant, type=EdgeType.PART_OF)) == [part]
+        assert store.concept("tree", tenant=tenant).part_of == ("graph",)
+        assert store.concept("graph", tenant=tenant).parts == ("tree",)
+
+    def test_support_names_documents_passages_runs_and_calls(self, store: GraphStore, tenant: str) -> None:
+        said = PANDAS.model_copy(
+            update={
+                "run_id": "run-1",
+                "evidence": {
+                    "pandas": Evidence(origin=Origin.STRUCTURE, chunks=(0, 2)),
+                    evidence_key("pandas", "numpy", EdgeType.REQUIRES): Evidence(
+                        origin=Origin.MODEL, calls=("call-1",)
+                    ),
+                },
+            }
+        )
+        store.weave(said, tenant=tenant)
+        store.weave(NUMPY, tenant=tenant)
+        (pandas,) = store.support("pandas", tenant=tenant)
+        assert pandas == Support(
+            document_id="pandas.md", title="Pandas", weight=1.0, run_id="run-1", evidence=(said.evidence["pandas"],)
+        )
+        (edge,) = store.support("pandas", "numpy", EdgeType.REQUIRES, tenant=tenant)
+        assert edge.evidence[0].calls == ("call-1",)
+        assert [one.document_id for one in store.support("numpy", tenant=tenant)] == ["numpy.md", "pandas.md"]
+        assert list(store.support("numpy", "pandas", EdgeType.REQUIRES, tenant=tenant)) == []
+        assert list(store.support("pandas", tenant=f"{tenant}-other")) == []
+
+    def test_merged_concepts_are_one_until_that_is_undone(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PANDAS, tenant=tenant)
+        store.weave(NUMPY, tenant=tenant)
+        before = contents(store, tenant)
+        store.put_merge(merge("array", "data-frame"), tenant=tenant)
+        assert [concept.id for concept in store.concepts(tenant=tenant)] == ["data-frame", "numpy", "pandas"]
+        assert store.concept("data-frame", tenant=tenant).concept.name.casefold() == "data frame"
+        weights = {(e.source, e.target): e.weight for e in store.edges(tenant=tenant, type=EdgeType.RELATED_TO)}
+        assert weights["data-frame", "numpy"] == 0.5
+        store.put_merge(merge("array", "data-frame", status="undone"), tenant=tenant)
+        assert contents(store, tenant) == before
+        assert [one.status for one in store.merges(tenant=tenant)] == ["undone"]
+
+    def test_what_comes_after_a_merge_is_merged_too(self, store: GraphStore, tenant: str) -> None:
+        store.put_merge(merge("np", "numpy"), tenant=tenant)
+        store.weave(extraction("1", [topic("NP"), topic("x")], [related("np", "x")]), tenant=tenant)
+        assert [concept.id for concept in store.concepts(tenant=tenant)] == ["numpy", "x"]
+        store.put_merge(merge("numpy", "numerical-python"), tenant=tenant)
+        assert [concept.id for concept in store.concepts(tenant=tenant)] == ["numerical-python", "x"]
+        store.retract("1", tenant=tenant)
+        assert store.counts(tenant=tenant).concepts == 0
+
+    def test_a_proposal_changes_nothing(self, store: GraphStore, tenant: str) -> None:
+        store.weave(NUMPY, tenant=tenant)
+        before = contents(store, tenant)
+        store.put_merge(merge("array", "numpy", status="proposed"), tenant=tenant)
+        assert contents(store, tenant) == before
+
+    def test_a_concept_cannot_stand_for_itself(self, store: GraphStore, tenant: str) -> None:
+        store.put_merge(merge("a", "b"), tenant=tenant)
+        with pytest.raises(InvalidInputError) as caught:
+            store.put_merge(merge("b", "a"), tenant=tenant)
+        assert caught.value.code == "merge_circular"
+        assert len(store.merges(tenant=tenant)) == 1
+
+    def test_the_revision_grows_with_each_change_and_tells_what_was_touched(
+        self, store: GraphStore, tenant: str
+    ) -> None:
+        assert store.revision(tenant=tenant) == 0
+        store.weave(PANDAS, tenant=tenant)
+        store.weave(PANDAS, tenant=tenant)
+        assert store.revision(tenant=tenant) == 1
+        store.weave(NUMPY, tenant=tenant)
+        changes = store.changes(since=1, tenant=tenant)
+        assert changes is not None
+        assert changes.revision == 2
+        assert changes.concepts == {"numpy", "array", "data-frame"}
+        assert changes.edges == {
+            ("numpy", "array", EdgeType.RELATED_TO),
+            ("numpy", "data-frame", EdgeType.RELATED_TO),
+        }
+        part = store.part(changes.concepts, changes.edges, tenant=tenant)
+        whole = store.state(tenant=tenant)
+        assert part.edges == {key: whole.edges[key] for key in changes.edges}
+        assert part.mentions == {key: whole.mentions[key] for key in changes.concepts if key in whole.mentions}
+        assert whole.revision == 2
+        assert whole.concepts == {concept.id: concept for concept in store.concepts(tenant=tenant)}
+        assert store.changes(since=2, tenant=tenant) == Changes(2, frozenset(), frozenset())
+
+    def test_changes_of_before_the_beginning_are_not_known(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PANDAS, tenant=tenant)
+        assert store.changes(since=-1, tenant=tenant) is None
+
+    def test_scores_stand_beside_their_concepts(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PANDAS, tenant=tenant)
+        scores = Scores(revision=1, rank=0.5, betweenness=0.1, closeness=0.2, degree=2, community=0)
+        store.write_scores({"pandas": scores, "unknown": scores}, tenant=tenant)
+        assert store.scores(["pandas", "numpy", "unknown"], tenant=tenant) == {"pandas": scores}
+        assert store.scores(["pandas"], tenant=f"{tenant}-other") == {}
+        assert store.revision(tenant=tenant) == 1
+        store.retract("pandas.md", tenant=tenant)
+        assert store.scores(["pandas"], tenant=tenant) == {}
 
     def test_ping_takes_some_time(self, store: GraphStore) -> None:
         assert store.ping() >= 0

@@ -16,6 +16,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy import sparse
 
     from resources.knowledge.view import GraphView
 
@@ -70,9 +71,9 @@ def centralities(view: GraphView, *, pivots: int = PIVOTS) -> Centralities:
     return Centralities(degree(view), between * scale / pairs, np.minimum(closeness, 1.0), exact)
 
 
-def _brandes(links: object, starts: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def _brandes(links: sparse.csr_array, starts: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Steps from each start (columns) to each concept (rows), 0 for itself and -1 for none; and Brandes' dependencies."""
-    size = links.shape[0]  # type: ignore[attr-defined]  # a sparse matrix; scipy has no types
+    size = links.shape[0]
     columns = np.arange(len(starts))
     depth = np.full((size, len(starts)), -1, np.int32)
     ways = np.zeros((size, len(starts)))
@@ -82,7 +83,7 @@ def _brandes(links: object, starts: NDArray[np.int64]) -> tuple[NDArray[np.int32
     level = 0
     while frontier.any():
         level += 1
-        frontier = links @ frontier  # type: ignore[operator]
+        frontier = links @ frontier
         frontier[depth >= 0] = 0.0
         new = frontier > 0
         depth[new] = level
@@ -90,7 +91,7 @@ def _brandes(links: object, starts: NDArray[np.int64]) -> tuple[NDArray[np.int32
     dependency = np.zeros_like(ways)
     for here in range(level, 0, -1):
         share = np.divide(1.0 + dependency, ways, out=np.zeros_like(ways), where=depth == here)
-        back = links @ share  # type: ignore[operator]
+        back = links @ share
         before = depth == here - 1
         dependency[before] += (back * ways)[before]
     dependency[starts, columns] = 0.0

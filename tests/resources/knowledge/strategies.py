@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from resources.knowledge.model import Concept, Edge, EdgeType, Extraction
+from resources.errors import InvalidInputError
+from resources.knowledge.model import Concept, Edge, EdgeType, Extraction, Merge
+from tests.contracts.graph_store import merge
 
 if TYPE_CHECKING:
     from resources.knowledge.store import GraphStore
@@ -31,6 +34,23 @@ class Retract:
 
     def apply(self, store: GraphStore, tenant: str) -> None:
         store.retract(self.document, tenant=tenant)
+
+
+@dataclass(frozen=True)
+class Decide:
+    """A merge; one that makes a concept stand for itself is refused everywhere."""
+
+    merge: Merge
+
+    def apply(self, store: GraphStore, tenant: str) -> None:
+        with suppress(InvalidInputError):
+            store.put_merge(self.merge, tenant=tenant)
+
+
+@st.composite
+def decisions(draw: st.DrawFn) -> Decide:
+    alias, into = draw(st.sampled_from(NAMES)), draw(st.sampled_from(NAMES))
+    return Decide(merge(alias, into, status=draw(st.sampled_from(["merged", "undone"])), id=f"decision {alias}"))
 
 
 @st.composite
@@ -62,8 +82,8 @@ def extractions(draw: st.DrawFn) -> Extraction:
     )
 
 
-def changes() -> st.SearchStrategy[Weave | Retract]:
-    return st.one_of(st.builds(Weave, extractions()), st.builds(Retract, st.sampled_from(DOCUMENTS)))
+def changes() -> st.SearchStrategy[Weave | Retract | Decide]:
+    return st.one_of(st.builds(Weave, extractions()), st.builds(Retract, st.sampled_from(DOCUMENTS)), decisions())
 
 
 def prerequisite_edges(names: int = 8) -> st.SearchStrategy[list[Edge]]:

@@ -19,7 +19,7 @@ from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.model import EdgeType, GraphCounts
 from resources.knowledge.neo4j import BoltGraphStore
 from tests.contracts.graph_store import PANDAS, GraphStoreContract, contents
-from tests.resources.knowledge.strategies import Retract, Weave, changes
+from tests.resources.knowledge.strategies import Decide, Retract, Weave, changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,9 @@ class TestBoltGraphStore(GraphStoreContract):
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(changes(), max_size=6))
-def test_any_history_equals_a_rebuild_from_scratch(bolt: BoltGraphStore, history: list[Weave | Retract]) -> None:
+def test_any_history_equals_a_rebuild_from_scratch(
+    bolt: BoltGraphStore, history: list[Weave | Retract | Decide]
+) -> None:
     tenant = f"t-{uuid4().hex[:10]}"
     rebuilt = MemoryGraphStore()
     for change in history:

@@ -5,6 +5,8 @@ from typing import Any
 
 import dagster as dg
 
+from definitions.runtime.calling import RuntimeCalls
+from resources.agents.tools.sets import NoToolSets
 from resources.ai.configured import ai_options
 from resources.ai.resource import AccountsResource, EmbedderResource, ai_resource
 from resources.content.resource import ChunkIndexResource, DocumentStoreResource
@@ -54,5 +56,7 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
         ),
         "content": settings.content,
         "backfills": BackfillsResource(url=database_url),
+        "workflows": RuntimeCalls(),
+        "tool_sets": NoToolSets(),
         "web": WebResource(allowed=list(settings.egress.networks)),
     }

@@ -1,7 +1,7 @@
 """A model that works with tools until it has an answer."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import orjson
@@ -13,17 +13,19 @@ from resources.agents.bundled import bundled_agent, bundled_agents
 from resources.agents.loop import AgentResult, Agents, Occasion
 from resources.agents.spec import AgentLimits, AgentSpec, AgentTask
 from resources.agents.tools.calculator import calculator
-from resources.agents.tools.callables import function_tool
+from resources.agents.tools.callables import WORKFLOW_TIMEOUT, function_tool, workflow_tool
 from resources.agents.tools.knowledge import related_concepts_tool, search_tool
-from resources.agents.tools.port import Tool
+from resources.agents.tools.port import Tool, ToolUse
+from resources.agents.tools.sets import ToolSets, tools_of
 from resources.agents.tools.web import http_tool
 from resources.ai import bridge
 from resources.ai.model import CallContext
-from resources.ai.pipeline import CallOptions
+from resources.ai.pipeline import AiCalls, CallOptions
 from resources.ai.structured import check_schema
 from resources.content.search import SearchService
 from resources.errors import InvalidInputError, NotFoundError, Problem
 from resources.knowledge.neighbourhood import Neighbourhood
+from resources.workflows.calling import WorkflowCall, WorkflowCalls
 from resources.workflows.node_type import NodeConfig, NodeContext
 from resources.workflows.spec import NodeSpec
 from resources.workflows.waiting import unless_cancelled
@@ -58,6 +60,14 @@ class Config(NodeConfig):
     )
     functions: tuple[str, ...] = Field(
         default=(), max_length=50, description="Registered Python functions that it may call besides"
+    )
+    workflows: tuple[str, ...] = Field(
+        default=(),
+        max_length=50,
+        description="Published workflows that it may run; their inputs are what it is asked for",
+    )
+    tool_sets: tuple[str, ...] = Field(
+        default=(), max_length=20, description="Sets of tools (MCP servers) of which it may use every one"
     )
     approve: tuple[str, ...] = Field(
         default=(), max_length=100, description="Tools of which a person must approve each use"
@@ -100,7 +110,7 @@ def _check(spec: NodeSpec) -> Sequence[Problem]:
     "agent",
     output=AgentResult,
     summary="Have an agent work with tools until it has an answer",
-    resources={"ai", "prompts", "events", "web", "embedder", "chunks", "graph"},
+    resources={"ai", "prompts", "events", "web", "embedder", "chunks", "graph", "workflows", "tool_sets"},
     lazy={"output"},
     effects=True,
     compute_kind="ai",
@@ -123,7 +133,8 @@ def agent(config: Config, context: NodeContext) -> AgentResult:
     Raises AgentLimitError, ApprovalRequiredError while a person has not decided, and what AiCalls.complete raises.
     """
     agents = Agents(context.resource("ai"), context.resource("prompts"), context.resource("events"))
-    spec = _spec(config, context)
+    given = _given_tools(config, context)
+    spec = _spec(config, context, [tool.name for tool in given])
     task = AgentTask(
         prompt=config.prompt, variables=config.variables, documents=config.documents, session=config.session
     )
@@ -135,7 +146,7 @@ def agent(config: Config, context: NodeContext) -> AgentResult:
         correlation_id=context.correlation_id,
     )
     occasion = Occasion(_occasion(context), caller, CallOptions(memo=cast("MemoMode", context.memo)), context.emit)
-    work = agents.run(spec, task, _tools(config, context), occasion)
+    work = agents.run(spec, task, [*_tools(context), *given], occasion)
     result = bridge.run(unless_cancelled(work, context.cancel))
     context.report(
         {
@@ -153,7 +164,7 @@ def agent(config: Config, context: NodeContext) -> AgentResult:
     return result
 
 
-def _spec(config: Config, context: NodeContext) -> AgentSpec:
+def _spec(config: Config, context: NodeContext, given: Sequence[str]) -> AgentSpec:
     spec = config.spec or bundled_agent(config.agent or "")
     limits, left = config.limits or spec.limits, remaining(context)
     if left is not None and left < limits.seconds:
@@ -166,19 +177,58 @@ def _spec(config: Config, context: NodeContext) -> AgentSpec:
             **{name: value for name, value in chosen.items() if value is not None},
             "limits": limits,
             "policy": policy,
-            "tools": (*allowed, *(_tool_name(name) for name in config.functions)),
+            "tools": (*allowed, *given),
         }
     )
 
 
-def _tools(config: Config, context: NodeContext) -> list[Tool]:
+def _tools(context: NodeContext) -> list[Tool]:
+    """Those that agents name."""
     return [
         calculator(),
         http_tool(context.resource("web")),
         search_tool(lambda: SearchService(context.resource("embedder"), context.resource("chunks"))),
         related_concepts_tool(lambda: Neighbourhood(context.resource("graph"))),
-        *(_function(name, context) for name in dict.fromkeys(config.functions)),
     ]
+
+
+def _given_tools(config: Config, context: NodeContext) -> list[Tool]:
+    """Those that the node gives its agent. Raises NotFoundError, and UnavailableError for a set that is not there."""
+    sets: ToolSets | None = context.resource("tool_sets") if config.tool_sets else None
+    return [
+        *(_function(name, context) for name in dict.fromkeys(config.functions)),
+        *(_workflow(name, context) for name in dict.fromkeys(config.workflows)),
+        *(
+            tool
+            for name in dict.fromkeys(config.tool_sets)
+            if sets
+            for tool in tools_of(sets, name, tenant=context.tenant)
+        ),
+    ]
+
+
+def _workflow(name: str, context: NodeContext) -> Tool:
+    """A published workflow. Its run is the same each time this one is executed again; what it spends counts on the agent."""
+    calls: WorkflowCalls = context.resource("workflows")
+    ai: AiCalls = context.resource("ai")
+
+    def start(arguments: Mapping[str, Any], use: ToolUse) -> Any:
+        call = WorkflowCall(
+            workflow=name,
+            inputs=arguments,
+            tenant=use.tenant,
+            key=f"agent/{use.key}",
+            cause=context.run_id,
+            correlation_id=context.correlation_id,
+            cancel=use.cancel,
+        )
+        answer = calls.call(call, seconds=WORKFLOW_TIMEOUT)
+        for totals in ai.books.totals("run", tenant=use.tenant, run_id=answer.run_id).values():
+            use.spent.tokens += totals.input_tokens + totals.output_tokens
+            use.spent.cost = None if totals.unpriced or use.spent.cost is None else use.spent.cost + totals.cost
+        return answer.outputs
+
+    return workflow_tool(calls.find(name, tenant=context.tenant), start)
 
 
 def _function(name: str, context: NodeContext) -> Tool:
@@ -198,10 +248,6 @@ def _function(name: str, context: NodeContext) -> Tool:
         parameters=function.model.model_json_schema(),
         effects=True,
     )
-
-
-def _tool_name(function: str) -> str:
-    return function.replace(".", "_")
 
 
 def _occasion(context: NodeContext) -> uuid.UUID:

@@ -117,6 +117,8 @@ def stores(database: Database, graph: BoltGraphStore, embedder: Embedder) -> dic
         "ai": build_ai(database),
         "prompts": PromptLibrary(PostgresEventStore(database), PromptEngine(), bundled=bundled_prompts()),
         "web": None,
+        "workflows": None,
+        "tool_sets": None,
     }
 
 

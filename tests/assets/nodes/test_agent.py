@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from assets.nodes import NODES
 from resources.agents.approvals import Approvals
 from resources.agents.errors import AgentLimitError, ApprovalRequiredError
+from resources.agents.tools.sets import NoToolSets
 from resources.ai.directory import ProviderDirectory
 from resources.ai.ledger.memory import MemoryCallBooks
 from resources.ai.memory import HashingEmbedder
@@ -19,19 +20,24 @@ from resources.ai.providers.offline import OfflineProvider
 from resources.ai.providers.scripted import ScriptedProvider
 from resources.content.memory import MemoryChunkIndex
 from resources.content.model import Chunk, sha256_of
-from resources.errors import InvalidInputError, NotFoundError
+from resources.errors import InvalidInputError, NotFoundError, UnavailableError
 from resources.events.memory import MemoryEventStore
 from resources.knowledge.memory import MemoryGraphStore
 from resources.prompts.bundled import bundled_prompts
 from resources.prompts.engine import PromptEngine
 from resources.prompts.library import PromptLibrary
-from resources.workflows.spec import NodeSpec
+from resources.workflows.calling import WorkflowAnswer, WorkflowCall
+from resources.workflows.spec import NodeSpec, WorkflowSpec
 from resources.workflows.web import WebClient
+from tests.contracts.call_books import record_of
 from tests.fixtures.nodes import Bench
 from tests.resources.agents.parts import asks
 from tests.resources.ai.calls.parts import answer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resources.agents.tools.port import ToolUse
     from resources.ai.providers.scripted import Line
 
 CLERK = {"name": "clerk", "provider": "scripted", "model": "m", "tools": ["calculator", "search"]}
@@ -119,6 +125,85 @@ def test_registered_functions_can_be_called(office: Office) -> None:
     )
     found = office.run("agent", spec=CLERK, prompt="x", functions=["json.merge_patch"])
     assert '{"a":1,"b":2}' in found["answer"]
+
+
+class Brewery:
+    """A workflow `brew` that gives tea, and is paid for."""
+
+    def __init__(self, ai: AiCalls) -> None:
+        self.calls: list[WorkflowCall] = []
+        self._books = ai.books
+
+    def find(self, workflow: str, *, tenant: str) -> WorkflowSpec:
+        del tenant
+        if workflow != "brew":
+            raise NotFoundError(f"There is no workflow {workflow!r}.")
+        node = {"id": "pour", "type": "template", "config": {"template": "x"}}
+        return WorkflowSpec.model_validate({"name": "brew", "inputs": {"leaf": {"type": "string"}}, "nodes": [node]})
+
+    def call(self, call: WorkflowCall, *, seconds: float) -> WorkflowAnswer:
+        assert seconds > 0
+        if not self.calls:
+            self._books.settle(record_of(call.tenant, run_id="brewed"))
+        self.calls.append(call)
+        return WorkflowAnswer("brewed", {"cup": f"{call.inputs['leaf']} tea"})
+
+
+def test_workflows_can_be_run_and_what_they_spend_counts(office: Office) -> None:
+    office.says(asks("brew", leaf="green"), lambda asked: answer(asked.messages[-1].text))
+    brewery = Brewery(office.resources["ai"])
+    office.resources = {**office.resources, "workflows": brewery}
+    found = office.run("agent", spec=CLERK, prompt="x", workflows=["brew"])
+    (call,) = brewery.calls
+    assert "green tea" in found["answer"]
+    assert (call.workflow, call.inputs, call.cause, call.tenant) == (
+        "brew",
+        {"leaf": "green"},
+        office.run_id,
+        "default",
+    )
+    assert found["total_tokens"] == 30 + 15
+    again = Office(resources=office.resources, root_run_id=office.run_id)
+    assert again.run("agent", spec=CLERK, prompt="x", workflows=["brew"])["total_tokens"] == found["total_tokens"]
+    assert len(brewery.calls) == 1
+
+
+def test_a_workflow_that_is_not_published_is_no_tool(office: Office) -> None:
+    office.resources = {**office.resources, "workflows": Brewery(office.resources["ai"])}
+    with pytest.raises(NotFoundError):
+        office.run("agent", spec=CLERK, prompt="x", workflows=["nothing"])
+
+
+class Library:
+    """A set with one tool, as a server of tools has it."""
+
+    name, description, read_only = "find.book", "Finds a book", True
+    parameters: ClassVar[Mapping[str, Any]] = {"type": "object", "properties": {"title": {"type": "string"}}}
+
+    def find(self, name: str, *, tenant: str) -> Library:
+        assert (name, tenant) == ("library", "default")
+        return self
+
+    def tools(self) -> list[Library]:
+        return [self]
+
+    def call(self, tool: str, arguments: Mapping[str, Any], use: ToolUse) -> Any:
+        assert (tool, use.tenant) == ("find.book", "default")
+        return {"shelf": f"of {arguments['title']}"}
+
+
+def test_tools_of_a_set_can_be_used_and_their_words_are_those_of_others(office: Office) -> None:
+    office.says(asks("library_find_book", title="Tea"), lambda asked: answer(asked.messages[-1].text))
+    office.resources = {**office.resources, "tool_sets": Library()}
+    found = office.run("agent", spec=CLERK, prompt="x", tool_sets=["library"])
+    assert "of Tea" in found["answer"]
+    assert found["untrusted"]
+
+
+def test_a_set_of_tools_that_is_not_there_is_said_so(office: Office) -> None:
+    office.resources = {**office.resources, "tool_sets": NoToolSets()}
+    with pytest.raises(UnavailableError, match="no set of tools 'library'"):
+        office.run("agent", spec=CLERK, prompt="x", tool_sets=["library"])
 
 
 def test_a_structured_answer_stands_in_data(office: Office) -> None:

@@ -58,7 +58,7 @@ ALTER TABLE aiw.chunk
 -- Most rows stay whole: a search that has to look at a thousand of them must not fetch their parts one by one.
 ALTER TABLE aiw.chunk SET (toast_tuple_target = 4080);
 ALTER TABLE aiw.chunk ALTER COLUMN words SET STORAGE MAIN;
-ALTER TABLE aiw.chunk ALTER COLUMN words SET STATISTICS 300;
+ALTER TABLE aiw.chunk ALTER COLUMN words SET STATISTICS 200;
 
 -- Half the bytes a number are enough to find who is near; how near is told from the whole vector.
 CREATE INDEX chunk_nearest_384 ON aiw.chunk USING hnsw ((embedding::halfvec(384)) halfvec_cosine_ops)
@@ -86,14 +86,15 @@ BEGIN
     weights := '{}';
     SELECT greatest(c.reltuples, 1) INTO total FROM pg_class c WHERE c.oid = 'aiw.chunk'::regclass;
     FOR asked IN
-        WITH known AS (
+        WITH known AS MATERIALIZED (
             SELECT s.most_common_elems::text::text[] AS words, s.most_common_elem_freqs AS shares
             FROM pg_stats s WHERE s.schemaname = 'aiw' AND s.tablename = 'chunk' AND s.attname = 'words'
-        ), listed AS (
-            SELECT w.word, w.share, k.shares[cardinality(k.words) + 1] AS least
-            FROM known k, unnest(k.words, k.shares[1:cardinality(k.words)]) AS w (word, share)
+        ), rarest AS MATERIALIZED (
+            SELECT k.shares[cardinality(k.words) + 1] AS share FROM known k
+        ), listed AS MATERIALIZED (
+            SELECT w.word, w.share FROM known k, unnest(k.words, k.shares) AS w (word, share) WHERE w.word IS NOT NULL
         )
-        SELECT q.word, coalesce(l.share, (SELECT min(x.least) FROM listed x) / 2, 1 / total) AS share
+        SELECT q.word, coalesce(l.share, (SELECT r.share FROM rarest r) / 2, 1 / total) AS share
         FROM unnest(tsvector_to_array(to_tsvector('english', question))) AS q (word) LEFT JOIN listed l ON l.word = q.word
         ORDER BY share, length(q.word) DESC, q.word LIMIT 16
     LOOP

@@ -11,7 +11,7 @@ import hashlib
 from html import escape
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from anyio import to_thread
 from starlette.responses import HTMLResponse, RedirectResponse
@@ -72,16 +72,27 @@ _INSIDE = """<h1>AI Workflow Engine</h1><p>Logged in as <b>{username}</b> ({role
 <p><a href="{next}">Go to Dagster's UI</a></p>
 <form method="post" action="/login/end"><button class="plain">Log out</button></form>"""
 
+_OUTSIDE = """<h1>AI Workflow Engine</h1><p>Logged in as <b>{username}</b> ({role}). Dagster's UI shows the runs of all tenants,
+and is not for you: see your own through the API.</p>{alert}"""
+_ELSEWHERE = """<p><a href="/api/v1/auth/oidc/start?next={next}">Log in with your organisation</a></p>"""
+
 
 class LoginPage:
     """The routes of it. `check` raises NotPermittedError for who has no business behind the door."""
 
     def __init__(
-        self, identity: Identity, *, check: Callable[[Principal], object], public_url: str | None = None
+        self,
+        identity: Identity,
+        *,
+        check: Callable[[Principal], object],
+        public_url: str | None = None,
+        elsewhere: bool = False,
     ) -> None:
+        """`elsewhere`: people can log in with an OpenID Connect provider, too."""
         self._identity = identity
         self._check = check
         self._public_url = public_url
+        self._elsewhere = elsewhere
 
     @property
     def routes(self) -> list[Route]:
@@ -96,7 +107,7 @@ class LoginPage:
         wanted = _wanted(request.query_params.get("next"))
         principal = await self._principal(request)
         if principal is None:
-            return _form(wanted)
+            return self._form(wanted)
         return _page(_INSIDE, username=principal.username, role=principal.role, next=wanted)
 
     async def begin(self, request: Request) -> Response:
@@ -110,12 +121,32 @@ class LoginPage:
             token = await to_thread.run_sync(self._login, username, password, address)
         except PlatformError as error:
             status = HTTPStatus.FORBIDDEN if isinstance(error, NotPermittedError) else HTTPStatus.UNAUTHORIZED
-            return _form(wanted, alert=error.message, username=username, status=status)
+            return self._form(wanted, alert=error.message, username=username, status=status)
         answer = RedirectResponse(wanted, HTTPStatus.SEE_OTHER)
+        self._keep(request, answer, token)
+        return answer
+
+    def admit(self, request: Request, answer: Response, principal: Principal) -> bool:
+        """Give who has logged in elsewhere the cookie, if they have business behind the door."""
+        try:
+            self._check(principal)
+        except NotPermittedError:
+            return False
+        self._keep(request, answer, self._identity.authentication.lasting_token(principal, seconds=SECONDS))
+        return True
+
+    def welcome(self, request: Request, principal: Principal, next: str | None) -> Response:
+        """The page behind a login elsewhere: a link, as browsers send a strict cookie with what is clicked on our own pages."""
+        username, role = principal.username, principal.role
+        answer = _page(_INSIDE, username=username, role=role, next=_wanted(next))
+        if self.admit(request, answer, principal):
+            return answer
+        return _page(_OUTSIDE, username=username, role=role, status=HTTPStatus.FORBIDDEN)
+
+    def _keep(self, request: Request, answer: Response, token: str) -> None:
         answer.set_cookie(
             COOKIE, token, max_age=SECONDS, path="/", httponly=True, samesite="strict", secure=self._secure(request)
         )
-        return answer
 
     async def end(self, request: Request) -> Response:
         """Log out."""
@@ -126,6 +157,10 @@ class LoginPage:
         answer = RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
         answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
         return answer
+
+    def _form(self, wanted: str, *, alert: str = "", username: str = "", status: int = HTTPStatus.OK) -> HTMLResponse:
+        content = _FORM + (_ELSEWHERE.format(next=quote(wanted, safe="/")) if self._elsewhere else "")
+        return _page(content, alert=alert, username=username, next=wanted, status=status)
 
     def _login(self, username: str, password: str, address: str | None) -> str:
         authentication = self._identity.authentication
@@ -158,10 +193,6 @@ class LoginPage:
 
     def _secure(self, request: Request) -> bool:
         return (self._public_url or str(request.url)).startswith("https://")
-
-
-def _form(wanted: str, *, alert: str = "", username: str = "", status: int = HTTPStatus.OK) -> HTMLResponse:
-    return _page(_FORM, alert=alert, username=username, next=wanted, status=status)
 
 
 def _page(content: str, *, alert: str = "", status: int = HTTPStatus.OK, **fields: str) -> HTMLResponse:

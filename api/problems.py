@@ -58,6 +58,8 @@ _STATUS: tuple[tuple[type[PlatformError], HTTPStatus], ...] = (
 _STATUS_OF_CODE = {
     "CONTENT_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "TIMEOUT": HTTPStatus.REQUEST_TIMEOUT,
+    "precondition_failed": HTTPStatus.PRECONDITION_FAILED,
+    "precondition_required": HTTPStatus.PRECONDITION_REQUIRED,
     "query_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "validation_failed": HTTPStatus.UNPROCESSABLE_ENTITY,
     "event_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
-
 from api.async_client.base import HttpClient
-from api.client.answers import V1, error_of, list_of
+from api.client.answers import V1, list_of
 from api.schemas import (
     AggregateOut,
     BatchOut,
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from api.schemas import ReplayIn
-
-
-_TAIL_TIMEOUT = httpx.Timeout(10.0, read=60.0)  # a heartbeat comes every ten seconds
 
 
 class EventsClient(HttpClient):
@@ -85,31 +80,11 @@ class EventsClient(HttpClient):
 
     async def tail(self, *, after: int | None = None, types: Iterable[str] = ()) -> AsyncGenerator[EventOut, None]:
         """Events as they happen, for ever. When the connection breaks it is made again, and nothing is lost or repeated."""
-        parameters: dict[str, Any] = {"types": list(types)} | ({} if after is None else {"after": after})
-        headers = {"Accept": "text/event-stream"}
-        while True:
-            try:
-                async with self._http.stream(
-                    "GET", f"{V1}/events/tail", params=parameters, headers=headers, timeout=_TAIL_TIMEOUT
-                ) as answer:
-                    if not answer.is_success:
-                        await answer.aread()
-                        raise error_of(answer)
-                    block: dict[str, str] = {}
-                    async for line in answer.aiter_lines():
-                        if line:
-                            name, _, value = line.partition(": ")
-                            block[name] = value
-                            continue
-                        # Only a whole block counts: the id of a broken one would skip its event.
-                        headers["Last-Event-ID"] = block.get("id", headers.get("Last-Event-ID", ""))
-                        if "data" in block:
-                            yield EventOut.model_validate_json(block["data"])
-                        block = {}
-            except httpx.TransportError as error:
-                if "Last-Event-ID" not in headers:
-                    raise self._silent(error) from error
-                await self._send("GET", "/health")  # raises when it does not come back at once
+        while True:  # also when the server ends and comes back
+            async for block in self._follow(f"{V1}/events/tail", after=after, types=list(types)):
+                event = EventOut.model_validate_json(block["data"])
+                after = event.position
+                yield event
 
     async def event_statistics(self) -> EventStatisticsOut:
         return await self._get(f"{V1}/events/statistics", EventStatisticsOut)
@@ -117,9 +92,15 @@ class EventsClient(HttpClient):
     async def subscriptions(self) -> list[SubscriptionOut]:
         return list_of(SubscriptionOut, (await self._send("GET", f"{V1}/subscriptions")))
 
-    async def pause_subscription(self, name: str, *, paused: bool = True) -> SubscriptionOut:
-        """Pause it, or with `paused=False` let it go on."""
-        path = f"{V1}/subscriptions/{quote(name, safe='')}/{'pause' if paused else 'resume'}"
+    async def subscription(self, name: str) -> SubscriptionOut:
+        return await self._get(f"{V1}/subscriptions/{quote(name, safe='')}", SubscriptionOut)
+
+    async def pause_subscription(self, name: str) -> SubscriptionOut:
+        path = f"{V1}/subscriptions/{quote(name, safe='')}/pause"
+        return SubscriptionOut.model_validate_json((await self._send("POST", path)).content)
+
+    async def resume_subscription(self, name: str) -> SubscriptionOut:
+        path = f"{V1}/subscriptions/{quote(name, safe='')}/resume"
         return SubscriptionOut.model_validate_json((await self._send("POST", path)).content)
 
     async def dead_letters(
@@ -127,6 +108,10 @@ class EventsClient(HttpClient):
     ) -> DeadLetterPage:
         path = f"{V1}/subscriptions/{quote(subscription, safe='')}/dead-letters"
         return await self._get(path, DeadLetterPage, status=status, after=after, limit=limit)
+
+    async def dead_letter(self, subscription: str, letter_id: int) -> DeadLetterOut:
+        path = f"{V1}/subscriptions/{quote(subscription, safe='')}/dead-letters/{letter_id}"
+        return await self._get(path, DeadLetterOut)
 
     async def retry_dead_letter(
         self, subscription: str, letter_id: int, *, data: Mapping[str, Any] | None = None
@@ -178,6 +163,9 @@ class EventsClient(HttpClient):
 
     async def routes(self) -> list[RouteOut]:
         return list_of(RouteOut, (await self._send("GET", f"{V1}/routes")))
+
+    async def route(self, name: str, *, version: int | None = None) -> RouteOut:
+        return await self._get(f"{V1}/routes/{quote(name, safe='')}", RouteOut, version=version)
 
     async def save_route(self, name: str, rule: Mapping[str, Any]) -> RouteOut:
         path = f"{V1}/routes/{quote(name, safe='')}"

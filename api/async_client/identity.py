@@ -13,14 +13,17 @@ from api.auth.schemas import (
     NewKeyOut,
     PrincipalOut,
     ProviderKeyOut,
+    QuotaOut,
     RotatedOut,
     TenantOut,
+    TokenOut,
     UserOut,
+    VerifyOut,
 )
 from api.client.answers import V1, given, list_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -61,6 +64,20 @@ class IdentityClient(HttpClient):
     async def change_tenant(self, tenant: str, **changes: Any) -> TenantOut:
         path = f"{V1}/tenants/{quote(tenant, safe='')}"
         return TenantOut.model_validate_json((await self._send("PATCH", path, json=given(changes))).content)
+
+    async def quota(self, tenant: str) -> QuotaOut:
+        """What the tenant uses of what it may."""
+        return await self._get(f"{V1}/tenants/{quote(tenant, safe='')}/quota", QuotaOut)
+
+    async def change_limits(self, tenant: str, limits: Mapping[str, Any]) -> TenantOut:
+        """Change these limits and no others; -1 = as much as it likes. Raises ConflictError when somebody else did just now."""
+        path = f"{V1}/tenants/{quote(tenant, safe='')}"
+        answer = await self._send("GET", path)
+        present = TenantOut.model_validate_json(answer.content).limits
+        wanted = {name: value for name, value in {**present, **limits}.items() if not str(value).startswith("-1")}
+        headers = {"If-Match": answer.headers["ETag"]}
+        changed = await self._send("PATCH", path, json={"limits": wanted}, headers=headers)
+        return TenantOut.model_validate_json(changed.content)
 
     async def users(self) -> list[UserOut]:
         return list_of(UserOut, (await self._send("GET", f"{V1}/users")))
@@ -105,3 +122,26 @@ class IdentityClient(HttpClient):
 
     async def remove_provider_key(self, provider: str) -> None:
         await self._send("DELETE", f"{V1}/provider-keys/{quote(provider, safe='')}")
+
+    async def provider_keys(self) -> list[ProviderKeyOut]:
+        return list_of(ProviderKeyOut, (await self._send("GET", f"{V1}/provider-keys")))
+
+    async def end_sessions(self, user_id: UUID) -> LogoutOut:
+        return LogoutOut.model_validate_json((await self._send("DELETE", f"{V1}/users/{user_id}/sessions")).content)
+
+    async def change_own_password(self, present: str, password: str) -> None:
+        """All sessions of the user end, this one too."""
+        await self._send("POST", f"{V1}/auth/password", json={"present": present, "password": password})
+
+    async def issue_token(
+        self, subject: str, *, role: str = "service", scopes: Iterable[str] | None = None
+    ) -> TokenOut:
+        """A token for a program of the tenant, good for an hour."""
+        body = {"sub": subject, "role": role, "scopes": None if scopes is None else list(scopes)}
+        return TokenOut.model_validate_json((await self._send("POST", f"{V1}/auth/token", json=body)).content)
+
+    async def verify(self, token: str) -> VerifyOut:
+        """Whether the token is good, and whose it is."""
+        return VerifyOut.model_validate_json(
+            (await self._send("POST", f"{V1}/auth/verify", json={"token": token})).content
+        )

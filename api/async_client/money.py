@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from api.async_client.base import HttpClient
 from api.client.answers import V1
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+    from uuid import UUID
 
 
 class MoneyClient(HttpClient):
@@ -16,3 +21,49 @@ class MoneyClient(HttpClient):
 
     async def usage_summary(self, **parameters: Any) -> dict[str, Any]:
         return dict(await self._plain("GET", f"{V1}/usage/summary", **parameters))
+
+    async def budget_statuses(self) -> list[dict[str, Any]]:
+        """What is spent, reserved and left, by budget."""
+        return list(await self._plain("GET", f"{V1}/budgets/status"))
+
+    async def put_budget(self, limit_usd: Decimal, **fields: Any) -> dict[str, Any]:
+        """Set a budget; `fields` are further members of the request (`scope`, `subject`, `period`, `hard`, ...)."""
+        return dict(await self._plain("PUT", f"{V1}/budgets", json={"limit_usd": str(limit_usd), **fields}))
+
+    async def remove_budget(self, budget_id: UUID) -> None:
+        await self._send("DELETE", f"{V1}/budgets/{budget_id}")
+
+    async def prices(self) -> list[dict[str, Any]]:
+        """Those that differ from the tables."""
+        return list(await self._plain("GET", f"{V1}/prices"))
+
+    async def add_price(self, provider: str, model: str, **fields: Any) -> dict[str, Any]:
+        """A price from a day on; `fields` are further members of the request (`input_mtok`, `output_mtok`, ...)."""
+        return dict(await self._plain("POST", f"{V1}/prices", json={"provider": provider, "model": model, **fields}))
+
+    async def quote_price(self, provider: str, model: str, **tokens: int) -> dict[str, Any]:
+        """What so many tokens cost now: `input`, `output`, `cache_read`, `cache_write`."""
+        return dict(await self._plain("GET", f"{V1}/prices/quote", provider=provider, model=model, **tokens))
+
+    async def usage_series(self, **parameters: Any) -> list[dict[str, Any]]:
+        return list(await self._plain("GET", f"{V1}/usage/series", **parameters))
+
+    async def usage_totals(self, **parameters: Any) -> list[dict[str, Any]]:
+        return list(await self._plain("GET", f"{V1}/usage/totals", **parameters))
+
+    async def usage_calls(self, **parameters: Any) -> list[dict[str, Any]]:
+        return list(await self._plain("GET", f"{V1}/usage/calls", **parameters))
+
+    async def usage_forecast(self, *, days: int | None = None) -> Any:
+        return await self._plain("GET", f"{V1}/usage/forecast", days=days)
+
+    async def usage_estimate(self, units: int, **parameters: Any) -> dict[str, Any]:
+        """What so many more of an `asset` or a `workflow` will cost."""
+        return dict(await self._plain("GET", f"{V1}/usage/estimate", units=units, **parameters))
+
+    async def usage_recommendations(self, **parameters: Any) -> list[dict[str, Any]]:
+        return list(await self._plain("GET", f"{V1}/usage/recommendations", **parameters))
+
+    async def usage_month(self, month: str) -> dict[str, Any]:
+        """The report of a month, such as 2026-11."""
+        return dict(await self._plain("GET", f"{V1}/usage/months/{quote(month, safe='')}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ from api.client.answers import V1
 from api.registry import AgentOut, AgentPage, BeatOut, DiscoveredOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncGenerator, Iterable, Mapping
     from uuid import UUID
 
 
@@ -52,3 +53,29 @@ class RealtimeClient(HttpClient):
 
     async def remove_agent(self, agent_id: UUID) -> None:
         await self._send("DELETE", f"{V1}/registry/agents/{agent_id}")
+
+    async def follow_topic(self, topic: str, *, after: str | None = None) -> AsyncGenerator[dict[str, Any], None]:
+        """What is said on a topic (or a pattern), as it is said. `after` is the id of the last that was seen."""
+        async for block in self._follow(f"{V1}/topics/{quote(topic, safe='')}/stream", last_event_id=after):
+            yield {"id": block.get("id"), **json.loads(block["data"])}
+
+    async def search_messages(self, query: str, *, limit: int = 50) -> list[dict[str, Any]]:
+        return list(await self._plain("GET", f"{V1}/messages/search", q=query, limit=limit))
+
+    async def deliveries(self, message_id: UUID) -> list[dict[str, Any]]:
+        """What became of a message, by user."""
+        return list(await self._plain("GET", f"{V1}/messages/{message_id}/deliveries"))
+
+    async def conversations(self) -> list[dict[str, Any]]:
+        return list(await self._plain("GET", f"{V1}/conversations"))
+
+    async def message_rules(self) -> list[dict[str, Any]]:
+        """What is done with messages on their way."""
+        return list(await self._plain("GET", f"{V1}/realtime/rules"))
+
+    async def save_message_rule(self, name: str, rule: Mapping[str, Any]) -> dict[str, Any]:
+        path = f"{V1}/realtime/rules/{quote(name, safe='')}"
+        return dict(await self._plain("PUT", path, json={"name": name, **rule}))
+
+    async def remove_message_rule(self, name: str) -> None:
+        await self._send("DELETE", f"{V1}/realtime/rules/{quote(name, safe='')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -28,7 +29,7 @@ from api.workflows.schemas import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from uuid import UUID
 
 
@@ -176,3 +177,35 @@ class WorkflowsClient(HttpClient):
         return BackfillOut.model_validate_json(
             (await self._send("POST", f"{V1}/backfills/{backfill_id}/cancel")).content
         )
+
+    async def workflow_schema(self, name: str) -> dict[str, Any]:
+        """The JSON Schema of the workflow's inputs."""
+        return dict(await self._plain("GET", f"{V1}/workflows/{quote(name, safe='')}/schema"))
+
+    async def spec_schema(self) -> dict[str, Any]:
+        """The JSON Schema of workflows themselves."""
+        return dict(await self._plain("GET", f"{V1}/workflows/schema"))
+
+    async def node_type(self, name: str) -> dict[str, Any]:
+        return dict(await self._plain("GET", f"{V1}/node-types/{quote(name, safe='')}"))
+
+    async def search_templates(self, **parameters: Any) -> list[dict[str, Any]]:
+        """By `text`, `category`, `complexity`, `tags`, `has_inputs`, `has_outputs`, `max_duration`."""
+        return list(await self._plain("GET", f"{V1}/templates/search", **parameters))
+
+    async def template_categories(self) -> Any:
+        return await self._plain("GET", f"{V1}/templates/categories")
+
+    async def template_tags(self) -> Any:
+        return await self._plain("GET", f"{V1}/templates/tags")
+
+    async def template_statistics(self) -> dict[str, Any]:
+        return dict(await self._plain("GET", f"{V1}/templates/statistics"))
+
+    async def approval(self, approval_id: UUID) -> dict[str, Any]:
+        return dict(await self._plain("GET", f"{V1}/approvals/{approval_id}"))
+
+    async def follow_run(self, run_id: str) -> AsyncGenerator[dict[str, Any], None]:
+        """What happens to a run, until it has ended."""
+        async for block in self._follow(f"{V1}/runs/{quote(run_id, safe='')}/stream"):
+            yield {"event": block.get("event"), **json.loads(block["data"])}

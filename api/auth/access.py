@@ -36,6 +36,7 @@ ACCESS: dict[str, str] = {
     "GET /tenants": "system_admin",
     "POST /tenants": "system_admin",
     "GET /tenants/{tenant_id}": "read:tenants",
+    "GET /tenants/{tenant_id}/quota": "read:tenants",
     "PATCH /tenants/{tenant_id}": "system_admin",
     "GET /users": "manage:users",
     "POST /users": "manage:users",

@@ -41,6 +41,14 @@ class Begun:
     cookie: str
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A login that is done; `next` None = a program's, which wants the tokens and nothing else."""
+
+    pair: TokenPair
+    next: str | None
+
+
 class OidcLogin:
     """One provider. Safe to share between threads; blocks, so not for the event loop."""
 
@@ -58,13 +66,14 @@ class OidcLogin:
         self._transport = transport
         self._discovered: tuple[float, dict[str, Any]] | None = None
 
-    def begin(self, redirect_uri: str) -> Begun:
-        """Raises UpstreamError when the provider cannot be found out about."""
+    def begin(self, redirect_uri: str, *, next: str | None = None) -> Begun:
+        """`next` is where the browser wants to go. Raises UpstreamError when the provider cannot be found out about."""
         memory = {
             "state": secrets.token_urlsafe(24),
             "nonce": secrets.token_urlsafe(24),
             "verifier": secrets.token_urlsafe(48),
             "redirect_uri": redirect_uri,
+            "next": next,
             "until": time.time() + MINUTES * 60,
         }
         with self._client(redirect_uri) as client:
@@ -77,8 +86,8 @@ class OidcLogin:
         sealed = self._identity.vault.seal(orjson.dumps(memory), context=_CONTEXT)
         return Begun(url, base64.urlsafe_b64encode(sealed).decode())
 
-    def finish(self, *, code: str, state: str, cookie: str | None, address: str | None) -> TokenPair:
-        """The session of who came back. Raises UnauthenticatedError, NotPermittedError, UpstreamError."""
+    def finish(self, *, code: str, state: str, cookie: str | None, address: str | None) -> Finished:
+        """The session of who came back, and where to. Raises UnauthenticatedError, NotPermittedError, UpstreamError."""
         memory = self._remembered(cookie, state)
         from authlib.integrations.base_client import OAuthError
 
@@ -91,7 +100,8 @@ class OidcLogin:
             except (httpx.HTTPError, ValueError) as error:
                 raise _upstream() from error
         claims = self._claims(answer.get("id_token"), provider, memory["nonce"])
-        return self._identity.authentication.open_session(self._user(claims), method="oidc", address=address)
+        pair = self._identity.authentication.open_session(self._user(claims), method="oidc", address=address)
+        return Finished(pair, memory["next"])
 
     def _remembered(self, cookie: str | None, state: str) -> dict[str, Any]:
         try:

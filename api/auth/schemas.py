@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from resources.tenants.model import ApiKey, Limits, Principal, ProviderKey, Status, Tenant, TokenPair, User
 from resources.tenants.permissions import Role
+
+if TYPE_CHECKING:
+    from resources.ai.budgets.model import BudgetStatus
+    from resources.tenants.quotas.model import Consumption
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Credential = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00]*$")]
@@ -193,6 +197,46 @@ class TenantOut(BaseModel):
             status=tenant.status,
             limits=tenant.limits.as_json(),
             created_at=tenant.created_at,
+        )
+
+
+class UsedOut(BaseModel):
+    """How much is used (null = it is not known now), and how much may be; `limit` null = as much as one likes."""
+
+    used: int | None
+    limit: int | None
+
+
+class SpentOut(BaseModel):
+    """US dollars of this month (UTC); `used` is null where nobody limits, and so nobody counts, them here."""
+
+    used: Decimal | None
+    limit: Decimal | None
+
+
+class QuotaOut(BaseModel):
+    """What a tenant uses of what it may. Runs beyond `concurrent_runs` wait; what is beyond the others is refused."""
+
+    requests_per_minute: int | None = Field(description="The limit; null = the platform's")
+    runs_per_day: UsedOut
+    concurrent_runs: UsedOut
+    storage_bytes: UsedOut
+    documents: int
+    sockets: UsedOut
+    usd_per_month: SpentOut
+
+    @classmethod
+    def of(
+        cls, limits: Limits, consumed: Consumption, *, runs_under_way: int | None, spending: BudgetStatus | None
+    ) -> Self:
+        return cls(
+            requests_per_minute=limits.requests_per_minute,
+            runs_per_day=UsedOut(used=consumed.runs_today, limit=limits.runs_per_day),
+            concurrent_runs=UsedOut(used=runs_under_way, limit=limits.concurrent_runs),
+            storage_bytes=UsedOut(used=consumed.storage_bytes, limit=limits.storage_bytes),
+            documents=consumed.documents,
+            sockets=UsedOut(used=consumed.sockets, limit=limits.sockets),
+            usd_per_month=SpentOut(used=None if spending is None else spending.spent, limit=limits.usd_per_month),
         )
 
 

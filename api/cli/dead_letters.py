@@ -53,7 +53,7 @@ def pause(context: typer.Context, subscription: Subscription) -> None:
 def resume(context: typer.Context, subscription: Subscription) -> None:
     """Let a subscription go on."""
     with session_of(context).client() as client:
-        client.pause_subscription(subscription, paused=False)
+        client.resume_subscription(subscription)
     show(f"{subscription}: active")
 
 

@@ -27,6 +27,8 @@ Username = Annotated[str, typer.Argument(help="Name of the user.")]
 Role = Annotated[str, typer.Option(help="admin, operator, member, viewer, agent or service.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
+_QUOTA = "-1 = as many as it likes."
+
 
 def login(
     context: typer.Context,
@@ -134,6 +136,45 @@ def suspend_tenant(
     with session_of(context).client() as client:
         changed = client.change_tenant(tenant, status="active" if resume else "suspended")
     show(f"{changed.id}: {changed.status.value}")
+
+
+@tenants.command("quota")
+def quota(
+    context: typer.Context,
+    tenant: Annotated[str | None, typer.Argument(help="Id of the tenant. [default: your own]")] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(min=-1, help=_QUOTA)] = None,
+    runs_per_day: Annotated[int | None, typer.Option(min=-1, help=_QUOTA)] = None,
+    concurrent_runs: Annotated[int | None, typer.Option(min=-1, help="Runs beyond it wait.")] = None,
+    storage_bytes: Annotated[int | None, typer.Option(min=-1, help="Of documents.")] = None,
+    sockets: Annotated[int | None, typer.Option(min=-1, help="Connections at a time.")] = None,
+    usd_per_month: Annotated[float | None, typer.Option(min=-1, help="For calls of models.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a tenant uses of what it may, or change that: as an admin of the platform. -1 = as much as it likes."""
+    given = {
+        "requests_per_minute": requests_per_minute,
+        "runs_per_day": runs_per_day,
+        "concurrent_runs": concurrent_runs,
+        "storage_bytes": storage_bytes,
+        "sockets": sockets,
+        "usd_per_month": None if usd_per_month is None else str(usd_per_month),
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    with session_of(context).client() as client:
+        name = tenant or client.whoami().tenant
+        if changes:
+            client.change_limits(name, changes)
+        found = client.quota(name)
+    if as_json:
+        print_json(found)
+        return
+    rows: list[tuple[str, object, object]] = [("requests per minute", None, found.requests_per_minute)]
+    counted = ("runs_per_day", "concurrent_runs", "storage_bytes", "sockets", "usd_per_month")
+    for field in counted:
+        one = getattr(found, field)
+        rows.append((field.replace("_", " "), one.used, one.limit))
+    rows.append(("documents", found.documents, None))
+    show(table(("", "used", "may"), rows))
 
 
 @users.command("list")

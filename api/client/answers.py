@@ -45,7 +45,7 @@ def error_of(answer: httpx.Response) -> PlatformError:
             return UnauthenticatedError(detail, code=code, **details)
         case 404:
             return NotFoundError(detail, code=code, **details)
-        case 409:
+        case 409 | 412 | 428:
             return ConflictError(detail, code=code, **details)
         case 403:
             return NotPermittedError(detail, code=code, **details)

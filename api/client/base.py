@@ -13,11 +13,12 @@ from resources.errors import (
 from resources.telemetry import correlation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from types import TracebackType
 
 
 _TRIES_OF_A_READ = 2
+_PATIENCE = httpx.Timeout(10.0, read=60.0)  # a heartbeat comes every ten seconds
 
 
 class HttpClient:
@@ -73,6 +74,38 @@ class HttpClient:
                 yield from answer.iter_bytes()
         except httpx.TransportError as error:
             raise self._silent(error) from error
+
+    def _follow(
+        self, path: str, *, last_event_id: str | None = None, **parameters: Any
+    ) -> Generator[dict[str, str], None, None]:
+        """Server-sent events: the fields of each. A broken connection is made again, and nothing is lost or repeated.
+
+        Ends when the server says, by closing the answer, that there is no more.
+        """
+        headers = {"Accept": "text/event-stream"} | ({} if last_event_id is None else {"Last-Event-ID": last_event_id})
+        given = {key: value for key, value in parameters.items() if value is not None}
+        while True:
+            try:
+                with self._http.stream("GET", path, params=given, headers=headers, timeout=_PATIENCE) as answer:
+                    if not answer.is_success:
+                        answer.read()
+                        raise error_of(answer)
+                    block: dict[str, str] = {}
+                    for line in answer.iter_lines():
+                        if line:
+                            name, _, value = line.partition(": ")
+                            block[name] = value
+                            continue
+                        # Only a whole block counts: the id of a broken one would skip its event.
+                        headers["Last-Event-ID"] = block.get("id", headers.get("Last-Event-ID", ""))
+                        if "data" in block:
+                            yield block
+                        block = {}
+                    return
+            except httpx.TransportError as error:
+                if not headers.get("Last-Event-ID"):
+                    raise self._silent(error) from error
+                self._send("GET", "/health")  # raises when it does not come back at once
 
     def _plain(self, method: str, path: str, *, json: Any = None, **parameters: Any) -> Any:
         """The answer as plain JSON values."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
-
-from api.client.answers import V1, error_of, list_of
+from api.client.answers import V1, list_of
 from api.client.base import HttpClient
 from api.schemas import (
     AggregateOut,
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from api.schemas import ReplayIn
-
-
-_TAIL_TIMEOUT = httpx.Timeout(10.0, read=60.0)  # a heartbeat comes every ten seconds
 
 
 class EventsClient(HttpClient):
@@ -83,31 +78,11 @@ class EventsClient(HttpClient):
 
     def tail(self, *, after: int | None = None, types: Iterable[str] = ()) -> Generator[EventOut, None, None]:
         """Events as they happen, for ever. When the connection breaks it is made again, and nothing is lost or repeated."""
-        parameters: dict[str, Any] = {"types": list(types)} | ({} if after is None else {"after": after})
-        headers = {"Accept": "text/event-stream"}
-        while True:
-            try:
-                with self._http.stream(
-                    "GET", f"{V1}/events/tail", params=parameters, headers=headers, timeout=_TAIL_TIMEOUT
-                ) as answer:
-                    if not answer.is_success:
-                        answer.read()
-                        raise error_of(answer)
-                    block: dict[str, str] = {}
-                    for line in answer.iter_lines():
-                        if line:
-                            name, _, value = line.partition(": ")
-                            block[name] = value
-                            continue
-                        # Only a whole block counts: the id of a broken one would skip its event.
-                        headers["Last-Event-ID"] = block.get("id", headers.get("Last-Event-ID", ""))
-                        if "data" in block:
-                            yield EventOut.model_validate_json(block["data"])
-                        block = {}
-            except httpx.TransportError as error:
-                if "Last-Event-ID" not in headers:
-                    raise self._silent(error) from error
-                self._send("GET", "/health")  # raises when it does not come back at once
+        while True:  # also when the server ends and comes back
+            for block in self._follow(f"{V1}/events/tail", after=after, types=list(types)):
+                event = EventOut.model_validate_json(block["data"])
+                after = event.position
+                yield event
 
     def event_statistics(self) -> EventStatisticsOut:
         return self._get(f"{V1}/events/statistics", EventStatisticsOut)
@@ -115,9 +90,15 @@ class EventsClient(HttpClient):
     def subscriptions(self) -> list[SubscriptionOut]:
         return list_of(SubscriptionOut, self._send("GET", f"{V1}/subscriptions"))
 
-    def pause_subscription(self, name: str, *, paused: bool = True) -> SubscriptionOut:
-        """Pause it, or with `paused=False` let it go on."""
-        path = f"{V1}/subscriptions/{quote(name, safe='')}/{'pause' if paused else 'resume'}"
+    def subscription(self, name: str) -> SubscriptionOut:
+        return self._get(f"{V1}/subscriptions/{quote(name, safe='')}", SubscriptionOut)
+
+    def pause_subscription(self, name: str) -> SubscriptionOut:
+        path = f"{V1}/subscriptions/{quote(name, safe='')}/pause"
+        return SubscriptionOut.model_validate_json(self._send("POST", path).content)
+
+    def resume_subscription(self, name: str) -> SubscriptionOut:
+        path = f"{V1}/subscriptions/{quote(name, safe='')}/resume"
         return SubscriptionOut.model_validate_json(self._send("POST", path).content)
 
     def dead_letters(
@@ -125,6 +106,10 @@ class EventsClient(HttpClient):
     ) -> DeadLetterPage:
         path = f"{V1}/subscriptions/{quote(subscription, safe='')}/dead-letters"
         return self._get(path, DeadLetterPage, status=status, after=after, limit=limit)
+
+    def dead_letter(self, subscription: str, letter_id: int) -> DeadLetterOut:
+        path = f"{V1}/subscriptions/{quote(subscription, safe='')}/dead-letters/{letter_id}"
+        return self._get(path, DeadLetterOut)
 
     def retry_dead_letter(
         self, subscription: str, letter_id: int, *, data: Mapping[str, Any] | None = None
@@ -174,6 +159,9 @@ class EventsClient(HttpClient):
 
     def routes(self) -> list[RouteOut]:
         return list_of(RouteOut, self._send("GET", f"{V1}/routes"))
+
+    def route(self, name: str, *, version: int | None = None) -> RouteOut:
+        return self._get(f"{V1}/routes/{quote(name, safe='')}", RouteOut, version=version)
 
     def save_route(self, name: str, rule: Mapping[str, Any]) -> RouteOut:
         path = f"{V1}/routes/{quote(name, safe='')}"

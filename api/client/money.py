@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from api.client.answers import V1
 from api.client.base import HttpClient
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+    from uuid import UUID
 
 
 class MoneyClient(HttpClient):
@@ -16,3 +21,49 @@ class MoneyClient(HttpClient):
 
     def usage_summary(self, **parameters: Any) -> dict[str, Any]:
         return dict(self._plain("GET", f"{V1}/usage/summary", **parameters))
+
+    def budget_statuses(self) -> list[dict[str, Any]]:
+        """What is spent, reserved and left, by budget."""
+        return list(self._plain("GET", f"{V1}/budgets/status"))
+
+    def put_budget(self, limit_usd: Decimal, **fields: Any) -> dict[str, Any]:
+        """Set a budget; `fields` are further members of the request (`scope`, `subject`, `period`, `hard`, ...)."""
+        return dict(self._plain("PUT", f"{V1}/budgets", json={"limit_usd": str(limit_usd), **fields}))
+
+    def remove_budget(self, budget_id: UUID) -> None:
+        self._send("DELETE", f"{V1}/budgets/{budget_id}")
+
+    def prices(self) -> list[dict[str, Any]]:
+        """Those that differ from the tables."""
+        return list(self._plain("GET", f"{V1}/prices"))
+
+    def add_price(self, provider: str, model: str, **fields: Any) -> dict[str, Any]:
+        """A price from a day on; `fields` are further members of the request (`input_mtok`, `output_mtok`, ...)."""
+        return dict(self._plain("POST", f"{V1}/prices", json={"provider": provider, "model": model, **fields}))
+
+    def quote_price(self, provider: str, model: str, **tokens: int) -> dict[str, Any]:
+        """What so many tokens cost now: `input`, `output`, `cache_read`, `cache_write`."""
+        return dict(self._plain("GET", f"{V1}/prices/quote", provider=provider, model=model, **tokens))
+
+    def usage_series(self, **parameters: Any) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{V1}/usage/series", **parameters))
+
+    def usage_totals(self, **parameters: Any) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{V1}/usage/totals", **parameters))
+
+    def usage_calls(self, **parameters: Any) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{V1}/usage/calls", **parameters))
+
+    def usage_forecast(self, *, days: int | None = None) -> Any:
+        return self._plain("GET", f"{V1}/usage/forecast", days=days)
+
+    def usage_estimate(self, units: int, **parameters: Any) -> dict[str, Any]:
+        """What so many more of an `asset` or a `workflow` will cost."""
+        return dict(self._plain("GET", f"{V1}/usage/estimate", units=units, **parameters))
+
+    def usage_recommendations(self, **parameters: Any) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{V1}/usage/recommendations", **parameters))
+
+    def usage_month(self, month: str) -> dict[str, Any]:
+        """The report of a month, such as 2026-11."""
+        return dict(self._plain("GET", f"{V1}/usage/months/{quote(month, safe='')}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from api.client.answers import V1, named
 from api.client.base import HttpClient
@@ -41,3 +42,11 @@ class PromptsClient(HttpClient):
 
     def diff_prompt(self, prompt_id: str, one: str, other: str) -> str:
         return str(self._plain("GET", f"{V1}/prompts/{prompt_id}/diff", one=one, other=other)["diff"])
+
+    def preview_prompt(self, prompt: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Render what is not published."""
+        body = {"prompt": dict(prompt), "variables": dict(variables)}
+        return dict(self._plain("POST", f"{V1}/prompts/preview", json=body))
+
+    def prompt_versions(self, prompt_id: str) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{V1}/prompts/{quote(prompt_id, safe='')}/versions"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ from api.client.base import HttpClient
 from api.registry import AgentOut, AgentPage, BeatOut, DiscoveredOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable, Mapping
     from uuid import UUID
 
 
@@ -52,3 +53,29 @@ class RealtimeClient(HttpClient):
 
     def remove_agent(self, agent_id: UUID) -> None:
         self._send("DELETE", f"{V1}/registry/agents/{agent_id}")
+
+    def follow_topic(self, topic: str, *, after: str | None = None) -> Generator[dict[str, Any], None, None]:
+        """What is said on a topic (or a pattern), as it is said. `after` is the id of the last that was seen."""
+        for block in self._follow(f"{V1}/topics/{quote(topic, safe='')}/stream", last_event_id=after):
+            yield {"id": block.get("id"), **json.loads(block["data"])}
+
+    def search_messages(self, query: str, *, limit: int = 50) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{V1}/messages/search", q=query, limit=limit))
+
+    def deliveries(self, message_id: UUID) -> list[dict[str, Any]]:
+        """What became of a message, by user."""
+        return list(self._plain("GET", f"{V1}/messages/{message_id}/deliveries"))
+
+    def conversations(self) -> list[dict[str, Any]]:
+        return list(self._plain("GET", f"{V1}/conversations"))
+
+    def message_rules(self) -> list[dict[str, Any]]:
+        """What is done with messages on their way."""
+        return list(self._plain("GET", f"{V1}/realtime/rules"))
+
+    def save_message_rule(self, name: str, rule: Mapping[str, Any]) -> dict[str, Any]:
+        path = f"{V1}/realtime/rules/{quote(name, safe='')}"
+        return dict(self._plain("PUT", path, json={"name": name, **rule}))
+
+    def remove_message_rule(self, name: str) -> None:
+        self._send("DELETE", f"{V1}/realtime/rules/{quote(name, safe='')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -28,7 +29,7 @@ from api.workflows.schemas import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from uuid import UUID
 
 
@@ -170,3 +171,35 @@ class WorkflowsClient(HttpClient):
 
     def cancel_backfill(self, backfill_id: UUID) -> BackfillOut:
         return BackfillOut.model_validate_json(self._send("POST", f"{V1}/backfills/{backfill_id}/cancel").content)
+
+    def workflow_schema(self, name: str) -> dict[str, Any]:
+        """The JSON Schema of the workflow's inputs."""
+        return dict(self._plain("GET", f"{V1}/workflows/{quote(name, safe='')}/schema"))
+
+    def spec_schema(self) -> dict[str, Any]:
+        """The JSON Schema of workflows themselves."""
+        return dict(self._plain("GET", f"{V1}/workflows/schema"))
+
+    def node_type(self, name: str) -> dict[str, Any]:
+        return dict(self._plain("GET", f"{V1}/node-types/{quote(name, safe='')}"))
+
+    def search_templates(self, **parameters: Any) -> list[dict[str, Any]]:
+        """By `text`, `category`, `complexity`, `tags`, `has_inputs`, `has_outputs`, `max_duration`."""
+        return list(self._plain("GET", f"{V1}/templates/search", **parameters))
+
+    def template_categories(self) -> Any:
+        return self._plain("GET", f"{V1}/templates/categories")
+
+    def template_tags(self) -> Any:
+        return self._plain("GET", f"{V1}/templates/tags")
+
+    def template_statistics(self) -> dict[str, Any]:
+        return dict(self._plain("GET", f"{V1}/templates/statistics"))
+
+    def approval(self, approval_id: UUID) -> dict[str, Any]:
+        return dict(self._plain("GET", f"{V1}/approvals/{approval_id}"))
+
+    def follow_run(self, run_id: str) -> Generator[dict[str, Any], None, None]:
+        """What happens to a run, until it has ended."""
+        for block in self._follow(f"{V1}/runs/{quote(run_id, safe='')}/stream"):
+            yield {"event": block.get("event"), **json.loads(block["data"])}

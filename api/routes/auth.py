@@ -114,9 +114,14 @@ def change_password(body: PasswordIn, principal: PrincipalDep, services: Service
     response_class=RedirectResponse,
     responses=problems.responses(404, 502, 503),
 )
-def start_oidc(request: Request) -> RedirectResponse:
+def start_oidc(
+    request: Request,
+    next: Annotated[
+        str | None, Query(max_length=1000, description="A page of Dagster's UI to go to; unset = answer with tokens")
+    ] = None,
+) -> RedirectResponse:
     """Send the browser to the provider."""
-    begun = _oidc(request).begin(_public(request, "/api/v1/auth/oidc/callback"))
+    begun = _oidc(request).begin(_public(request, "/api/v1/auth/oidc/callback"), next=next)
     answer = RedirectResponse(begun.url, status_code=302)
     answer.set_cookie(
         oidc.COOKIE,
@@ -133,6 +138,7 @@ def start_oidc(request: Request) -> RedirectResponse:
 @router.get(
     "/oidc/callback",
     summary="Come back from the provider",
+    response_model=LoginOut,
     responses=problems.responses(401, 403, 404, 422, 502, 503),
 )
 def finish_oidc(
@@ -141,13 +147,22 @@ def finish_oidc(
     state: Annotated[str, Query(max_length=200)],
     code: Annotated[str | None, Query(max_length=4096)] = None,
     aiw_oidc: Annotated[str | None, Cookie()] = None,
-) -> LoginOut:
-    """The session of who logged in there."""
-    login = _oidc(request)
+) -> LoginOut | Response:
+    """The session of who logged in there, and the cookie of Dagster's UI for who may see that.
+
+    Who wanted to go there gets a page that leads to it.
+    """
+    login, page = _oidc(request), request.app.state.login_page
     response.delete_cookie(oidc.COOKIE, path="/api/v1/auth/oidc")
     if code is None:
         raise UnauthenticatedError("The provider refused the login.", code="oidc_refused")
-    return LoginOut.of(login.finish(code=code, state=state, cookie=aiw_oidc, address=_address(request)))
+    done = login.finish(code=code, state=state, cookie=aiw_oidc, address=_address(request))
+    if done.next is None:
+        page.admit(request, response, done.pair.principal)
+        return LoginOut.of(done.pair)
+    answer: Response = page.welcome(request, done.pair.principal, done.next)
+    answer.delete_cookie(oidc.COOKIE, path="/api/v1/auth/oidc")
+    return answer
 
 
 @aliases.get("/.well-known/jwks.json", summary="Public keys", responses=problems.responses(503))

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api import problems
 from api.dependencies import Services, ServicesDep, TenantDep
+from api.preconditions import IfMatch, tag_of, unless_changed
 from api.schemas import DryRunIn, DryRunOut, LagOut, RoutedOut, RouteIn, RouteOut
 from resources.errors import InvalidInputError, NotFoundError, PlatformError, Problem
 from resources.events.catalog import CATALOG
@@ -64,10 +65,13 @@ def show_route(
     name: Name,
     services: ServicesDep,
     tenant: TenantDep,
+    response: Response,
     version: Annotated[int | None, Query(ge=1, lt=2**31, description="Unset = the newest")] = None,
 ) -> RouteOut:
     """One version of a rule."""
-    return _out(services.rules.get(name, version=version, tenant=tenant), _lag(services))
+    stored = services.rules.get(name, version=version, tenant=tenant)
+    response.headers["ETag"] = tag_of(_plain(stored))
+    return _out(stored, _lag(services))
 
 
 @router.get("/{name}/versions", summary="List a rule's versions", responses=problems.responses(404, 422, 503))
@@ -79,18 +83,30 @@ def list_versions(name: Name, services: ServicesDep, tenant: TenantDep) -> list[
 @router.put(
     "/{name}",
     summary="Store a routing rule",
-    responses={201: {"model": RouteOut, "description": "The rule is new"}, **problems.responses(400, 413, 422, 503)},
+    responses={
+        201: {"model": RouteOut, "description": "The rule is new"},
+        **problems.responses(400, 412, 413, 422, 503),
+    },
 )
-def save_route(name: Name, body: RouteIn, services: ServicesDep, tenant: TenantDep, response: Response) -> RouteOut:
+def save_route(
+    name: Name,
+    body: RouteIn,
+    services: ServicesDep,
+    tenant: TenantDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> RouteOut:
     """A new rule, or a new version of one; the stored version, when nothing would change.
 
     It acts on events that are recorded from now on.
     """
     rule = _rule(name, body)
     _require_target(services, rule, tenant)
-    stored = services.rules.save(rule, enabled=body.enabled, tenant=tenant)
+    unless = unless_changed(if_match, _plain)
+    stored = services.rules.save(rule, enabled=body.enabled, unless=unless, tenant=tenant)
     if stored.version == 1:
         response.status_code = HTTPStatus.CREATED
+    response.headers["ETag"] = tag_of(_plain(stored))
     return _out(stored, _lag(services))
 
 
@@ -160,6 +176,11 @@ def _lag(services: Services) -> LagOut | None:
         return LagOut.model_validate(services.subscriptions.lag(ROUTING, now=datetime.now(UTC)))
     except NotFoundError:
         return None
+
+
+def _plain(stored: StoredRule) -> RouteOut:
+    """The rule alone, without how far its application is."""
+    return _out(stored, None)
 
 
 def _out(stored: StoredRule, lag: LagOut | None) -> RouteOut:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.auth.schemas import LogoutOut, NewPasswordIn, UserIn, UserOut, UserPatch
 from api.dependencies import ServicesDep
+from api.preconditions import IfMatch, tagged, unless_changed
 
 router = APIRouter(prefix="/users", tags=["users"])
 
@@ -37,18 +38,33 @@ def create_user(body: UserIn, principal: PrincipalDep, services: ServicesDep) ->
 
 
 @router.get("/{user_id}", summary="Show a user", responses=problems.responses(401, 403, 404, 422, 503))
-def show_user(user_id: UUID, principal: PrincipalDep, services: ServicesDep) -> UserOut:
+def show_user(user_id: UUID, principal: PrincipalDep, services: ServicesDep, response: Response) -> UserOut:
     """One user of the tenant."""
-    return UserOut.of(services.identity.administration.user(user_id, tenant=principal.tenant))
+    return tagged(UserOut.of(services.identity.administration.user(user_id, tenant=principal.tenant)), response)
 
 
-@router.patch("/{user_id}", summary="Change a user", responses=problems.responses(401, 403, 404, 409, 413, 422, 503))
-def change_user(user_id: UUID, body: UserPatch, principal: PrincipalDep, services: ServicesDep) -> UserOut:
+@router.patch(
+    "/{user_id}", summary="Change a user", responses=problems.responses(401, 403, 404, 409, 412, 413, 422, 503)
+)
+def change_user(
+    user_id: UUID,
+    body: UserPatch,
+    principal: PrincipalDep,
+    services: ServicesDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> UserOut:
     """Role, status, email. The role holds at once, for sessions that are open too; those of a suspended user end."""
     changed = services.identity.administration.change_user(
-        user_id, tenant=principal.tenant, role=body.role, status=body.status, email=body.email, actor=principal
+        user_id,
+        tenant=principal.tenant,
+        role=body.role,
+        status=body.status,
+        email=body.email,
+        unless=unless_changed(if_match, UserOut.of),
+        actor=principal,
     )
-    return UserOut.of(changed)
+    return tagged(UserOut.of(changed), response)
 
 
 @router.put(

@@ -13,7 +13,7 @@ from resources.events.model import DEFAULT_TENANT
 from resources.events.routing.model import StoredRule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from resources.events.routing.model import Rule
 
@@ -26,11 +26,19 @@ class MemoryRules:
         self._rules: dict[tuple[str, str], list[StoredRule]] = defaultdict(list)
 
     def save(
-        self, rule: Rule, *, enabled: bool = True, changed_by: str | None = None, tenant: str = DEFAULT_TENANT
+        self,
+        rule: Rule,
+        *,
+        enabled: bool = True,
+        changed_by: str | None = None,
+        unless: Callable[[StoredRule | None], None] | None = None,
+        tenant: str = DEFAULT_TENANT,
     ) -> StoredRule:
         envelope.check_tenant(tenant)
         with self._lock:
             versions = self._rules[tenant, rule.name]
+            if unless is not None:
+                unless(versions[-1] if versions else None)
             if versions and (versions[-1].rule, versions[-1].enabled) == (rule, enabled):
                 return versions[-1]
             versions.append(StoredRule(tenant, len(versions) + 1, enabled, rule, changed_by, datetime.now(UTC)))

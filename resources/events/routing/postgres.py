@@ -13,7 +13,7 @@ from resources.events.postgres import AS_SYSTEM, AS_TENANT, in_our_words
 from resources.events.routing.model import Rule, StoredRule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from resources.database.postgres import Database
 
@@ -35,7 +35,13 @@ class PostgresRules:
         self._database = database
 
     def save(
-        self, rule: Rule, *, enabled: bool = True, changed_by: str | None = None, tenant: str = DEFAULT_TENANT
+        self,
+        rule: Rule,
+        *,
+        enabled: bool = True,
+        changed_by: str | None = None,
+        unless: Callable[[StoredRule | None], None] | None = None,
+        tenant: str = DEFAULT_TENANT,
     ) -> StoredRule:
         envelope.check_tenant(tenant)
         with self._database.transaction() as connection, in_our_words():
@@ -43,6 +49,8 @@ class PostgresRules:
             connection.execute(_LOCK, (f"{tenant}/{rule.name}",))
             found = connection.execute(_VERSIONS, (tenant, rule.name)).fetchone()
             newest = None if found is None else _stored(found)
+            if unless is not None:
+                unless(newest)
             if newest is not None and (newest.rule, newest.enabled) == (rule, enabled):
                 return newest
             version = 1 if newest is None else newest.version + 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from resources.events.model import DEFAULT_TENANT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from resources.events.routing.model import Rule, StoredRule
 
@@ -16,9 +16,18 @@ class RuleStore(Protocol):
     """Rules with all their versions. Every verb raises UnavailableError."""
 
     def save(
-        self, rule: Rule, *, enabled: bool = True, changed_by: str | None = None, tenant: str = DEFAULT_TENANT
+        self,
+        rule: Rule,
+        *,
+        enabled: bool = True,
+        changed_by: str | None = None,
+        unless: Callable[[StoredRule | None], None] | None = None,
+        tenant: str = DEFAULT_TENANT,
     ) -> StoredRule:
-        """A new version of the rule; the stored one, when nothing would change."""
+        """A new version of the rule; the stored one, when nothing would change.
+
+        Unless `unless` raises for the newest version (None when there is none): nobody saves in between.
+        """
 
     def get(self, name: str, *, version: int | None = None, tenant: str = DEFAULT_TENANT) -> StoredRule:
         """One version, or the newest. Raises NotFoundError."""

@@ -77,6 +77,24 @@ def test_somebody_new_logs_in_elsewhere(open_browser: httpx.Client, people: Peop
     assert methods == ["oidc", "oidc"]
 
 
+def test_who_logs_in_elsewhere_gets_into_dagsters_ui(
+    services: Services, guarded_settings: Settings, home: People, provider: Provider
+) -> None:
+    for browser in _browser(services, guarded_settings, home, provider, role="viewer"):
+        assert "/api/v1/auth/oidc/start?next=/dagster/runs" in browser.get("/login?next=/dagster/runs").text
+        page = browser.get(f"{START}?next=/dagster/runs", follow_redirects=True)
+        assert page.status_code == 200, page.text
+        assert 'href="/dagster/runs"' in page.text
+        assert "Logged in as" in browser.get("/login").text
+        assert browser.get("/dagster/", follow_redirects=False).status_code == 503  # let in: the UI does not run here
+
+
+def test_who_has_no_business_there_gets_no_cookie(open_browser: httpx.Client) -> None:
+    assert open_browser.get(f"{START}?next=/dagster/", follow_redirects=True).status_code == 403
+    assert come_back(open_browser).json()["access_token"]
+    assert not any(cookie.name == "aiw_session" for cookie in open_browser.cookies.jar)
+
+
 def test_a_verified_email_finds_its_user(browser: httpx.Client, people: People, provider: Provider) -> None:
     known = people.identity.administration.create_user(
         "ada", tenant=people.tenant, role=people.user("operator").role, email="ada@example.org", actor=None

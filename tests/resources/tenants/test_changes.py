@@ -20,7 +20,7 @@ from resources.tenants.vault import Vault
 from tests.api.conftest import MASTER_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from resources.database.postgres import Database
 
@@ -77,7 +77,7 @@ def test_a_change_whose_event_is_lost_was_not_made(identity: Identity, events: F
     administration.store_provider_key("openai", "sk-first-0123456789", tenant=tenant, actor=None)
     head = events.head(tenant=tenant)
     events.failing = True
-    changes = [
+    changes: list[Callable[[], object]] = [
         lambda: administration.change_tenant(tenant, limits=Limits(usd_per_month=Decimal(5)), actor=None),
         lambda: administration.create_user("eve", tenant=tenant, role=Role.ADMIN, actor=None),
         lambda: administration.change_user(ada.id, tenant=tenant, email="ada@example.org", actor=None),

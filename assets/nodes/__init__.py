@@ -4,7 +4,9 @@ from typing import Final
 
 from assets.nodes.agent import agent
 from assets.nodes.analyse import analyse
+from assets.nodes.analysis_job import analysis_job
 from assets.nodes.append_event import append_event
+from assets.nodes.cite import cite
 from assets.nodes.condition import condition
 from assets.nodes.delay import delay
 from assets.nodes.embed import embed
@@ -35,8 +37,10 @@ NODES: Final = NodeTypes(
         embed,
         parse,
         analyse,
+        analysis_job,
         ingest,
         search,
+        cite,
         graph_query,
         mcp_tool,
         # Data

@@ -1,10 +1,10 @@
-"""Find passages of the tenant's documents by meaning."""
+"""Find passages of the tenant's documents by words and by meaning."""
 
 from pydantic import BaseModel, Field
 
 from assets.nodes.base import Text, node
-from resources.content.model import SearchHit
-from resources.content.search import MAX_LIMIT, MAX_QUERY, SearchService
+from resources.content.retrieval.model import Filters, Mode
+from resources.content.search import MAX_LIMIT, MAX_QUERY, PassageHit, SearchService
 from resources.workflows.node_type import NodeConfig, NodeContext
 
 
@@ -12,27 +12,46 @@ class Config(NodeConfig):
     """What to look for."""
 
     query: Text = Field(min_length=1, max_length=MAX_QUERY, description="The question, in words")
+    mode: Mode = Field(default=Mode.MEANING, description="By meaning, by words, or by both, fused by rank")
+    filters: Filters = Field(default=Filters(), description="What the passages' documents must be")
     limit: int = Field(default=10, ge=1, le=MAX_LIMIT, description="Passages at most")
     min_score: float = Field(default=0.0, ge=-1, le=1, description="Leave out passages less similar than this (cosine)")
+    rerank: bool = Field(default=False, description="Put the first 50 in order of nearness and words held together")
 
 
 class Output(BaseModel):
     """What was found."""
 
-    hits: list[SearchHit] = Field(description="Passages, the nearest first")
+    hits: list[PassageHit] = Field(description="Passages, the best first")
     total: int = Field(description="How many there are")
 
 
 @node(
     "search",
     output=Output,
-    summary="Find passages of documents by meaning",
+    summary="Find passages of documents by words and by meaning",
     resources={"embedder", "chunks"},
-    examples=[{"id": "found", "type": "search", "config": {"query": "How are sessions kept?", "limit": 3}}],
+    examples=[
+        {"id": "found", "type": "search", "config": {"query": "How are sessions kept?", "limit": 3}},
+        {
+            "id": "narrowed",
+            "type": "search",
+            "config": {"query": "sessions", "mode": "hybrid", "filters": {"tags": ["guide"], "min_quality": 0.5}},
+        },
+    ],
 )
 def search(config: Config, context: NodeContext) -> Output:
-    """Raises InvalidInputError for a blank query."""
+    """By meaning, a passage's score is its cosine. Raises InvalidInputError for a blank query."""
     service = SearchService(context.resource("embedder"), context.resource("chunks"))
-    found = service.search(config.query, tenant=context.tenant, limit=config.limit)
-    hits = [hit for hit in found if hit.score >= config.min_score]
+    page = service.find(
+        config.query,
+        tenant=context.tenant,
+        mode=config.mode,
+        filters=config.filters,
+        limit=config.limit,
+        rerank=config.rerank,
+    )
+    hits = [hit for hit in page.hits if hit.similarity is None or hit.similarity >= config.min_score]
+    if config.mode is Mode.MEANING:
+        hits = [hit.model_copy(update={"score": hit.similarity}) for hit in hits]
     return Output(hits=hits, total=len(hits))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcp.server.context import ServerRequestContext
     from mcp.types import LoggingLevel
 
@@ -20,11 +22,16 @@ LEVEL_KEY = "mcp_log_level"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks, and the request's own way back to the client."""
+    """Who asks, and the request's own way back to the client.
+
+    `answers` and `state` are what the client sends when it was asked for something in the round before (2026-07-28).
+    """
 
     services: Services
     principal: Principal
     context: ServerRequestContext[Any, Any]
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    state: str | None = None
     started: float = field(default_factory=time.perf_counter)
 
     @property

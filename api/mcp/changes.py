@@ -129,12 +129,13 @@ class Changes:
                 async for event in afollow(self._events, after_position=after, types=tuple(CHANGES), tenant=None):
                     after = event.position
                     for change in CHANGES[event.type](event.data):
-                        await self._tell(event.tenant, change)
+                        await self.tell(event.tenant, change)
             except UnavailableError as error:
                 log.warning("mcp.changes_unread", reason=error.message)
                 await asyncio.sleep(_PAUSE)
 
-    async def _tell(self, tenant: str, change: ServerEvent) -> None:
+    async def tell(self, tenant: str, change: ServerEvent) -> None:
+        """Tell the tenant's clients."""
         if (bus := self._buses.get(tenant)) is not None:
             await bus.publish(change)
         for connection in tuple(self._connections.get(tenant, ())):

@@ -42,6 +42,7 @@ from resources.telemetry.logging import get_logger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from mcp.server.streamable_http import EventStore
     from mcp.shared.message import SessionMessage
     from starlette.types import Receive, Scope, Send
 
@@ -79,8 +80,13 @@ class McpFace:
         public_url: str | None = None,
         origins: frozenset[str] = frozenset(),
         unlimited: str | None = None,
+        store: EventStore | None = None,
+        retry_milliseconds: int | None = None,
     ) -> None:
-        """`default` is served at `/mcp` itself. `origins`: whose pages may ask, besides our own. `unlimited`: a subject."""
+        """`default` is served at `/mcp` itself. `origins`: whose pages may ask, besides our own. `unlimited`: a subject.
+
+        With a `store` clients of the older era may resume a stream that broke, `retry_milliseconds` later.
+        """
         self.servers = servers
         self._by_path = {"": servers[default], **{f"/{name}": server for name, server in servers.items()}}
         self._authenticate = authenticate
@@ -90,6 +96,8 @@ class McpFace:
         self._public_url = public_url.rstrip("/") if public_url else None
         self._origins = origins
         self._unlimited = unlimited
+        self._store = store
+        self._retry = retry_milliseconds
         self._in_flight = InFlight()
         self._managers: dict[str, StreamableHTTPSessionManager] = {}
         self._sockets: set[asyncio.Task[Any]] = set()
@@ -100,7 +108,11 @@ class McpFace:
         async with AsyncExitStack() as stack:
             for name, server in self.servers.items():
                 manager = StreamableHTTPSessionManager(
-                    app=server.sdk, session_idle_timeout=SESSION_IDLE, max_sessions=MAX_SESSIONS
+                    app=server.sdk,
+                    event_store=self._store,
+                    retry_interval=self._retry,
+                    session_idle_timeout=SESSION_IDLE,
+                    max_sessions=MAX_SESSIONS,
                 )
                 await stack.enter_async_context(manager.run())
                 self._managers[name] = manager

@@ -26,6 +26,7 @@ from mcp.types import (
     EmptyResult,
     GetPromptRequestParams,
     GetPromptResult,
+    InputRequiredResult,
     ListPromptsResult,
     ListResourcesResult,
     ListResourceTemplatesResult,
@@ -113,7 +114,7 @@ class PromptShelf(Protocol):
     """Prompts, as a server offers them."""
 
     def list(self, call: Call) -> Sequence[Prompt]: ...
-    def get(self, call: Call, name: str, arguments: Mapping[str, str]) -> GetPromptResult: ...
+    def get(self, call: Call, name: str, arguments: Mapping[str, str]) -> GetPromptResult | InputRequiredResult: ...
     def complete(self, call: Call, name: str, argument: str, value: str) -> Sequence[str]: ...
 
 
@@ -198,7 +199,7 @@ class McpServer:
         found = self.tools.get(name)
         return None if found is None else found.declaration.input_schema
 
-    async def _call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult:
+    async def _call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         principal = _principal(ctx)
         tool = self.tools.get(params.name)
         if tool is None and self._more is not None:
@@ -206,12 +207,15 @@ class McpServer:
         if tool is None:
             raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name[:100]!r}. `tools/list` names those there are.")
         given = params.arguments or {}
-        call = Call(self._services, principal, ctx)
+        call = Call(self._services, principal, ctx, params.input_responses or {}, params.request_state)
         started, outcome = call.started, "cancelled"
         self._under_way[principal.tenant] += 1
         try:
             result = await self._answer(tool, call, given)
-            outcome = str((result.meta or {}).get("code", "failed")) if result.is_error else "answered"
+            if isinstance(result, InputRequiredResult):
+                outcome = "asked"
+            else:
+                outcome = str((result.meta or {}).get("code", "failed")) if result.is_error else "answered"
         finally:
             self._under_way[principal.tenant] -= 1
             await self._audit(
@@ -224,7 +228,9 @@ class McpServer:
             )
         return result
 
-    async def _answer(self, tool: BoundTool, call: Call, given: Mapping[str, Any]) -> CallToolResult:
+    async def _answer(
+        self, tool: BoundTool, call: Call, given: Mapping[str, Any]
+    ) -> CallToolResult | InputRequiredResult:
         try:
             self._admit(tool, call)
             return await tool.invoke(call, given)
@@ -292,10 +298,11 @@ class McpServer:
         page, cursor = _page(list(found), params)
         return ListPromptsResult(prompts=page, next_cursor=cursor)
 
-    async def _get_prompt(self, ctx: Context, params: GetPromptRequestParams) -> GetPromptResult:
+    async def _get_prompt(self, ctx: Context, params: GetPromptRequestParams) -> GetPromptResult | InputRequiredResult:
         assert self._prompts is not None
-        found: GetPromptResult = await _asked(
-            self._prompts.get, self._call(ctx), params.name, dict(params.arguments or {})
+        call = Call(self._services, _principal(ctx), ctx, params.input_responses or {}, params.request_state)
+        found: GetPromptResult | InputRequiredResult = await _asked(
+            self._prompts.get, call, params.name, dict(params.arguments or {})
         )
         return found
 

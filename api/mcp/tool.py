@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import orjson
-from mcp.types import CallToolResult, TextContent, Tool, ToolAnnotations
+from anyio import to_thread
+from mcp.types import CallToolResult, InputRequiredResult, TextContent, Tool, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from api import problems
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 WRAPPED = "result"
 """The member that holds a result which is no object by itself."""
+_RAW = (CallToolResult, CallToolResult | InputRequiredResult)
+"""What a function returns that makes its result itself."""
+
 _WRAPPERS = frozenset({"context_data", "metadata"})
 
 
@@ -40,7 +44,7 @@ class BoundTool:
 
     scope: str
     declaration: Tool
-    invoke: Callable[[Call, Mapping[str, Any]], Awaitable[CallToolResult]]
+    invoke: Callable[[Call, Mapping[str, Any]], Awaitable[CallToolResult | InputRequiredResult]]
 
     @property
     def name(self) -> str:
@@ -86,17 +90,16 @@ def bind(
     function: Callable[..., Any], *, scope: str, annotations: ToolAnnotations, in_context: bool = False
 ) -> BoundTool:
     """The tool that a function is. Raises TypeError for one whose signature cannot be told."""
-    from anyio import to_thread
-
     hints = get_type_hints(function, include_extras=True)
-    returned: TypeAdapter[Any] = TypeAdapter(hints.pop("return"))
+    kind = hints.pop("return")
+    returned: TypeAdapter[Any] = TypeAdapter(kind if kind not in _RAW else str)
     arguments = _arguments(function, hints)
     names = tuple(arguments.model_fields)
     output, wrapped = _output_schema(returned)
     is_async = inspect.iscoroutinefunction(function)
     text_only = output is None
 
-    async def invoke(call: Call, given: Mapping[str, Any]) -> CallToolResult:
+    async def invoke(call: Call, given: Mapping[str, Any]) -> CallToolResult | InputRequiredResult:
         if in_context and given.keys() <= _WRAPPERS and isinstance(given.get("context_data"), dict):
             given = given["context_data"]
         try:
@@ -107,7 +110,7 @@ def bind(
         result = (
             await function(call, **values) if is_async else await to_thread.run_sync(lambda: function(call, **values))
         )
-        if isinstance(result, CallToolResult):
+        if isinstance(result, CallToolResult | InputRequiredResult):
             return result
         if text_only:
             return CallToolResult(content=[TextContent(type="text", text=str(result))])

@@ -521,7 +521,7 @@ class AgentApprovalDecided(EventData):
 class McpToolCalled(EventData):
     """A client has called a tool of one of the platform's own MCP servers, as the user of the event: `mcp_call/<id>`.
 
-    `outcome` is `answered`, `cancelled`, or the code of the error. Arguments are told by name alone.
+    `outcome` is `answered`, `asked` (for more from the client), `cancelled`, or the code of the error. Arguments are told by name alone.
     """
 
     server: str
@@ -848,3 +848,33 @@ class ProviderKeyRemoved(EventData):
     """The tenant has no key of this AI provider any more."""
 
     provider: str
+
+
+# Plugins
+
+
+@CATALOG.event("plugin.installed")
+class PluginInstalled(EventData):
+    """A module runs in the tenant's name from now on, once it is enabled."""
+
+    plugin: str
+    version: str
+    sha256: str
+    grants: tuple[str, ...] = ()
+    replaced: bool = False
+
+
+@CATALOG.event("plugin.changed")
+class PluginChanged(EventData):
+    """A plugin was enabled, disabled or configured."""
+
+    plugin: str
+    enabled: bool
+    configured: bool = False
+
+
+@CATALOG.event("plugin.removed")
+class PluginRemoved(EventData):
+    """A plugin is no longer installed."""
+
+    plugin: str

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from resources.workflows.spec import WorkflowSpec
 
 _LOOK_SECONDS: Final = 1.0
+_STORY_SECONDS: Final = 10.0
+"""The run's story is told a little after Dagster knows its end."""
+_STORY_PAUSE: Final = 0.1
 
 
 class RuntimeCalls:
@@ -70,11 +73,17 @@ class RuntimeCalls:
     def _reason(self, run_id: str, tenant: str) -> str:
         database = self._opened().launcher.database
         executions = Executions(PostgresProjections(database), events=PostgresEventStore(database))
-        try:
-            found = executions.get(run_id, tenant)
-        except NotFoundError:
-            return "nobody knows why."
-        return found.error or f"it was {found.status}."
+        deadline = time.monotonic() + _STORY_SECONDS
+        while True:
+            try:
+                found = executions.get(run_id, tenant)
+            except NotFoundError:
+                return "nobody knows why."
+            if found.error is not None or time.monotonic() >= deadline:
+                return found.error or f"it was {found.status}."
+            if found.status == "cancelled":
+                return "it was cancelled."
+            time.sleep(_STORY_PAUSE)
 
     def _opened(self) -> Starter:
         if self._starter is None:

@@ -55,6 +55,8 @@ def variables(url: str, home: Path, *, max_runs: int = 64, max_runs_per_tenant: 
         "DAGSTER_HOME": str(home),
         "DAGSTER_POSTGRES_URL": dagster_url(url),
         "AIW_DATABASE__URL": url,
+        "AIW_GRAPH__URL": "bolt://127.0.0.1:9",  # node types name the graph, and nothing here asks it
+        "AIW_GRAPH__PASSWORD": "none",
         "AIW_DAGSTER__MAX_RUNS": str(max_runs),
         "AIW_DAGSTER__MAX_RUNS_PER_TENANT": str(max_runs_per_tenant),
     }

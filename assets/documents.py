@@ -16,7 +16,7 @@ from assets.failures import RETRY_POLICY, failures
 from assets.partitions import DOCUMENTS, correlated_with
 from assets.previews import markdown_preview, table
 from resources.ai.embedder import Embedder
-from resources.content.ingestion import analyse_step, embed_step, parse_step
+from resources.content.ingestion import analyse_step, describe, embed_step, parse_step
 from resources.content.model import DocumentStatus
 from resources.content.parsers.base import ParseLimits
 from resources.content.store import ChunkIndex, DocumentStore
@@ -270,6 +270,7 @@ def published(
             chunk_count=passages,
             concept_count=len(contribution.concepts),
         )
+        describe(document, documents, chunks)
         fact = DocumentReady(
             document_id=document_id,
             sha256=document.sha256,

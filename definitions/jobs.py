@@ -4,6 +4,7 @@ from typing import Final
 
 import dagster as dg
 
+from assets.documents import embeddings
 from assets.study import STUDY_GUIDE
 from assets.table import DOCUMENT_ASSETS, KNOWLEDGE_ASSETS, PROJECTION_ASSETS, USAGE_ASSETS
 
@@ -12,6 +13,13 @@ INGEST_DOCUMENT = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*DOCUMENT_ASSETS),
     executor_def=dg.in_process_executor,
     description="One document, from its bytes to a searchable and connected part of what is known.",
+)
+
+EMBED_DOCUMENT = dg.define_asset_job(
+    "embed_document",
+    selection=dg.AssetSelection.assets(embeddings),
+    executor_def=dg.in_process_executor,
+    description="One document's passages and vectors anew: for another model, or passages of another length.",
 )
 
 RANK_CONCEPTS = dg.define_asset_job(
@@ -35,4 +43,4 @@ REPORT_USAGE = dg.define_asset_job(
     description="What models were asked in one day and what it cost, and whether the budgets hold.",
 )
 
-JOBS: Final = (INGEST_DOCUMENT, RANK_CONCEPTS, STUDY_GUIDE, REBUILD_PROJECTIONS, REPORT_USAGE)
+JOBS: Final = (INGEST_DOCUMENT, EMBED_DOCUMENT, RANK_CONCEPTS, STUDY_GUIDE, REBUILD_PROJECTIONS, REPORT_USAGE)

@@ -8,15 +8,18 @@ import typer
 
 from api.cli import (
     ai,
+    analyse,
     approvals,
     backfill,
     demo,
     doctor,
     documents,
     events,
+    graph,
     identity,
     ingest,
     knowledge,
+    mcp,
     nodes,
     prompts,
     sockets,
@@ -74,13 +77,17 @@ def build() -> typer.Typer:
     panel = "Documents and knowledge"
     app.command("demo", rich_help_panel=panel)(demo.demo)
     app.command("ingest", rich_help_panel=panel)(ingest.ingest)
+    app.command("analyse", rich_help_panel=panel)(analyse.analyse)
     app.command("search", rich_help_panel=panel)(knowledge.search)
+    app.command("ask", rich_help_panel=panel)(knowledge.ask)
     app.command("path", rich_help_panel=panel)(knowledge.path)
+    app.add_typer(graph.app, name="graph", rich_help_panel=panel)
     app.add_typer(documents.app, name="documents", rich_help_panel=panel)
     panel = "AI"
     app.add_typer(prompts.app, name="prompts", rich_help_panel=panel)
     app.add_typer(ai.app, name="ai", rich_help_panel=panel)
     app.add_typer(approvals.app, name="approvals", rich_help_panel=panel)
+    app.add_typer(mcp.app, name="mcp", rich_help_panel=panel)
     panel = "Workflows"
     app.add_typer(workflow.app, name="workflow", rich_help_panel=panel)
     app.add_typer(nodes.app, name="nodes", rich_help_panel=panel)

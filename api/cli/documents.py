@@ -10,6 +10,9 @@ from api.cli.output import AsJson, Commands, print_json, remark, show, table
 from api.cli.session import session_of
 from resources.content.model import DocumentStatus
 
+_EXCERPT = 120
+_MOST = 10_000
+
 app = typer.Typer(cls=Commands, help="See the documents that were handed in.", no_args_is_help=True)
 
 
@@ -52,3 +55,43 @@ def show_document(
     source = fields.pop("source")
     rows = [(name, ", ".join(value) if isinstance(value, list) else value) for name, value in (source | fields).items()]
     show(table(["field", "value"], [row for row in rows if row[1] not in (None, "")]))
+
+
+@app.command("similar")
+def similar_documents(
+    context: typer.Context,
+    document_id: Annotated[str, typer.Argument(help="The document's id.")],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Documents to show at most.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """List documents about the same, best first."""
+    with session_of(context).client() as client:
+        found = client.similar(document_id, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (f"{item.similarity:.3f}", item.document_id, item.title, " ".join(item.passage.text.split())[:_EXCERPT])
+        for item in found.documents
+    ]
+    show(table(["similarity", "id", "title", "nearest passage"], rows))
+
+
+@app.command("reembed")
+def embed_anew(
+    context: typer.Context,
+    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="Documents to start a second.")] = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """Embed anew what has vectors of another model than the one in use. `aiw backfill show` tells how far it is."""
+    with session_of(context).client() as client:
+        state = client.index_state(limit=_MOST)
+        if not state.outdated:
+            remark(f"all {state.documents} documents have vectors of {state.model_id}")
+            return
+        request = {"workflow": "embed_document", "partitions": state.outdated, "rate": rate}
+        started = client.start_backfill(request)
+    if as_json:
+        print_json(started)
+        return
+    show(f"{len(state.outdated)} documents are embedded anew with {state.model_id}: aiw backfill show {started.id}")

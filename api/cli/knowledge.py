@@ -1,13 +1,17 @@
-"""Asking what was learned: search by meaning, and learning paths."""
+"""Asking what was learned: search, answers with citations, and learning paths."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
-from api.cli.output import AsJson, print_json, remark, show, table
+from api.cli.output import FAILED, AsJson, print_json, remark, show, table
 from api.cli.session import session_of
+from resources.content.model import MediaType
+from resources.content.retrieval.model import Filters, Mode
 
 _EXCERPT = 160
 
@@ -15,12 +19,39 @@ _EXCERPT = 160
 def search(
     context: typer.Context,
     query: Annotated[str, typer.Argument(help="What to look for, in your own words.")],
+    mode: Annotated[Mode, typer.Option(help="By words, by meaning, or by both, fused by rank.")] = Mode.HYBRID,
+    media_type: Annotated[
+        list[MediaType] | None, typer.Option("--type", help="Only this type; may be repeated.")
+    ] = None,
+    difficulty: Annotated[list[str] | None, typer.Option(help="Only this level; may be repeated.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only with this tag; may be repeated.")] = None,
+    min_quality: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Only of this quality or a better one.")
+    ] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only received then or later (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only received before then (UTC).")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Passages to show at most.")] = 10,
+    cursor: Annotated[str | None, typer.Option(help="Go on after the page that gave it.")] = None,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Order the first 50 by nearness and words together.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search the documents by meaning."""
+    """Search the documents by words and by meaning."""
+    given = {
+        "types": media_type or (),
+        "difficulties": difficulty or (),
+        "tags": tag or (),
+        "min_quality": min_quality,
+        "since": since and since.replace(tzinfo=UTC),
+        "until": until and until.replace(tzinfo=UTC),
+    }
+    try:
+        filters = Filters.model_validate(given)
+    except ValidationError as error:
+        raise typer.BadParameter("; ".join(problem["msg"] for problem in error.errors())) from error
     with session_of(context).client() as client:
-        found = client.search(query, limit=limit)
+        found = client.search(query, mode=mode, filters=filters, limit=limit, cursor=cursor, rerank=rerank)
     if as_json:
         print_json(found)
         return
@@ -28,10 +59,42 @@ def search(
         remark("nothing found. Are there documents yet? `aiw ingest PATH` brings some in.")
         return
     rows = [
-        (f"{hit.score:.3f}", hit.document_title or hit.document_id, hit.section, _excerpt(hit.text))
+        (f"{hit.score:.3f}", hit.document_title or hit.document_id, hit.section, _excerpt(hit.text), hit.citation)
         for hit in found.hits
     ]
-    show(table(["score", "document", "section", "passage"], rows))
+    show(table(["score", "document", "section", "passage", "citation"], rows))
+    counts = [f"{value} {count}" for counts in found.facets.values() for value, count in counts.items()]
+    remark(f"{found.total} passages in all" + (f" ({', '.join(counts)})" if counts else ""))
+    if found.next_cursor is not None:
+        remark(f"there are more: --cursor {found.next_cursor}")
+
+
+def ask(
+    context: typer.Context,
+    question: Annotated[str, typer.Argument(help="The question.")],
+    provider: Annotated[str, typer.Option(help="Who answers; offline takes sentences by rule.")] = "offline",
+    model: Annotated[str | None, typer.Option(help="The provider's name for the model.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only from documents with this tag; may be repeated.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a question; the answer comes from the documents, each sentence with where it stands. Ends with 1 if there is none."""
+    more = {} if model is None else {"model": model}
+    with session_of(context).client() as client:
+        answer = client.ask(question, provider=provider, filters=Filters(tags=tuple(tag or ())), **more)
+    if as_json:
+        print_json(answer)
+    elif answer.found is None:
+        remark(f"it takes longer: aiw workflow status {answer.run_id}")
+    else:
+        typer.echo(answer.answer)
+        for number, sentence in enumerate(answer.sentences, 1):
+            for cited in sentence.citations:
+                title = cited.document_title or cited.document_id
+                typer.echo(f"  [{number}] {title} ({cited.document_id}:{cited.start}-{cited.end})")
+        if answer.notice:
+            remark(answer.notice)
+    if not answer.found:
+        raise typer.Exit(FAILED)
 
 
 def path(

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 from api.client.answers import V1
 from api.client.base import HttpClient
 from api.schemas import (
+    AskIn,
+    AskOut,
     DocumentAccepted,
     DocumentPage,
+    IndexStateOut,
+    SearchIn,
     SearchOut,
+    SimilarOut,
     StatisticsOut,
 )
 from resources.content.model import Document
+from resources.content.retrieval.model import Filters, Mode
 from resources.knowledge.model import ConceptView, LearningPath
 
 if TYPE_CHECKING:
@@ -56,8 +62,36 @@ class ContentClient(HttpClient):
     ) -> DocumentPage:
         return self._get(f"{V1}/documents", DocumentPage, after=after, limit=limit, status=status)
 
-    def search(self, query: str, *, limit: int = 10) -> SearchOut:
-        return self._get(f"{V1}/search", SearchOut, q=query, limit=limit)
+    def search(
+        self,
+        query: str,
+        *,
+        mode: Mode = Mode.HYBRID,
+        filters: Filters | None = None,
+        limit: int = 10,
+        cursor: str | None = None,
+        rerank: bool = False,
+    ) -> SearchOut:
+        """Passages, best first. Without filters it is a plain GET, which is retried when the connection breaks."""
+        if filters is None:
+            return self._get(
+                f"{V1}/search", SearchOut, q=query, mode=mode.value, limit=limit, cursor=cursor, rerank=rerank
+            )
+        body = SearchIn(query=query, mode=mode, filters=filters, limit=limit, cursor=cursor, rerank=rerank)
+        answer = self._send("POST", f"{V1}/search", json=body.model_dump(mode="json"))
+        return SearchOut.model_validate_json(answer.content)
+
+    def similar(self, document_id: str, *, limit: int = 10) -> SimilarOut:
+        return self._get(f"{V1}/documents/{document_id}/similar", SimilarOut, limit=limit)
+
+    def index_state(self, *, limit: int = 1000) -> IndexStateOut:
+        return self._get(f"{V1}/search/state", IndexStateOut, limit=limit)
+
+    def ask(self, question: str, **more: Any) -> AskOut:
+        """`more` is what AskIn knows: filters, passages, sentences, provider, model, wait."""
+        body = AskIn(question=question, **more)
+        answer = self._send("POST", f"{V1}/ask", json=body.model_dump(mode="json", exclude_unset=True))
+        return AskOut.model_validate_json(answer.content)
 
     def learning_path(self, target: str, *, source: str | None = None) -> LearningPath:
         return self._get(f"{V1}/learning-path", LearningPath, to=target, **{"from": source})

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
 from api import problems
 from api.dependencies import ServicesDep, TenantDep
-from api.schemas import SearchOut
 from resources.knowledge.model import ConceptView, LearningPath, concept_id
 
 router = APIRouter(tags=["knowledge"])
-
-
-@router.get("/search", summary="Search passages by meaning", responses=problems.responses(422, 503))
-def search(
-    services: ServicesDep,
-    tenant: TenantDep,
-    q: Annotated[str, Query(min_length=1, max_length=1000, description="What to look for, in your own words")],
-    limit: Annotated[int, Query(ge=1, le=100)] = 10,
-) -> SearchOut:
-    """The passages whose meaning is closest to the query, best first."""
-    started = time.perf_counter()
-    hits = services.search.search(q, tenant=tenant, limit=limit)
-    return SearchOut(query=q, hits=list(hits), milliseconds=round((time.perf_counter() - started) * 1000, 1))
 
 
 @router.get("/learning-path", summary="Find a learning path", responses=problems.responses(404, 422, 503))

@@ -18,6 +18,7 @@ from resources.content.intake import record_rejection
 from resources.content.model import Analysis, Document, DocumentStatus, ParsedDocument
 from resources.content.parse import parse_document
 from resources.content.parsers.base import ParseLimits
+from resources.content.retrieval.model import Facts
 from resources.errors import InvalidInputError, LimitExceededError, NotFoundError
 
 if TYPE_CHECKING:
@@ -155,8 +156,29 @@ def embed_step(
     index.replace(
         document_id, chunks, vectors, model_id=embedder.model_id, title=document.title or parsed.title, tenant=tenant
     )
+    describe(document, documents, index)
     _embedded(document, documents, len(chunks), now)
     return EmbedOutcome(len(chunks), embedded=computed, reused=len(chunks) - computed, changed=True)
+
+
+def describe(document: Document, documents: DocumentStore, index: ChunkIndex) -> None:
+    """Tell the index what searches can be narrowed by, as far as it is known by now."""
+    try:
+        _, analysis = documents.get_analysis(document.id, tenant=document.tenant)
+    except NotFoundError:
+        analysis = None
+    index.describe(
+        document.id,
+        Facts(
+            media_type=document.media_type.value,
+            language=analysis.language if analysis else document.language,
+            difficulty=analysis.difficulty_level if analysis else None,
+            quality=analysis.quality if analysis else None,
+            tags=document.source.tags,
+            received_at=document.received_at,
+        ),
+        tenant=document.tenant,
+    )
 
 
 def _embedded(document: Document, documents: DocumentStore, count: int, now: datetime) -> None:

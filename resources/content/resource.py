@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from resources.content.jobs.postgres import PostgresAnalysisJobs
 from resources.content.postgres import PostgresChunkIndex, PostgresDocumentStore
 from resources.database.resource import shared_database
 
@@ -30,3 +31,14 @@ class ChunkIndexResource(dg.ConfigurableResource[PostgresChunkIndex]):
     def create_resource(self, context: dg.InitResourceContext) -> PostgresChunkIndex:
         del context
         return PostgresChunkIndex(shared_database(self.url, self.pool_size))
+
+
+class AnalysisJobsResource(dg.ConfigurableResource[PostgresAnalysisJobs]):
+    """Analyses that were asked for, in the platform's PostgreSQL database."""
+
+    url: str = _URL
+    pool_size: int = _POOL_SIZE
+
+    def create_resource(self, context: dg.InitResourceContext) -> PostgresAnalysisJobs:
+        del context
+        return PostgresAnalysisJobs(shared_database(self.url, self.pool_size))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,20 +46,23 @@ class Facts(_Frozen):
     received_at: datetime | None = None
 
 
+_Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+
+
 class Filters(_Frozen):
     """What a passage's document must be. What is not known of a document does not pass a filter that asks for it."""
 
     types: tuple[MediaType, ...] = Field(default=(), max_length=20, description="Media types, any of them")
-    languages: tuple[str, ...] = Field(default=(), max_length=20, description="ISO 639-1 codes, any of them")
+    languages: tuple[_Name, ...] = Field(default=(), max_length=20, description="ISO 639-1 codes, any of them")
     difficulties: tuple[Literal["beginner", "intermediate", "advanced", "expert"], ...] = Field(
         default=(), max_length=4, description="Levels, any of them"
     )
-    tags: tuple[str, ...] = Field(default=(), max_length=50, description="Tags, all of them")
+    tags: tuple[_Name, ...] = Field(default=(), max_length=50, description="Tags, all of them")
     min_quality: float | None = Field(default=None, ge=0, le=1, description="Quality at least")
     since: datetime | None = Field(default=None, description="Received then or later")
     until: datetime | None = Field(default=None, description="Received before then")
-    documents: tuple[str, ...] = Field(default=(), max_length=1000, description="Ids of documents, any of them")
-    without: tuple[str, ...] = Field(default=(), max_length=1000, description="Ids of documents, none of them")
+    documents: tuple[_Name, ...] = Field(default=(), max_length=1000, description="Ids of documents, any of them")
+    without: tuple[_Name, ...] = Field(default=(), max_length=1000, description="Ids of documents, none of them")
 
     @property
     def empty(self) -> bool:

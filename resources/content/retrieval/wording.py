@@ -102,15 +102,21 @@ def highlights(text: str, asked: frozenset[str]) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=50_000)
 def base(word: str) -> str:
-    """The word without its English ending."""
+    """The word without its English endings."""
     if not word.isascii():
         return word
+    shorter = _without_ending(word)
+    while shorter != word:
+        word, shorter = shorter, _without_ending(shorter)
+    return word
+
+
+def _without_ending(word: str) -> str:
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= _LEAST and not word.endswith("ss"):
             stem = word[: -len(ending)]
-            if len(stem) > _LEAST and stem[-1] == stem[-2] and stem[-1] not in "lsz":
-                stem = stem[:-1]
-            return stem
+            doubled = len(stem) > _LEAST and stem[-1] == stem[-2] and stem[-1] not in "lsz"
+            return stem[:-1] if doubled else stem
     return word
 
 

@@ -30,7 +30,7 @@ CREATE TABLE aiw.chunk_document (
     media_type text,
     language text,
     difficulty text,
-    quality real,
+    quality double precision,
     tags text[] NOT NULL DEFAULT '{}',
     received_at timestamptz,
     PRIMARY KEY (tenant, document_id)
@@ -38,7 +38,7 @@ CREATE TABLE aiw.chunk_document (
 COMMENT ON TABLE aiw.chunk_document IS 'What a search can be narrowed by: a row for each document that has passages.';
 INSERT INTO aiw.chunk_document (tenant, document_id, chunks, media_type, language, difficulty, quality, tags, received_at)
 SELECT c.tenant, c.document_id, c.chunks, d.media_type, d.language, a.analysis ->> 'difficulty_level',
-    (a.analysis ->> 'quality')::real,
+    (a.analysis ->> 'quality')::float8,
     coalesce(ARRAY(SELECT jsonb_array_elements_text(d.source -> 'tags')), '{}'), d.received_at
 FROM (SELECT tenant, document_id, count(DISTINCT sha256) AS chunks FROM aiw.chunk GROUP BY tenant, document_id) c
 LEFT JOIN aiw.document d ON d.tenant = c.tenant AND d.id = c.document_id

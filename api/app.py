@@ -43,6 +43,7 @@ from api.routes import (
     event_routes,
     events,
     executions,
+    graph,
     health,
     hooks,
     keys,
@@ -84,6 +85,7 @@ _ROUTES = (
     event_routes,
     replays,
     documents,
+    graph,
     knowledge,
     prompts,
     usage,
@@ -110,6 +112,7 @@ _ASSETS = "/docs/assets"
 _EXPOSED = ["X-Correlation-ID", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy"]
 _TAGS = [
     {"name": "documents", "description": "Hand documents in and see what became of them."},
+    {"name": "graph", "description": "The graph of knowledge: who supports what, ways, ranks, communities, merges."},
     {"name": "knowledge", "description": "Search by meaning, concepts and learning paths."},
     {"name": "events", "description": "The append-only record of all that happened."},
     {"name": "subscriptions", "description": "Who works events off, how far they are, and their dead letters."},

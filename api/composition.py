@@ -62,6 +62,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.idempotency.postgres import PostgresAnswers
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.neo4j import BoltGraphStore
+    from resources.knowledge.projection import GraphProjections
+    from resources.knowledge.questions import GraphQuestions
+    from resources.knowledge.resolution import Resolution
     from resources.prompts.bundled import bundled_prompts
     from resources.prompts.engine import PromptEngine
     from resources.prompts.library import PromptLibrary
@@ -97,6 +100,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         database=settings.graph.database,
         breaker=breakers.of("graph"),
     )
+    graph_views = GraphProjections(graph)
     content = settings.content
     limits = ParseLimits(
         max_bytes=content.max_bytes,
@@ -159,6 +163,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         search=SearchService(embedder, chunks),
         classifier=MessageClassifier(embedder),
         graph=graph,
+        graph_questions=GraphQuestions(graph_views),
+        resolution=Resolution(graph, graph_views, embedder=lambda: embedder),
         agents=PostgresAgentRegistry(database),
         answers=PostgresAnswers(database),
         breakers=breakers,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from resources.events.writer import EventWriter
     from resources.idempotency.store import Answers
     from resources.knowledge.learning_path import LearningPaths
+    from resources.knowledge.questions import GraphQuestions
+    from resources.knowledge.resolution import Resolution
     from resources.knowledge.store import GraphStore
     from resources.prompts.library import PromptLibrary
     from resources.realtime.postgres import PostgresRunLog
@@ -81,6 +83,8 @@ class Services:
     search: SearchService
     classifier: MessageClassifier
     graph: GraphStore
+    graph_questions: GraphQuestions
+    resolution: Resolution
     learning_paths: LearningPaths
     prompts: PromptLibrary
     ai: AiAccounts

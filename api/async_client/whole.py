@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.async_client.content import ContentClient
 from api.async_client.events import EventsClient
+from api.async_client.graph import GraphClient
 from api.async_client.health import HealthClient
 from api.async_client.identity import IdentityClient
 from api.async_client.money import MoneyClient
@@ -16,6 +17,7 @@ class AsyncApiClient(
     HealthClient,
     EventsClient,
     ContentClient,
+    GraphClient,
     PromptsClient,
     WorkflowsClient,
     RealtimeClient,

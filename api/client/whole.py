@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.client.content import ContentClient
 from api.client.events import EventsClient
+from api.client.graph import GraphClient
 from api.client.health import HealthClient
 from api.client.identity import IdentityClient
 from api.client.money import MoneyClient
@@ -16,6 +17,7 @@ class ApiClient(
     HealthClient,
     EventsClient,
     ContentClient,
+    GraphClient,
     PromptsClient,
     WorkflowsClient,
     RealtimeClient,

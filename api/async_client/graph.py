@@ -1,0 +1,131 @@
+"""The graph of knowledge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+
+from api.async_client.base import HttpClient
+from api.client.answers import V1
+from resources.knowledge.model import Merge, Support
+from resources.knowledge.questions import (
+    CommunitiesAnswer,
+    ConceptPage,
+    Neighbour,
+    ScoredConcept,
+    SpanningAnswer,
+    StructureAnswer,
+    WaysAnswer,
+)
+from resources.knowledge.state import Scores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from resources.knowledge.algorithms.paths import Algorithm
+    from resources.knowledge.model import Difficulty, EdgeType
+    from resources.knowledge.questions import Measure
+    from resources.knowledge.resolution import Decision
+
+_SCORED = TypeAdapter(list[ScoredConcept])
+_NEIGHBOURS = TypeAdapter(list[Neighbour])
+_SUPPORT = TypeAdapter(list[Support])
+_MERGES = TypeAdapter(list[Merge])
+_SCORES = TypeAdapter(Scores | None)
+
+
+class GraphClient(HttpClient):
+    """The graph of knowledge. Concepts are named by name or id."""
+
+    async def graph(self) -> StructureAnswer:
+        return await self._get(f"{V1}/graph", StructureAnswer)
+
+    async def graph_concepts(
+        self,
+        text: str = "",
+        *,
+        category: Iterable[str] = (),
+        difficulty: Iterable[Difficulty] = (),
+        tags: Iterable[str] = (),
+        min_quality: float | None = None,
+        limit: int = 20,
+        offset: int = 0,
+    ) -> ConceptPage:
+        wanted = {"category": list(category), "difficulty": list(difficulty), "tag": list(tags)}
+        page = {"min_quality": min_quality, "limit": limit, "offset": offset}
+        return await self._get(f"{V1}/graph/concepts", ConceptPage, q=text, **wanted, **page)
+
+    async def graph_ranking(self, *, seeds: Iterable[str] = (), limit: int = 20) -> list[ScoredConcept]:
+        return _SCORED.validate_python(await self.get_json("/graph/ranking", seed=list(seeds), limit=limit))
+
+    async def graph_ways(
+        self,
+        source: str,
+        target: str,
+        *,
+        algorithm: Algorithm = "dijkstra",
+        count: int = 1,
+        max_cost: float | None = None,
+        category: Iterable[str] = (),
+        difficulty: Iterable[Difficulty] = (),
+        min_quality: float | None = None,
+    ) -> WaysAnswer:
+        ends: dict[str, Any] = {"from": source, "to": target, "algorithm": algorithm, "count": count}
+        wanted = {"category": list(category), "difficulty": list(difficulty), "min_quality": min_quality}
+        return await self._get(f"{V1}/graph/ways", WaysAnswer, max_cost=max_cost, **ends, **wanted)
+
+    async def graph_communities(self, *, limit: int = 20) -> CommunitiesAnswer:
+        return await self._get(f"{V1}/graph/communities", CommunitiesAnswer, limit=limit)
+
+    async def graph_neighbours(
+        self,
+        concept: str,
+        *,
+        depth: int = 3,
+        types: Iterable[EdgeType] = (),
+        min_weight: float = 0.0,
+        limit: int = 20,
+    ) -> list[Neighbour]:
+        asked = {"depth": depth, "type": [str(kind) for kind in types], "min_weight": min_weight, "limit": limit}
+        return _NEIGHBOURS.validate_python(await self.get_json(_of(concept, "neighbours"), **asked))
+
+    async def graph_similar(
+        self, concept: str, *, by: Measure = "company", threshold: float | None = None, limit: int = 20
+    ) -> list[ScoredConcept]:
+        asked = {"by": by, "threshold": threshold, "limit": limit}
+        return _SCORED.validate_python(await self.get_json(_of(concept, "similar"), **asked))
+
+    async def graph_spanning(self, concept: str, *, limit: int = 10) -> SpanningAnswer:
+        return await self._get(f"{V1}{_of(concept, 'spanning')}", SpanningAnswer, limit=limit)
+
+    async def graph_scores(self, concept: str) -> Scores | None:
+        return _SCORES.validate_python(await self.get_json(_of(concept, "scores")))
+
+    async def graph_support(
+        self, concept: str, *, target: str | None = None, type: EdgeType | None = None, limit: int = 100
+    ) -> list[Support]:
+        """Who supports a concept, or with `target` and `type` the edge to that."""
+        if target is None or type is None:
+            return _SUPPORT.validate_python(await self.get_json(_of(concept, "support"), limit=limit))
+        asked = {"source": concept, "target": target, "type": str(type), "limit": limit}
+        return _SUPPORT.validate_python(await self.get_json("/graph/support", **asked))
+
+    async def graph_merges(self, *, status: str | None = None) -> list[Merge]:
+        return _MERGES.validate_python(await self.get_json("/graph/merges", status=status))
+
+    async def merge_concepts(self, alias: str, into: str, *, reason: str = "decided by hand") -> Merge:
+        body = {"alias": alias, "into": into, "reason": reason}
+        return Merge.model_validate(await self.send_json("POST", "/graph/merges", body))
+
+    async def scan_merges(self, *, meaning: bool = True) -> list[Merge]:
+        return _MERGES.validate_python(await self.send_json("POST", "/graph/merges/scan", {"meaning": meaning}))
+
+    async def decide_merge(self, merge_id: str, decision: Decision) -> Merge:
+        path = f"/graph/merges/{quote(merge_id, safe='')}/decision"
+        return Merge.model_validate(await self.send_json("POST", path, {"decision": decision}))
+
+
+def _of(concept: str, what: str) -> str:
+    return f"/graph/concepts/{quote(concept, safe='')}/{what}"

@@ -1,0 +1,131 @@
+"""The graph of knowledge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+
+from api.client.answers import V1
+from api.client.base import HttpClient
+from resources.knowledge.model import Merge, Support
+from resources.knowledge.questions import (
+    CommunitiesAnswer,
+    ConceptPage,
+    Neighbour,
+    ScoredConcept,
+    SpanningAnswer,
+    StructureAnswer,
+    WaysAnswer,
+)
+from resources.knowledge.state import Scores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from resources.knowledge.algorithms.paths import Algorithm
+    from resources.knowledge.model import Difficulty, EdgeType
+    from resources.knowledge.questions import Measure
+    from resources.knowledge.resolution import Decision
+
+_SCORED = TypeAdapter(list[ScoredConcept])
+_NEIGHBOURS = TypeAdapter(list[Neighbour])
+_SUPPORT = TypeAdapter(list[Support])
+_MERGES = TypeAdapter(list[Merge])
+_SCORES = TypeAdapter(Scores | None)
+
+
+class GraphClient(HttpClient):
+    """The graph of knowledge. Concepts are named by name or id."""
+
+    def graph(self) -> StructureAnswer:
+        return self._get(f"{V1}/graph", StructureAnswer)
+
+    def graph_concepts(
+        self,
+        text: str = "",
+        *,
+        category: Iterable[str] = (),
+        difficulty: Iterable[Difficulty] = (),
+        tags: Iterable[str] = (),
+        min_quality: float | None = None,
+        limit: int = 20,
+        offset: int = 0,
+    ) -> ConceptPage:
+        wanted = {"category": list(category), "difficulty": list(difficulty), "tag": list(tags)}
+        page = {"min_quality": min_quality, "limit": limit, "offset": offset}
+        return self._get(f"{V1}/graph/concepts", ConceptPage, q=text, **wanted, **page)
+
+    def graph_ranking(self, *, seeds: Iterable[str] = (), limit: int = 20) -> list[ScoredConcept]:
+        return _SCORED.validate_python(self.get_json("/graph/ranking", seed=list(seeds), limit=limit))
+
+    def graph_ways(
+        self,
+        source: str,
+        target: str,
+        *,
+        algorithm: Algorithm = "dijkstra",
+        count: int = 1,
+        max_cost: float | None = None,
+        category: Iterable[str] = (),
+        difficulty: Iterable[Difficulty] = (),
+        min_quality: float | None = None,
+    ) -> WaysAnswer:
+        ends: dict[str, Any] = {"from": source, "to": target, "algorithm": algorithm, "count": count}
+        wanted = {"category": list(category), "difficulty": list(difficulty), "min_quality": min_quality}
+        return self._get(f"{V1}/graph/ways", WaysAnswer, max_cost=max_cost, **ends, **wanted)
+
+    def graph_communities(self, *, limit: int = 20) -> CommunitiesAnswer:
+        return self._get(f"{V1}/graph/communities", CommunitiesAnswer, limit=limit)
+
+    def graph_neighbours(
+        self,
+        concept: str,
+        *,
+        depth: int = 3,
+        types: Iterable[EdgeType] = (),
+        min_weight: float = 0.0,
+        limit: int = 20,
+    ) -> list[Neighbour]:
+        asked = {"depth": depth, "type": [str(kind) for kind in types], "min_weight": min_weight, "limit": limit}
+        return _NEIGHBOURS.validate_python(self.get_json(_of(concept, "neighbours"), **asked))
+
+    def graph_similar(
+        self, concept: str, *, by: Measure = "company", threshold: float | None = None, limit: int = 20
+    ) -> list[ScoredConcept]:
+        asked = {"by": by, "threshold": threshold, "limit": limit}
+        return _SCORED.validate_python(self.get_json(_of(concept, "similar"), **asked))
+
+    def graph_spanning(self, concept: str, *, limit: int = 10) -> SpanningAnswer:
+        return self._get(f"{V1}{_of(concept, 'spanning')}", SpanningAnswer, limit=limit)
+
+    def graph_scores(self, concept: str) -> Scores | None:
+        return _SCORES.validate_python(self.get_json(_of(concept, "scores")))
+
+    def graph_support(
+        self, concept: str, *, target: str | None = None, type: EdgeType | None = None, limit: int = 100
+    ) -> list[Support]:
+        """Who supports a concept, or with `target` and `type` the edge to that."""
+        if target is None or type is None:
+            return _SUPPORT.validate_python(self.get_json(_of(concept, "support"), limit=limit))
+        asked = {"source": concept, "target": target, "type": str(type), "limit": limit}
+        return _SUPPORT.validate_python(self.get_json("/graph/support", **asked))
+
+    def graph_merges(self, *, status: str | None = None) -> list[Merge]:
+        return _MERGES.validate_python(self.get_json("/graph/merges", status=status))
+
+    def merge_concepts(self, alias: str, into: str, *, reason: str = "decided by hand") -> Merge:
+        body = {"alias": alias, "into": into, "reason": reason}
+        return Merge.model_validate(self.send_json("POST", "/graph/merges", body))
+
+    def scan_merges(self, *, meaning: bool = True) -> list[Merge]:
+        return _MERGES.validate_python(self.send_json("POST", "/graph/merges/scan", {"meaning": meaning}))
+
+    def decide_merge(self, merge_id: str, decision: Decision) -> Merge:
+        path = f"/graph/merges/{quote(merge_id, safe='')}/decision"
+        return Merge.model_validate(self.send_json("POST", path, {"decision": decision}))
+
+
+def _of(concept: str, what: str) -> str:
+    return f"/graph/concepts/{quote(concept, safe='')}/{what}"

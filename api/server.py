@@ -20,9 +20,9 @@ import uvicorn
 
 from api.listening import bind, inherit
 from api.protocol import GuardedProtocol
-from api.realtime.frames import MAX_FRAME
 from api.realtime.protocol import SocketProtocol
 from resources.errors import InvalidInputError, PlatformError
+from resources.mcp.limits import MAX_BYTES
 
 if TYPE_CHECKING:
     import socket
@@ -52,7 +52,7 @@ class Server(uvicorn.Server):
             loop="uvloop",
             http=GuardedProtocol,
             ws=SocketProtocol,
-            ws_max_size=MAX_FRAME,
+            ws_max_size=MAX_BYTES,  # of a message of MCP; those of topics are held to less
             ws_ping_interval=30.0,
             ws_ping_timeout=60.0,
             ws_per_message_deflate=False,

@@ -66,15 +66,20 @@ class Session:
 
         url = (self.api_url or self._running_url()).rstrip("/")
         with self.client_of(url) as client:
+            yield SocketClient(url, token=lambda: self._credential(client, url))
 
-            def credential() -> str | None:
-                if self.token is not None:
-                    return self.token
-                client.whoami()  # a kept session that has expired is renewed by the way
-                kept = self.tokens.read(url)
-                return None if kept is None else str(kept["access_token"])
+    def credentials(self) -> tuple[str, str | None]:
+        """Where the running API is, and the token to show there; None = none is needed. Raises as `client` does."""
+        url = (self.api_url or self._running_url()).rstrip("/")
+        with self.client_of(url) as client:
+            return url, self._credential(client, url)
 
-            yield SocketClient(url, token=credential)
+    def _credential(self, client: ApiClient, url: str) -> str | None:
+        if self.token is not None:
+            return self.token
+        client.whoami()  # a kept session that has expired is renewed by the way
+        kept = self.tokens.read(url)
+        return None if kept is None else str(kept["access_token"])
 
     @cached_property
     def tokens(self) -> TokenFile:

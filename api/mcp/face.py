@@ -143,6 +143,8 @@ class McpFace:
             await self._refuse(error, scope, receive, send)
             return
         scope["user"] = _user(principal)
+        # Whitespace around a field's value is no part of it (RFC 9110 §5.5), and not every parser takes it off.
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         await self._http(self._managers[server.name], scope, receive, send)
 
     # HTTP

@@ -39,6 +39,7 @@ from api.routes import (
     auth,
     backfills,
     budgets,
+    content,
     documents,
     event_routes,
     events,
@@ -54,6 +55,7 @@ from api.routes import (
     registry,
     replays,
     runs,
+    search,
     statistics,
     streams,
     subscriptions,
@@ -85,6 +87,8 @@ _ROUTES = (
     event_routes,
     replays,
     documents,
+    content,
+    search,
     graph,
     knowledge,
     prompts,
@@ -113,7 +117,7 @@ _EXPOSED = ["X-Correlation-ID", "ETag", "Location", "Retry-After", "RateLimit", 
 _TAGS = [
     {"name": "documents", "description": "Hand documents in and see what became of them."},
     {"name": "graph", "description": "The graph of knowledge: who supports what, ways, ranks, communities, merges."},
-    {"name": "knowledge", "description": "Search by meaning, concepts and learning paths."},
+    {"name": "knowledge", "description": "Search, answers with citations, concepts and learning paths."},
     {"name": "events", "description": "The append-only record of all that happened."},
     {"name": "subscriptions", "description": "Who works events off, how far they are, and their dead letters."},
     {"name": "projections", "description": "Read models: what the events add up to."},
@@ -174,7 +178,7 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     app.router.routes.append(WebSocketRoute("/ws", SocketEndpoint()))
     _add_dagster(app, settings, used)
     _add_mcp(app, settings, used)
-    for router in (auth.aliases, health.router):
+    for router in (auth.aliases, content.aliases, health.router):
         app.include_router(router, dependencies=guard)
     app.include_router(health.aliases, prefix=V1, dependencies=guard)
     _add_docs(app)
@@ -202,8 +206,7 @@ def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> Non
     # Starlette runs the one that was added last first.
     app.add_middleware(RepeatsMiddleware, answers=services.answers)
     app.add_middleware(HotRoutes, services=services)
-    upload_limit = settings.content.max_bytes + _FORM_OVERHEAD
-    app.add_middleware(BodyLimitMiddleware, limit=BODY_LIMIT, limits={f"{V1}/documents": upload_limit})
+    app.add_middleware(BodyLimitMiddleware, limit=BODY_LIMIT, limits=_limits_of_uploads(settings))
     local_tenant = _local_tenant(app, settings)
     app.add_middleware(
         AuthMiddleware,
@@ -224,6 +227,17 @@ def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> Non
             max_age=3600,
         )
     app.add_middleware(ExchangeMiddleware, timeout=settings.api.request_timeout)
+
+
+def _limits_of_uploads(settings: Settings) -> dict[str, int]:
+    """The paths that take whole documents: as they are, or in JSON, where base64 makes them longer by a third."""
+    upload = settings.content.max_bytes + _FORM_OVERHEAD
+    in_json = settings.content.max_bytes * 4 // 3 + _FORM_OVERHEAD
+    return {
+        f"{V1}/documents": upload,
+        f"{V1}/analyze/upload": upload,
+        **dict.fromkeys(("/analyze", f"{V1}/analyze", f"{V1}/analyze/batch"), in_json),
+    }
 
 
 def _local_tenant(app: FastAPI, settings: Settings) -> Callable[[], str] | None:

@@ -41,6 +41,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.ai.accounts import AiAccounts
     from resources.ai.minilm import MiniLmEmbedder
     from resources.content.intake import DocumentIntake
+    from resources.content.jobs.postgres import PostgresAnalysisJobs
     from resources.content.parsers.base import ParseLimits
     from resources.content.postgres import PostgresChunkIndex, PostgresDocumentStore
     from resources.content.search import SearchService
@@ -160,6 +161,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         documents=documents,
         chunks=chunks,
         intake=DocumentIntake(documents, events, limits=limits, room=quotas.check_room),
+        analyses=PostgresAnalysisJobs(database),
+        parse_limits=limits,
         search=SearchService(embedder, chunks),
         classifier=MessageClassifier(embedder),
         graph=graph,

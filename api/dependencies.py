@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from api.workflows.pushing import Pushes
     from resources.ai.accounts import AiAccounts
     from resources.content.intake import DocumentIntake
+    from resources.content.jobs.store import AnalysisJobs
+    from resources.content.parsers.base import ParseLimits
     from resources.content.search import SearchService
     from resources.content.store import ChunkIndex, DocumentStore
     from resources.database.lookups.postgres import Lookups
@@ -80,6 +82,8 @@ class Services:
     documents: DocumentStore
     chunks: ChunkIndex
     intake: DocumentIntake
+    analyses: AnalysisJobs
+    parse_limits: ParseLimits
     search: SearchService
     classifier: MessageClassifier
     graph: GraphStore

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from resources.ai.ledger.store import CallBooks
     from resources.ai.memo.store import MemoStore
+    from resources.content.jobs.store import AnalysisJobs
     from resources.events.subscriptions.store import SubscriptionStore
     from resources.idempotency.store import Answers
     from resources.registry.model import Agent
@@ -40,6 +41,7 @@ GATHER = 0.1
 """Seconds that new events are gathered before the read models take them in."""
 
 LETTERS_KEPT = timedelta(days=30)
+ANALYSES_KEPT = timedelta(days=30)
 """How long dead letters that were resolved or discarded can still be looked at."""
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -59,6 +61,7 @@ def work(settings: Settings, stop: threading.Event) -> bool:
     from resources.ai.egress import EgressPolicy
     from resources.ai.ledger.postgres import PostgresCallBooks
     from resources.ai.memo.postgres import PostgresMemo
+    from resources.content.jobs.postgres import PostgresAnalysisJobs
     from resources.database.postgres import Database
     from resources.events.postgres import PostgresEventStore
     from resources.events.projections.postgres import PostgresProjections
@@ -114,7 +117,13 @@ def work(settings: Settings, stop: threading.Event) -> bool:
         web=web,
     )
     monitor = Monitor(PostgresAgentRegistry(database), lambda agent: answered_in(agent, web, stop))
-    kept = chores(subscriptions, PostgresCallBooks(database), PostgresMemo(database), PostgresAnswers(database))
+    kept = chores(
+        subscriptions,
+        PostgresCallBooks(database),
+        PostgresMemo(database),
+        PostgresAnswers(database),
+        PostgresAnalysisJobs(database),
+    )
     parts: dict[str, Callable[[], None]] = {
         "projections": lambda: projector.run(PROJECTIONS, stop, gather=GATHER),
         "replays": lambda: replays.run_pending(stop),
@@ -157,11 +166,14 @@ class Chore:
     work: Callable[[], int]
 
 
-def chores(subscriptions: SubscriptionStore, books: CallBooks, memo: MemoStore, answers: Answers) -> tuple[Chore, ...]:
+def chores(
+    subscriptions: SubscriptionStore, books: CallBooks, memo: MemoStore, answers: Answers, analyses: AnalysisJobs
+) -> tuple[Chore, ...]:
     """What nobody else does on a quiet platform."""
     return (
         Chore("calls_settled", MINUTE, books.settle_abandoned),
         Chore("kept_answers_forgotten", HOUR, lambda: answers.forget(now=datetime.now(UTC))),
+        Chore("analyses_forgotten", HOUR, lambda: analyses.forget(before=datetime.now(UTC) - ANALYSES_KEPT)),
         Chore("answers_purged", HOUR, lambda: _all_of(memo.purge_expired)),
         Chore(
             "letters_pruned",

@@ -9,7 +9,7 @@ from definitions.runtime.calling import RuntimeCalls
 from resources.agents.tools.sets import NoToolSets
 from resources.ai.configured import ai_options
 from resources.ai.resource import AccountsResource, EmbedderResource, ai_resource
-from resources.content.resource import ChunkIndexResource, DocumentStoreResource
+from resources.content.resource import AnalysisJobsResource, ChunkIndexResource, DocumentStoreResource
 from resources.events.resource import (
     EventStoreResource,
     ProjectionStoreResource,
@@ -36,6 +36,7 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
         "subscriptions": SubscriptionStoreResource(url=database_url),
         "publisher": PublisherResource(url=database_url),
         "documents": DocumentStoreResource(url=database_url),
+        "analyses": AnalysisJobsResource(url=database_url),
         "chunks": ChunkIndexResource(url=database_url),
         "embedder": EmbedderResource(),
         "ai": ai_resource(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from api.async_client.analysis import AnalysisClient
 from api.async_client.content import ContentClient
 from api.async_client.events import EventsClient
 from api.async_client.graph import GraphClient
@@ -17,6 +18,7 @@ class AsyncApiClient(
     HealthClient,
     EventsClient,
     ContentClient,
+    AnalysisClient,
     GraphClient,
     PromptsClient,
     WorkflowsClient,

@@ -16,7 +16,8 @@ import typer
 
 from api.cli.output import FAILED, USAGE, AsJson, print_json, progress_console, remark, show, table
 from api.cli.session import session_of
-from resources.content.model import DocumentStatus, document_id
+from resources.content.model import DocumentStatus, MediaType, document_id
+from resources.content.sniff import EXTENSIONS
 from resources.errors import ConflictError, InvalidInputError, LimitExceededError, NotFoundError, UpstreamError
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
     from api.client import ApiClient
 
-READABLE_SUFFIXES = frozenset(
-    {".txt", ".text", ".md", ".markdown", ".rst", ".html", ".htm", ".xhtml", ".pdf", ".json", ".xml"}
-)
+READABLE_SUFFIXES = frozenset(name for name, kind in EXTENSIONS.items() if kind is not MediaType.CODE)
+"""Program code is read too, but a folder of it is seldom meant: `--glob '*.py'` or the file's name asks for it."""
+
 IGNORED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv"})
 _UPLOADS_AT_ONCE = 4
 _LOOK_EVERY = 0.25

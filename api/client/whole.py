@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from api.client.analysis import AnalysisClient
 from api.client.content import ContentClient
 from api.client.events import EventsClient
 from api.client.graph import GraphClient
@@ -17,6 +18,7 @@ class ApiClient(
     HealthClient,
     EventsClient,
     ContentClient,
+    AnalysisClient,
     GraphClient,
     PromptsClient,
     WorkflowsClient,

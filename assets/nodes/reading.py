@@ -41,18 +41,22 @@ def check_source(spec: NodeSpec) -> Sequence[Problem]:
     return ()
 
 
-def read(config: ReadingConfig, context: NodeContext) -> ParsedDocument:
-    """The document with its structure: read before, or now. Hostile formats are read in a process of their own.
-
-    Raises NotFoundError for an unknown id, and what `parse_document` raises.
-    """
-    content: ContentSettings = context.resource("content")
-    limits = ParseLimits(
+def limits_of(content: "ContentSettings") -> ParseLimits:
+    """How much of one document is too much, as the settings say."""
+    return ParseLimits(
         max_bytes=content.max_bytes,
         max_depth=content.max_depth,
         max_pages=content.max_pages,
         timeout=content.parse_timeout,
     )
+
+
+def read(config: ReadingConfig, context: NodeContext) -> ParsedDocument:
+    """The document with its structure: read before, or now. Hostile formats are read in a process of their own.
+
+    Raises NotFoundError for an unknown id, and what `parse_document` raises.
+    """
+    limits = limits_of(context.resource("content"))
     if config.text is not None:
         return parse_document(config.text.encode(), declared=config.media_type, limits=limits)
     assert config.document is not None

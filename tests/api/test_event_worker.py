@@ -113,7 +113,10 @@ def test_calls_of_processes_that_died_are_settled_and_expired_answers_forgotten(
     books = MemoryCallBooks()
     books.open(opening_of(record_of(tenant), lease=-1.0))
     books.settle(record_of(tenant), keep=Keepsake(b"k" * 32, b"\x00answer", 15, 1e-6))
-    found = {chore.name: chore.work() for chore in chores(services.subscriptions, books, books.memo, services.answers)}
+    found = {
+        chore.name: chore.work()
+        for chore in chores(services.subscriptions, books, books.memo, services.answers, services.analyses)
+    }
     assert (found["calls_settled"], found["answers_purged"]) == (1, 1)
     assert {call.outcome for call in books.calls(tenant=tenant)} == {"answered", "lost"}
 

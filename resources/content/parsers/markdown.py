@@ -112,6 +112,8 @@ class _Walker:
             match child.type:
                 case "text":
                     text = child.content
+                    if link is None and ("://" in text or "www." in text):
+                        self._builder.links_in(text)
                 case "code_inline":
                     text = child.content
                     if not _WORD.fullmatch(text):

@@ -1,0 +1,1 @@
+"""Analyses as jobs: asked for, followed, cancelled; the work itself is a run."""

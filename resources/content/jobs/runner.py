@@ -1,0 +1,111 @@
+"""The work of a job: parse, analyse by rule or by a model, and say what came of it. The same for a request that waits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from resources.ai.pipeline import CallOptions
+from resources.content.analysers import analyse
+from resources.content.analysers.llm import analyse_with_model
+from resources.content.jobs.model import AnalysisResult, DocumentFacts, JobError, JobStatus, Structure
+from resources.content.model import sha256_of
+from resources.content.parse import parse_document
+from resources.errors import InvalidInputError, LimitExceededError, PlatformError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+    from resources.ai.model import CallContext
+    from resources.ai.pipeline import AiCalls
+    from resources.content.jobs.model import AnalysisJob, AnalysisRequest
+    from resources.content.jobs.store import AnalysisJobs
+    from resources.content.model import Analysis, ParsedDocument
+    from resources.content.parsers.base import ParseLimits
+
+
+def analyse_request(
+    request: AnalysisRequest, *, limits: ParseLimits, ai: AiCalls | None = None, caller: CallContext | None = None
+) -> tuple[AnalysisResult, tuple[JobError, ...]]:
+    """The result, and what a model could not do where one was asked: rules have answered then.
+
+    Raises InvalidInputError and LimitExceededError for a document that cannot be read.
+    """
+    started = time.monotonic()
+    within = replace(limits, timeout=min(limits.timeout, request.options.timeout_seconds))
+    parsed = parse_document(request.content, name=request.name, declared=request.media_type, limits=within)
+    analysis, errors = _analysed(parsed, request, ai, caller, started)
+    facts = DocumentFacts(
+        name=request.name,
+        content_type=parsed.media_type,
+        size_bytes=len(request.content),
+        sha256=sha256_of(request.content),
+        title=parsed.title,
+        author=parsed.author,
+        encoding=parsed.encoding,
+        pages=parsed.pages,
+        characters=len(parsed.text),
+    )
+    structure = Structure(
+        sections=parsed.tree(),
+        links=parsed.links,
+        citations=parsed.citations,
+        media=parsed.media,
+        tables=len(parsed.tables),
+    )
+    spent = round((time.monotonic() - started) * 1000)
+    return AnalysisResult(document=facts, structure=structure, analysis=analysis, processing_ms=spent), errors
+
+
+def run_job(
+    job_id: UUID,
+    jobs: AnalysisJobs,
+    *,
+    limits: ParseLimits,
+    ai: AiCalls,
+    caller: CallContext,
+    clock: Callable[[], datetime],
+) -> AnalysisJob:
+    """Do the work of a job, and end it. A job that has ended is left as it is. Raises UnavailableError, to be tried again."""
+    request = jobs.start(job_id, tenant=caller.tenant, now=clock())
+    if request is None:
+        return jobs.get(job_id, tenant=caller.tenant)
+    try:
+        result, errors = analyse_request(request, limits=limits, ai=ai, caller=caller)
+    except (InvalidInputError, LimitExceededError) as error:
+        failure = JobError(code=error.code, message=error.message)
+        return jobs.end(job_id, JobStatus.FAILED, errors=(failure,), tenant=caller.tenant, now=clock())
+    status = JobStatus.PARTIAL if errors else JobStatus.COMPLETED
+    return jobs.end(job_id, status, result=result, errors=errors, tenant=caller.tenant, now=clock())
+
+
+def _analysed(
+    parsed: ParsedDocument,
+    request: AnalysisRequest,
+    ai: AiCalls | None,
+    caller: CallContext | None,
+    started: float,
+) -> tuple[Analysis, tuple[JobError, ...]]:
+    options = request.options
+    if options.provider is None or options.model is None or ai is None or caller is None:
+        return analyse(parsed), ()
+    left = max(1.0, options.timeout_seconds - (time.monotonic() - started))
+    try:
+        analysis = analyse_with_model(
+            parsed,
+            ai,
+            provider=options.provider,
+            model=options.model,
+            caller=caller,
+            options=CallOptions(timeout=left),
+        )
+    except UnavailableError as error:
+        if error.details.get("dependency") == "database":
+            raise
+        return analyse(parsed), (JobError(code=error.code, message=error.message, part="model"),)
+    except PlatformError as error:
+        return analyse(parsed), (JobError(code=error.code, message=error.message, part="model"),)
+    return analysis, ()

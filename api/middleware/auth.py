@@ -13,17 +13,17 @@ from anyio import to_thread
 
 from api import problems
 from api.auth import access
-from api.auth.limiter import Buckets, Leases
+from api.auth.limiter import Buckets, Leases, Rate
 from api.auth.principal import local_principal, remember
 from api.middleware.exchange import exchange_of
 from resources.errors import PlatformError, UnauthenticatedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from api.auth.limiter import Decision, Rate, Rates, SharedBuckets
+    from api.auth.limiter import Decision, Rates, SharedBuckets
     from resources.tenants.cache import VerifiedCredentials
     from resources.tenants.model import Principal
 
@@ -103,27 +103,32 @@ class AuthMiddleware:
             return None
         tightest: Decision | None = None
         for name, key, rate in self._wanted(scope, principal):
-            decision = await self._take(name, key, rate)
+            decision = self._at_hand(name, key, rate) or await self._leased(name, key, rate)
             if not decision.allowed:
                 return decision
             if tightest is None or decision.remaining < tightest.remaining:
                 tightest = decision
         return tightest
 
-    def _wanted(self, scope: Scope, principal: Principal | None) -> Iterator[tuple[str, str, Rate]]:
+    def _wanted(self, scope: Scope, principal: Principal | None) -> Sequence[tuple[str, str, Rate]]:
         client = scope.get("client")
-        yield "address", client[0] if client else "unknown", self._rates.address
+        address = ("address", client[0] if client else "unknown", self._rates.address)
         if principal is None:
-            return
-        yield "principal", principal.key_id or principal.subject, self._rates.principal
-        yield "tenant", principal.tenant, self._rates.of_tenant(principal)
+            return (address,)
+        own = principal.limits.requests_per_minute
+        rate = self._rates.tenant if own is None else Rate(own, max(1, min(own, self._rates.tenant.burst)))
+        return (
+            address,
+            ("principal", principal.key_id or principal.subject, self._rates.principal),
+            ("tenant", principal.tenant, rate),
+        )
 
-    async def _take(self, name: str, key: str, rate: Rate) -> Decision:
-        if self._leases is None:
-            return self._buckets.take(name, key, rate)
-        found = self._leases.take(name, key, rate)
-        if found is not None:
-            return found
+    def _at_hand(self, name: str, key: str, rate: Rate) -> Decision | None:
+        """Without asking anybody."""
+        return (self._leases or self._buckets).take(name, key, rate)
+
+    async def _leased(self, name: str, key: str, rate: Rate) -> Decision:
+        assert self._leases is not None  # the buckets of this process always have an answer
         try:
             return await to_thread.run_sync(self._leases.lease, name, key, rate)
         except UnavailableError:

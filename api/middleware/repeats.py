@@ -141,6 +141,8 @@ class _Recorded:
 class _Tagged:
     """Gives an answer in one piece its ETag, and leaves it out when the client has it (RFC 9110 §13.1.2)."""
 
+    __slots__ = ("_scope", "_send", "_start")
+
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope = scope
         self._send = send

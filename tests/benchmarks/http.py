@@ -3,7 +3,10 @@
     python -m tests.benchmarks.http [--quick] [--json FILE]
 
 Needs `wrk`. Beside it, in the same run, a bare ASGI application (what the server can do at most) and a plain FastAPI one without
-our layers. Server, database and load share the machine, so two workers on two cores have no core for themselves.
+our layers. Server, database and load share the machine, so two workers on two cores have no core for themselves: what a request
+costs is told as well, as CPU time of the servers and of the database.
+
+Each request has the next of many tokens, and asks for something of its own tenant; nothing is answered from a cache.
 """
 
 from __future__ import annotations
@@ -12,37 +15,41 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import psutil
 from pydantic import SecretStr
 
+from api.listening import bind_all
 from resources.settings import AuthSettings, DatabaseSettings, GraphSettings, Settings
 from tests.benchmarks.harness import ROOT, Number, Report, run, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from resources.tenants.identity import Identity
+    from api.dependencies import Services
 
-TENANTS, USERS = 20, 10
+TENANTS, USERS, DOCUMENTS = 20, 10, 5
 CONNECTIONS = (1, 32, 100)
 _NO_GRAPH = "bolt://127.0.0.1:9"
 _LUA = """
-local tokens, next = {}, 0
-for line in io.lines("%(tokens)s") do tokens[#tokens + 1] = line end
-request = function()
-  next = next %% #tokens + 1
-  return wrk.format("%(method)s", nil, {["Authorization"] = "Bearer " .. tokens[next],
+local requests, next = {}, 0
+for line in io.lines("%(targets)s") do
+  local token, path = line:match("(%%S+) (%%S+)")
+  requests[#requests + 1] = wrk.format("%(method)s", path, {["Authorization"] = "Bearer " .. token,
     ["Content-Type"] = "application/json"}, %(body)s)
+end
+request = function()
+  next = next %% #requests + 1
+  return requests[next]
 end
 done = function(summary, latency)
   local e = summary.errors
@@ -56,7 +63,7 @@ _EVENT = '{"type": "run.started", "data": {"run_id": "6f1c2d", "job": "study_gui
 
 @dataclass(frozen=True)
 class Route:
-    """One thing to ask for."""
+    """One thing to ask for. `{document}` and `{run}` stand for names of the tenant's own."""
 
     name: str
     path: str
@@ -64,30 +71,48 @@ class Route:
     body: str | None = None
 
 
-ROUTES = (
+HOT = (
     Route("health", "/health"),
+    Route("document", "/api/v1/documents/{document}"),
+    Route("run_status", "/api/v1/workflows/{run}/status"),
+)
+APPEND = Route("events_append", "/api/v1/events", "POST", _EVENT)
+ROUTES = (
+    *HOT,
     Route("whoami", "/api/v1/auth/whoami"),
     Route("documents", "/api/v1/documents?limit=1"),
     Route("events_read", "/api/v1/events?limit=1"),
-    Route("events_append", "/api/v1/events", "POST", _EVENT),
+    APPEND,
 )
+PLAIN = {"whoami", "events_append"}
+"""What the plain FastAPI application does, too. It has no database: its events go nowhere."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody who asks: a token, and names of things of the same tenant."""
+
+    token: str
+    documents: tuple[str, ...]
+    run: str
 
 
 @dataclass
 class Platform:
-    """Environment, tokens and folder of one run."""
+    """Environment, members, folder and database server of one run."""
 
     environment: dict[str, str]
-    tokens: Path
+    members: list[Member]
     folder: Path
+    database: psutil.Process
 
 
 def work(report: Report, quick: bool) -> None:
     """Start everything, and measure."""
     if shutil.which("wrk") is None:
         raise SystemExit("http: `wrk` is needed to make the load (Debian: apt-get install wrk).")
-    report.versions = version_of("fastapi", "starlette", "uvicorn", "joserfc", "psycopg")
-    seconds, rounds = (2, 1) if quick else (5, 3)
+    report.versions = version_of("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "joserfc", "psycopg")
+    seconds, rounds = (1, 1) if quick else (3, 3)
     with ExitStack() as stack:
         platform = stack.enter_context(_platform())
         for _ in range(rounds):
@@ -100,75 +125,97 @@ def work(report: Report, quick: bool) -> None:
 
 def _ours(report: Report, platform: Platform, *, workers: int, seconds: int) -> None:
     command = [sys.executable, "-m", "api.server", "--fd", "{fd}"]
-    with _serving(command, platform.environment, workers=workers) as url:
+    with _serving(command, platform.environment, workers=workers) as server:
         for route in ROUTES:
             for connections in CONNECTIONS:
-                found = _load(platform, url, route, connections=connections, seconds=seconds)
+                found = _load(platform, server, route, connections=connections, seconds=seconds)
                 report.add(_named(f"{route.name}_w{workers}_c{connections}", found))
 
 
 def _peer(report: Report, platform: Platform, name: str, *, workers: int, seconds: int) -> None:
     command = [sys.executable, "-m", "tests.benchmarks.http_peers", name, "{fd}"]
-    with _serving(command, platform.environment, workers=workers) as url:
-        for route in ROUTES if name == "fastapi" else ROUTES[:1]:
-            if route.name in {"documents", "events_read"}:
-                continue  # without a database there is nothing to compare them with
+    with _serving(command, platform.environment, workers=workers) as server:
+        for route in ROUTES:
+            if route.name != "health" and (name == "bare" or route.name not in PLAIN):
+                continue
             for connections in CONNECTIONS:
-                found = _load(platform, url, route, connections=connections, seconds=seconds)
+                found = _load(platform, server, route, connections=connections, seconds=seconds)
                 report.add(_named(f"{route.name}_w{workers}_c{connections}", found), peer=name)
 
 
 def _named(prefix: str, found: dict[str, float]) -> dict[str, Number]:
     rate = found["requests"] / found["seconds"]
-    figures = {"rps": round(rate), "p50_ms": found["p50"], "p95_ms": found["p95"], "p99_ms": found["p99"]}
+    figures = {
+        "rps": round(rate),
+        "p50_ms": found["p50"],
+        "p95_ms": found["p95"],
+        "p99_ms": found["p99"],
+        "server_cpu_us": found["server_cpu"] * 1e6 / max(1.0, found["requests"]),
+        "database_cpu_us": found["database_cpu"] * 1e6 / max(1.0, found["requests"]),
+    }
     share = found["errors"] / max(1.0, found["requests"])
     return {f"{prefix}_{name}": value for name, value in {**figures, "error_share": share}.items()}
 
 
-def _load(platform: Platform, url: str, route: Route, *, connections: int, seconds: int) -> dict[str, float]:
+def _load(platform: Platform, server: Serving, route: Route, *, connections: int, seconds: int) -> dict[str, float]:
+    targets, script = platform.folder / "targets", platform.folder / "load.lua"
+    targets.write_text(
+        "".join(
+            f"{member.token} {route.path.format(document=document, run=member.run)}\n"
+            for document_number in range(DOCUMENTS)
+            for member in platform.members
+            for document in member.documents[document_number : document_number + 1]
+        )
+    )
     body = "nil" if route.body is None else f"'{route.body}'"
-    script = platform.folder / "load.lua"
-    script.write_text(_LUA % {"tokens": platform.tokens, "method": route.method, "body": body})
-    command = [
-        "wrk",
-        "-t1",
-        f"-c{connections}",
-        f"-d{seconds}s",
-        "--timeout",
-        "10s",
-        "-s",
-        str(script),
-        url + route.path,
-    ]
+    script.write_text(_LUA % {"targets": targets, "method": route.method, "body": body})
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script), server.url]
+    before = _cpu(server.processes), _cpu([platform.database])
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    after = _cpu(server.processes), _cpu([platform.database])
     line = next(line for line in answer.splitlines() if line.startswith("RESULT "))
     found: dict[str, float] = json.loads(line.removeprefix("RESULT "))
-    return found
+    return found | {"server_cpu": after[0] - before[0], "database_cpu": after[1] - before[1]}
+
+
+def _cpu(roots: list[psutil.Process]) -> float:
+    """Seconds of processor time that these processes and their children have had."""
+    total = 0.0
+    for root in roots:
+        for process in (root, *root.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                total += sum(process.cpu_times()[:4])
+    return total
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where the load goes, and who has to bear it."""
+
+    url: str
+    processes: list[psutil.Process]
 
 
 @contextmanager
-def _serving(command: list[str], environment: dict[str, str], *, workers: int) -> Iterator[str]:
-    """So many processes on one socket."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(2048)
-        descriptor = listener.fileno()
-        filled = [part.format(fd=descriptor) for part in command]
+def _serving(command: list[str], environment: dict[str, str], *, workers: int) -> Iterator[Serving]:
+    """So many processes on one port, each with a socket of its own, as `aiw up` starts them."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(closing(one)) for one in bind_all("127.0.0.1", 0, workers)]
         processes = [
             subprocess.Popen(
-                filled,
+                [part.format(fd=listener.fileno()) for part in command],
                 cwd=ROOT,
                 env=environment,
-                pass_fds=[descriptor],
+                pass_fds=[listener.fileno()],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            for _ in range(workers)
+            for listener in listeners
         ]
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        url = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
         try:
             _wait_ready(url, workers)
-            yield url
+            yield Serving(url, [psutil.Process(process.pid) for process in processes])
         finally:
             for process in processes:
                 process.send_signal(signal.SIGTERM)
@@ -219,42 +266,62 @@ def _platform() -> Iterator[Platform]:
             migrate(database)
             database.close()
             services = build_services(settings)
-            tokens = folder / "tokens"
-            tokens.write_text("\n".join(_tokens(services.identity)))
+            members = _members(services)
             services.close()
             kept = {name: value for name, value in os.environ.items() if not name.startswith("AIW_")}
             level = {"AIW_LOG__LEVEL": "warning"}
-            yield Platform(kept | as_environment(settings) | level, tokens, folder)
+            assert server.pid is not None
+            yield Platform(kept | as_environment(settings) | level, members, folder, psutil.Process(server.pid))
         finally:
             server.stop()
 
 
-def _tokens(identity: Identity) -> list[str]:
+def _members(services: Services) -> list[Member]:
+    """Tenants with a handful of documents and a run that has ended, and their people, each with a token."""
+    from resources.content.model import DocumentSource, MediaType
+    from resources.events.catalog import NodeCompleted
+    from resources.events.projections.projector import Projector
+    from resources.events.projections.workflows import WorkflowExecutionHistory
+    from resources.events.workflow import WorkflowAggregate
     from resources.tenants.permissions import Role
 
-    found = []
+    identity, found = services.identity, []
     for number in range(TENANTS):
         tenant = f"tenant-{number}"
         identity.administration.create_tenant(tenant, actor=None)
+        documents = []
+        for index in range(DOCUMENTS):
+            source = DocumentSource(uri=f"bench:{index}", name=f"{index}.md", media_type=MediaType.MARKDOWN)
+            receipt = services.intake.receive(source, f"# {index}\n\nOf {tenant}.\n".encode(), tenant=tenant)
+            documents.append(receipt.document.id)
+        run = WorkflowAggregate(f"run-{number}")
+        run.create("benchmark", input_data={"number": number})
+        run.start()
+        for node in ("fetch", "analyse", "store"):
+            run.node(NodeCompleted(workflow_id=run.id, node_id=node, node_type="echo", duration_ms=3))
+        run.complete({"answer": number}, duration_ms=12)
+        services.aggregates.save(run, tenant=tenant)
         for index in range(USERS):
             user = identity.administration.create_user(f"user-{index}", tenant=tenant, role=Role.MEMBER, actor=None)
-            found.append(identity.authentication.open_session(user, method="password").access_token)
+            token = identity.authentication.open_session(user, method="password").access_token
+            found.append(Member(token, tuple(documents), run.id))
+    Projector(services.events, services.projections).update(WorkflowExecutionHistory())
     return found
 
 
 def _bars(report: Report) -> None:
-    for name in ("health", "whoami"):
+    for route in HOT:
         report.bar(
-            f"{name}, two workers, requests a second",
-            report.median(f"{name}_w2_c100_rps"),
+            f"{route.name}, two workers, requests a second",
+            max(report.median(f"{route.name}_w2_c{connections}_rps") for connections in (32, 100)),
             15_000,
             better="more",
-            why="the framework's routing and answers cost most of it; see the bare application beside it",
+            why="load, servers and database share two cores: see the CPU time of a request, and the bare application",
         )
     share = report.median("whoami_w2_c100_rps") / report.median("whoami_w2_c100_rps", peer="fastapi")
-    report.bar("share of a plain FastAPI application, everything on", share, 0.6, better="more", why="our layers")
+    report.bar("other routes, share of a plain FastAPI application", share, 0.6, better="more", why="our layers")
     appended = max(report.median(f"events_append_w2_c{connections}_rps") for connections in CONNECTIONS)
-    report.bar("durable events over HTTP, a second", appended, 5_000, better="more", why="one thread a request")
+    report.bar("durable events over HTTP, a second", appended, 5_000, better="more", why="load and database, as above")
     for route in ROUTES:
         report.bar(
             f"{route.name} p95 at 100 connections, ms",

@@ -16,10 +16,11 @@ from api.mcp.runs import LONGEST, RanOut, run
 from api.mcp.tool import Tools
 from api.routes import approvals as approval_routes
 from api.routes import budgets, documents, executions, knowledge, runs, usage, workflows
+from api.routes import search as finding
 from api.routes.approvals import DecisionIn
 from api.routes.budgets import BudgetStatusOut
 from api.routes.workflows import PublishedOut, ValidatedOut
-from api.schemas import DocumentPage, SearchOut
+from api.schemas import AskOut, DocumentPage, SearchIn, SearchOut
 from api.workflows.schemas import (
     ExecutionPageOut,
     LogPageOut,
@@ -32,11 +33,10 @@ from api.workflows.schemas import (
 from resources.agents.approvals import Approval
 from resources.ai.usage.model import Summary
 from resources.content.model import DocumentStatus
+from resources.content.retrieval.model import Filters, Mode
+from resources.errors import UpstreamError
 from resources.knowledge.model import ConceptView, LearningPath
 from resources.workflows.executions import Status
-
-ASKED = "user_query_processing"
-"""The workflow that answers questions."""
 
 Name = Annotated[str, Field(min_length=1, max_length=100, description="Name of the workflow")]
 RunId = Annotated[str, Field(min_length=1, max_length=100, description="Id of the run")]
@@ -54,19 +54,6 @@ class WorkflowsOut(BaseModel):
     """All workflows of the tenant."""
 
     workflows: list[WorkflowOut]
-
-
-class AnswerOut(BaseModel):
-    """An answer from the tenant's documents, and how sure it is."""
-
-    answer: str | None
-    confidence: float | None = Field(description="Similarity of the closest passage, at most 1")
-    sources: list[str] = Field(description="Ids of documents")
-    intent: str | None = None
-    notice: str | None = Field(default=None, description="Set when no model, but a rule has answered")
-    run_id: str
-    status: str
-    error: str | None = None
 
 
 class CancelledOut(BaseModel):
@@ -231,32 +218,35 @@ def _knowledge(tools: Tools) -> None:
         call: Call,
         query: Annotated[str, Field(min_length=1, max_length=1000, description="What to look for, in your own words")],
         limit: Annotated[int, Field(ge=1, le=100)] = 10,
+        mode: Annotated[Mode, Field(description="By words, by meaning, or by both, fused by rank")] = Mode.HYBRID,
+        filters: Annotated[Filters | None, Field(description="What the documents must be")] = None,
+        cursor: Annotated[str | None, Field(max_length=200, description="`next_cursor` of the page before")] = None,
     ) -> SearchOut:
-        """The passages of the tenant's documents whose meaning is closest to the query, best first."""
-        return knowledge.search(call.services, call.tenant, query, limit)
+        """The passages of the tenant's documents that fit the query best, by words and by meaning, with their citations."""
+        wanted = SearchIn(query=query, limit=limit, mode=mode, filters=filters or Filters(), cursor=cursor)
+        return finding.search_with_filters(wanted, call.services, call.tenant)
 
     @tools.tool("execute:workflows", title="Ask", open_world=True)
     async def ask(
         call: Call,
-        question: Annotated[str, Field(min_length=5, max_length=1000)],
-        form: Annotated[
-            Literal["brief", "comprehensive", "technical", "educational"], Field(description="How to answer")
-        ] = "comprehensive",
-        wait: Wait = 120.0,
-    ) -> AnswerOut:
-        """An answer to a question from the tenant's documents, with its sources. It is a run, with a record of what it cost."""
-        found = await run(call, ASKED, {"query": question, "response_format": form}, wait=wait)
+        question: Annotated[str, Field(min_length=1, max_length=1000)],
+        passages: Annotated[int, Field(ge=1, le=50, description="Passages to read at most")] = 8,
+        filters: Annotated[Filters | None, Field(description="What the documents must be")] = None,
+        wait: Wait = 60.0,
+    ) -> AskOut:
+        """An answer from the tenant's documents alone, each sentence with where it stands, or that nothing was found."""
+        given = {"question": question, "passages": passages}
+        inputs = given if filters is None else given | {"filters": filters.model_dump(mode="json", exclude_unset=True)}
+        found = await run(call, finding.ASK, inputs, wait=wait)
+        if found.status in {"failed", "cancelled"}:
+            raise UpstreamError(
+                f"The question could not be answered: {found.error or found.status}.",
+                code="ask_failed",
+                run_id=found.run_id,
+            )
         told = found.outputs if isinstance(found.outputs, dict) else {}
-        return AnswerOut(
-            answer=told.get("response"),
-            confidence=told.get("confidence"),
-            sources=list(told.get("sources") or []),
-            intent=told.get("intent"),
-            notice=told.get("notice") or None,
-            run_id=found.run_id,
-            status=found.status,
-            error=found.error,
-        )
+        status = "completed" if found.status == "completed" else "running"
+        return AskOut(run_id=found.run_id, status=status, status_url=f"/api/v1/executions/{found.run_id}", **told)
 
     @tools.tool("read:knowledge", title="Learning path", read_only=True)
     def learning_path(

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import routing
 from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Match, NoMatchFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from starlette.datastructures import URLPath
     from starlette.types import Receive, Scope, Send
 
 _V1 = "/api/v1/"
@@ -53,6 +54,10 @@ class IndexedRoutes(BaseRoute):
                 found = {name: convertors[name].convert(value) for name, value in match.groupdict().items()}
                 return Match.FULL, _chosen(entry, found)
         return Match.NONE, {}
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """The routes themselves know their addresses."""
+        raise NoMatchFound(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope[_CHOSEN][_CONTEXT].app(scope, receive, send)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import uuid_utils.compat as uuid_utils
 
-from resources.ai.limits.window import Quota, Window
+from resources.ai.limits.window import SPAN, Quota, Window
 from resources.errors import PlatformError
 from resources.telemetry.logging import get_logger
 
@@ -44,10 +44,12 @@ class RateLimiter:
         quotas: Mapping[tuple[str, str], Quota] | None = None,
         *,
         shared: SharedWindows | None = None,
+        span: float = SPAN,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._quotas = dict(quotas or {})
         self._shared = shared
+        self._span = span
         self._asking: defaultdict[tuple[str, str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._learnt_at: dict[tuple[str, str], float] = {}
         self._monotonic = monotonic
@@ -135,7 +137,7 @@ class RateLimiter:
 
     def _window(self, place: tuple[str, str]) -> Window:
         if place not in self._windows:
-            self._windows[place] = Window(self._quotas.get(place))
+            self._windows[place] = Window(self._quotas.get(place), span=self._span)
         return self._windows[place]
 
     def _wake(self, place: tuple[str, str]) -> None:

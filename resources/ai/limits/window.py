@@ -40,8 +40,9 @@ class Quota:
 class Window:
     """One key and model."""
 
-    def __init__(self, quota: Quota | None = None) -> None:
+    def __init__(self, quota: Quota | None = None, *, span: float = SPAN) -> None:
         self.quota = quota or Quota()
+        self._span = span
         self._granted: deque[Ticket] = deque()
         self._tokens = 0
         self._by_tenant: dict[str, int] = {}
@@ -86,7 +87,7 @@ class Window:
         if now < self._closed_until:
             return self._closed_until
         first = self._granted[0].granted_at if self._granted else None
-        return now if first is None else first + SPAN
+        return now if first is None else first + self._span
 
     def settle(self, ticket: Ticket, tokens: int | None) -> None:
         """What the call really took; None = it is not known, and the estimate stays."""
@@ -126,7 +127,7 @@ class Window:
         while self._granted:
             granted_at = self._granted[0].granted_at
             assert granted_at is not None
-            if granted_at + SPAN > now + _SOON:
+            if granted_at + self._span > now + _SOON:
                 return
             gone = self._granted.popleft()
             gone.counts = False

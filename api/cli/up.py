@@ -31,14 +31,22 @@ ServersOnly = Annotated[
 ]
 
 
-def up(context: typer.Context, servers_only: ServersOnly = False) -> None:
+ApiWorkers = Annotated[
+    int | None,
+    typer.Option("--api-workers", min=1, max=64, help="Processes that serve the API; unset = AIW_API__WORKERS."),
+]
+
+
+def up(context: typer.Context, servers_only: ServersOnly = False, api_workers: ApiWorkers = None) -> None:
     """Start the platform and keep it up, in the foreground. Ctrl-C stops it; data stays.
 
     PostgreSQL and ArcadeDB are started here unless AIW_DATABASE__URL and AIW_GRAPH__URL name others. A process that dies is
     restarted; one that keeps dying stops the platform and is named.
     """
-    failure = None
-    with suppress(KeyboardInterrupt), _platform(session_of(context).settings, servers_only=servers_only) as platform:
+    settings, failure = session_of(context).settings, None
+    if api_workers is not None:
+        settings = settings.model_copy(update={"api": settings.api.model_copy(update={"workers": api_workers})})
+    with suppress(KeyboardInterrupt), _platform(settings, servers_only=servers_only) as platform:
         failure = platform.wait_failed()
     if failure is not None:
         remark(failure.detail)

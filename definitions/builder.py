@@ -29,6 +29,7 @@ from assets.partitions import (
     DEFAULT_TENANT,
     EXECUTOR_TAG,
     ISOLATION_TAG,
+    NODE_TAG,
     NODES_TAG,
     REVISION_TAG,
     TENANT_TAG,
@@ -321,7 +322,7 @@ class _Graph:
         self, step: Step, compute: Callable[..., Any], sources: Sources, *, alias: str | None = None, outs: Any = None
     ) -> None:
         node, type_ = step.node, step.type
-        tags = {}
+        tags = {NODE_TAG: type_.name}
         if node.timeout is not None and not step.tolerant:
             tags[TIMEOUT_TAG] = f"{node.timeout:g}"
         if type_.effects:

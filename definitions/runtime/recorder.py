@@ -1,8 +1,9 @@
 """Tells the event store what a run does, while it does it, and keeps no step waiting for that.
 
-Steps add to a list; a thread of the run's own appends what has gathered every few dozen milliseconds. The worker says that a run
-is done only after the last event was stored. While the database is away, events wait; if that takes too long they are given
-up, and told from Dagster's log when the run has ended (`sensors/workflow_events.py`).
+Steps add to a list, or, where they are executed in processes of their own, Dagster's events about them do; a thread of the run's
+own appends what has gathered every few dozen milliseconds. The worker says that a run is done only after the last event was
+stored. While the database is away, events wait; if that takes too long they are given up, and told from Dagster's log when the
+run has ended (`sensors/workflow_events.py`).
 """
 
 from __future__ import annotations
@@ -14,17 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType
 
-from assets.partitions import LAUNCHED_TAG, WORKFLOW_TAG, tenant_of
+from assets.partitions import EXECUTOR_TAG, LAUNCHED_TAG, NODE_TAG, WORKFLOW_TAG, tenant_of
+from definitions.runtime.lean.driver import execute
 from definitions.runtime.live import executing
+from resources.database.resource import shared_database
 from resources.errors import ConflictError, PlatformError, UnavailableError
+from resources.events.postgres import PostgresEventStore
 from resources.realtime.output import RunOutput
+from resources.realtime.postgres import PostgresMessages
+from resources.settings import Settings
 from resources.telemetry.logging import get_logger
 from sensors.workflow_events import Story, append_missing, stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from dagster import DagsterEvent, DagsterRun
+    from dagster import DagsterEvent, DagsterInstance, DagsterRun, JobDefinition
+    from dagster._core.definitions.job_base import IJob
 
     from resources.events.model import NewEvent
     from resources.events.store import EventStore
@@ -52,6 +59,28 @@ def telling(events: EventStore, messages: MessageStore, run: DagsterRun) -> Iter
                 recorder.close()
 
 
+def telling_all(
+    instance: DagsterInstance, job: IJob, run: DagsterRun, events: EventStore, messages: MessageStore
+) -> Iterator[DagsterEvent]:
+    """Execute the run; everything that happens is told."""
+    in_other_processes = run.tags.get(EXECUTOR_TAG) == "multiprocess"
+    with telling(events, messages, run) as recorder:
+        for event in execute(instance, job, run):
+            if recorder is not None:
+                if in_other_processes:
+                    recorder.follow(event, job.get_definition())
+                recorder.see(event)
+            yield event
+
+
+def open_stores() -> tuple[EventStore, MessageStore]:
+    """Where this process tells what it does."""
+    url = Settings().database.url
+    assert url is not None  # the pool has refused to start without
+    database = shared_database(url.get_secret_value(), 4)
+    return PostgresEventStore(database), PostgresMessages(database)
+
+
 class Recorder:
     """The story of one run, as it unfolds. Steps may tell it from any thread."""
 
@@ -65,6 +94,8 @@ class Recorder:
         self._something = threading.Event()
         self._closing = threading.Event()
         self._attempts: dict[str, int] = {}
+        self._began_at: dict[str, float] = {}
+        self._shown: dict[str, Any] = {}
         self._completed = 0
         self._outputs: Any = None
         self._began = time.monotonic()
@@ -113,6 +144,28 @@ class Recorder:
             case kind if kind in _ENDS:
                 seconds = time.monotonic() - self._began
                 self._add(self._story.ended(event, seconds=seconds, nodes=self._completed, outputs=self._outputs))
+
+    def follow(self, event: DagsterEvent, job: JobDefinition) -> None:
+        """An event about a step that cannot tell of itself. What it was given is known only when it has an output."""
+        key = event.step_key or ""
+        match event.event_type:
+            case DagsterEventType.STEP_START | DagsterEventType.STEP_RESTARTED:
+                assert event.node_handle is not None
+                kind = job.get_node(event.node_handle).tags.get(NODE_TAG)
+                if kind is not None:
+                    self._began_at[key] = time.monotonic()
+                    self.node_started(key, kind, attempt=self._attempts.get(key, 0) + 1, given=None)
+            case DagsterEventType.STEP_OUTPUT:
+                shown = event.step_output_data.metadata.get("output")
+                self._shown.setdefault(key, getattr(shown, "value", None))
+                if key == "outputs":
+                    self.outputs(self._shown[key])
+            case DagsterEventType.STEP_SUCCESS if key in self._began_at:
+                assert event.node_handle is not None
+                kind = job.get_node(event.node_handle).tags[NODE_TAG]
+                seconds = time.monotonic() - self._began_at.pop(key)
+                given = self._shown.pop(key, None)
+                self.node_completed(key, kind, attempt=self._attempts[key], given=given, seconds=seconds)
 
     def close(self) -> None:
         """Return when everything is stored, or was given up."""

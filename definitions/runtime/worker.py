@@ -18,17 +18,12 @@ from dagster._utils.interrupts import capture_interrupts, pop_captured_interrupt
 
 from assets.partitions import EXECUTOR_TAG, ISOLATION_TAG
 from definitions.runtime.isolated import execute_isolated
-from definitions.runtime.lean.driver import execute
 from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
 from definitions.runtime.lean.threads import has_abandoned_threads
 from definitions.runtime.processes import resident_megabytes
-from definitions.runtime.recorder import telling
+from definitions.runtime.recorder import open_stores, telling_all
 from definitions.runtime.storage import commit_without_waiting
-from resources.database.resource import shared_database
 from resources.errors import PlatformError
-from resources.events.postgres import PostgresEventStore
-from resources.realtime.postgres import PostgresMessages
-from resources.settings import Settings
 from resources.telemetry.logging import get_logger
 from sensors.runs import record_end
 from sensors.workflow_events import tell_again
@@ -55,7 +50,7 @@ def serve(channel: Channel, code: CodeLocation, *, runs: int, memory_mb: int) ->
             event_log.expect_a_run()
         channel.send(kind="idle", pid=os.getpid())
         executed = 0
-        events, messages = _stores()
+        events, messages = open_stores()
         while not channel.closed:
             for message in channel.receive():
                 problem = _execute(instance, code, events, messages, message)
@@ -65,13 +60,6 @@ def serve(channel: Channel, code: CodeLocation, *, runs: int, memory_mb: int) ->
                 channel.send(kind="done", run_id=message["run_id"], problem=problem, retires=old)
                 if old:
                     return
-
-
-def _stores() -> tuple[EventStore, MessageStore]:
-    url = Settings().database.url
-    assert url is not None  # the pool has refused to start without
-    database = shared_database(url.get_secret_value(), 4)
-    return PostgresEventStore(database), PostgresMessages(database)
 
 
 def _execute(
@@ -94,19 +82,15 @@ def _execute(
         instance.report_engine_event(f"Executing in the warm worker {os.getpid()} of {message['host']}.", run)
         job = code.job_of(instance, run)
         if run.tags.get(ISOLATION_TAG) == "process":
-            with telling(events, messages, run):  # that it has begun; all else is told from the log
-                problem_of_process = execute_isolated(instance, job, run)
+            problem_of_process = execute_isolated(instance, job, run)
             if problem_of_process is None:
                 _tell_from_log(instance, events, run)
             return problem_of_process
         in_other_processes = run.tags.get(EXECUTOR_TAG) == "multiprocess"
-        with telling(events, messages, run) as recorder:
-            for event in execute(instance, job, run):
-                if recorder is not None and not in_other_processes:
-                    recorder.see(event)
-                if event.event_type in ENDS:
-                    end = event
-                    milliseconds = round((time.monotonic() - started) * 1000)
+        for event in telling_all(instance, job, run, events, messages):
+            if event.event_type in ENDS:
+                end = event
+                milliseconds = round((time.monotonic() - started) * 1000)
         if isinstance(instance.event_log_storage, WriteBehindEventLogStorage):
             instance.event_log_storage.flush()
         if in_other_processes:

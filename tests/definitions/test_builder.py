@@ -265,7 +265,12 @@ nodes:
     (node,) = job.graph.nodes
     op = node.definition
     assert isinstance(op, dg.OpDefinition)
-    assert op.tags == {"dagster/compute_kind": "text", "aiw/timeout_seconds": "5", "dagster/priority": "7"}
+    assert op.tags == {
+        "dagster/compute_kind": "text",
+        "aiw/node": "template",
+        "aiw/timeout_seconds": "5",
+        "dagster/priority": "7",
+    }
     assert op.pool == "openai"
     policy = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.LINEAR, jitter=dg.Jitter.PLUS_MINUS)
     assert op.retry_policy == policy

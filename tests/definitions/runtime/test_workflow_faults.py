@@ -256,6 +256,7 @@ def test_a_run_in_a_process_of_its_own_succeeds_and_tells_its_story(engine: Engi
     assert [event.type.partition(".")[2] for event in engine.story(run_id)] == [
         *("created", "started", "node_started", "node_completed", "completed")
     ]
+    assert engine.story(run_id)[2].data["node_type"] == "template"
 
 
 def test_a_run_in_a_process_of_its_own_can_be_killed_and_be_cancelled(engine: Engine) -> None:
@@ -267,6 +268,7 @@ def test_a_run_in_a_process_of_its_own_can_be_killed_and_be_cancelled(engine: En
         found = re.search(r"Executing in the process (\d+)", _reason(engine, run_id))
         assert found is not None
         pid = int(found[1])
+        engine.story(run_id, until="workflow.node_started")  # and not only when it has ended
         if signal:
             psutil.Process(pid).kill()
         else:
@@ -296,6 +298,8 @@ outputs: {text: "{{ nodes.two.output.text }}"}
         *((kind, node) for node in ("one", "two") for kind in ("node_started", "node_completed")),
         ("completed", None),
     ]
+    # Told while it happens: what is told from the log afterwards does not know types.
+    assert {event.data["node_type"] for event in story if event.data.get("node_id")} == {"template"}
     assert engine.outputs(run_id) == {"text": "xy"}
 
 

@@ -31,7 +31,7 @@ def one() -> int:
 @light
 def lightly(context, x) -> dg.Output[int]:
     """Asks for no more than a light context has."""
-    told = {
+    told: dict[str, Any] = {
         "100% [of] \\ it": dg.MetadataValue.json({"x": [x, "]\n\t"]}),
         "key": f"{step_key_of(context)} {context.run.job_name}",
     }

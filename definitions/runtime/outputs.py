@@ -2,7 +2,7 @@
 
 Small values are rows of `aiw.node_outputs`, written in the transaction that writes the step's events (`lean/event_log.py`):
 a step that is seen to have succeeded has its output. Values beyond 256 KiB go to a folder (any that fsspec knows: a disk,
-`s3://` with the package s3fs) before the row that points to them; a checksum tells a damaged one from a good one.
+`s3://` is one of them, `s3.py`) before the row that points to them; a checksum tells a damaged one from a good one.
 
 A value is JSON if JSON gives back exactly the same (dicts with text keys, lists, text, numbers, booleans, None), so that it can
 be read without Python; anything else is pickled, and so must be importable where it is read. Rows are written by our own
@@ -27,6 +27,7 @@ import zstandard
 from dagster._core.execution.plan.outputs import StepOutputHandle
 
 from assets.partitions import tenant_of
+from definitions.runtime import s3
 from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
 from definitions.runtime.lean.postgres import (
     DELETE_OUTPUTS,
@@ -46,6 +47,8 @@ SMALLEST_COMPRESSED_BYTES: Final = 1024
 WORTHWHILE: Final = 0.9
 COMPRESSION_LEVEL: Final = 1
 DELETED_AT_A_TIME: Final = 500
+
+s3.register()
 
 
 # ---------------------------------------------------------------------- values and bytes

@@ -263,14 +263,15 @@ class Bench:
                 "SELECT run_id FROM dagster.runs WHERE pipeline_name = 'chain_5' AND status = 'SUCCESS' LIMIT 1"
             )
             (run_id,) = cursor.fetchone() or (None,)
+            # Ids below all others: they are of the past, and no sensor takes them for news.
             cursor.execute(
-                f"INSERT INTO dagster.runs ({run_columns}) SELECT {run_values} FROM dagster.runs r, generate_series(1, %s) n "
-                "WHERE r.run_id = %s",
+                f"INSERT INTO dagster.runs (id, {run_columns}) SELECT -n, {run_values} "
+                "FROM dagster.runs r, generate_series(1, %s) n WHERE r.run_id = %s",
                 (runs, run_id),
             )
             cursor.execute(
-                f"INSERT INTO dagster.event_logs ({event_columns}) SELECT {event_values} FROM dagster.event_logs e, "
-                "generate_series(1, %s) n WHERE e.run_id = %s",
+                f"INSERT INTO dagster.event_logs (id, {event_columns}) SELECT -row_number() OVER (), {event_values} "
+                "FROM dagster.event_logs e, generate_series(1, %s) n WHERE e.run_id = %s",
                 (runs // 10, run_id),
             )
             cursor.execute("ANALYZE dagster.runs, dagster.event_logs")

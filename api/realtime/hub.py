@@ -13,16 +13,18 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections import OrderedDict, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from anyio import CapacityLimiter, to_thread
 
-from api.realtime import frames, live
+from api.realtime import frames
 from api.realtime.batcher import Batcher
+from api.realtime.batches import Batches
 from api.realtime.connection import Connection, Frame
+from api.realtime.facts import FactsFeed
+from api.realtime.room import Room
 from resources.errors import InvalidInputError, LimitExceededError, PlatformError, UnavailableError
 from resources.realtime import topics
 from resources.realtime.limits import Limiter
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
     from uuid import UUID
 
-    from resources.events.model import RecordedEvent
     from resources.events.store import EventStore
     from resources.realtime.model import DeliveryStatus, Message, NewMessage
     from resources.realtime.postgres import PostgresRunLog
@@ -46,16 +47,13 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 _PAGE = 500
-_RECENT = 1000
 _BREATH = 200
 _RETRY = 0.5
 RESTART = 1012
 _NOT_ALLOWED = 1008
 _WARN_BEFORE = 60.0
-_RUNS_KNOWN = 10_000
 _PRESENCE_PAUSE = 0.05
 _ACTIVE_EVERY = 60.0
-_TYPES = tuple(live.types())
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,42 +68,6 @@ class HubLimits:
     missed: int = 3
     beat: float = 5.0
     drain: float = 3.0
-
-
-class Room:
-    """One tenant's connections, and how far its feed is."""
-
-    def __init__(self) -> None:
-        self.connections: set[Connection] = set()
-        self.users: dict[str, set[Connection]] = {}
-        self.index: topics.TopicIndex[Connection] = topics.TopicIndex()
-        self.seen = 0
-        self.floor = 0
-        self.recent: deque[Message] = deque()
-        self.opened: asyncio.Task[None] | None = None
-        self.ready = False
-        self.reading = False
-        self.again = False
-        self.changed_users: set[str] = set()
-
-    def remember(self, message: Message) -> None:
-        """`recent` holds all messages in (floor, seen]."""
-        self.recent.append(message)
-        while len(self.recent) > _RECENT:
-            self.floor = self.recent.popleft().position
-
-
-@dataclass(slots=True)
-class _Facts:
-    """How far the feed of events is. It rests as long as nobody listens; `wanted` counts subscriptions."""
-
-    seen: int = 0
-    wanted: int = 0
-    running: bool = False
-    again: bool = False
-    runs: OrderedDict[str, int] = field(default_factory=OrderedDict)
-    pending: dict[str, int] = field(default_factory=dict)
-    reading_runs: bool = False
 
 
 class Hub:
@@ -129,27 +91,28 @@ class Hub:
         self.presence = presence
         self.id = uuid.uuid4().hex
         self.draining = False
-        self._events = events
-        self._runs = runs
         self._rooms: dict[str, Room] = {}
-        self._facts = _Facts()
         self._origins: dict[UUID, Connection] = {}
         self._typing: dict[tuple[str, str, str], asyncio.TimerHandle] = {}
         self._threads = CapacityLimiter(threads)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cancel: Callable[[], None] | None = None
+        self._facts = FactsFeed(
+            self._rooms, events, runs, thread=self._thread, spawn=self._spawn, queue=self.limits.queue
+        )
         self._starting = asyncio.Lock()
         self._open = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        self._publishes: Batcher[NewMessage, Message] = Batcher(self._publish_batch, limiter=self._threads)
-        self._joins: Batcher[Device, Joined] = Batcher(self._join_batch, limiter=self._threads)
-        self._leaves: Batcher[str, None] = Batcher(self._leave_batch, limiter=self._threads)
+        batches = Batches(publisher, presence)
+        self._publishes: Batcher[NewMessage, Message] = Batcher(batches.publish, limiter=self._threads)
+        self._joins: Batcher[Device, Joined] = Batcher(batches.join, limiter=self._threads)
+        self._leaves: Batcher[str, None] = Batcher(batches.leave, limiter=self._threads)
         self._confirms: Batcher[tuple[UUID, str, DeliveryStatus], None] = Batcher(
-            self._confirm_batch, limiter=self._threads
+            batches.confirm, limiter=self._threads
         )
-        self._mail: Batcher[str, list[Message]] = Batcher(self._mail_batch, limiter=self._threads)
+        self._mail: Batcher[str, list[Message]] = Batcher(batches.mail, limiter=self._threads)
 
     # --- Life ---------------------------------------------------------------------------------------------------
 
@@ -238,7 +201,7 @@ class Hub:
                 self._check_joined(connection, await self._joins.submit("", self._device(connection)))
             room = await self._room(principal.tenant)
             if not present:
-                _check_listener(room, principal)
+                room.check_listener(principal)
         except BaseException:
             self._closed()
             raise
@@ -329,10 +292,8 @@ class Hub:
         spoken = {pattern for pattern in wanted if not topics.is_live(pattern)}
         told = {pattern for pattern in wanted if topics.is_live(pattern) is not False}
         room = self._rooms[connection.principal.tenant]
-        if told and not self._facts.wanted:
-            head = await self._thread(self._events.head, tenant=None)
-            if not self._facts.wanted:
-                self._facts.seen = max(self._facts.seen, head)
+        if told:
+            await self._facts.rouse()
         message_at = after.messages if spoken else None
         event_at = after.events if told else None
         while (message_at is not None and message_at < room.seen) or (
@@ -341,7 +302,7 @@ class Hub:
             if message_at is not None:
                 message_at = await self._replay_messages(connection, room, spoken, message_at)
             if event_at is not None:
-                event_at = await self._replay_events(connection, told, event_at)
+                event_at = await self._facts.replay(connection, told, event_at)
             if connection.closing is not None:
                 return
         # Nothing is awaited between the look above and here: what comes next comes from the feeds.
@@ -351,7 +312,7 @@ class Hub:
         connection.patterns |= wanted
         seen = room.seen
         if told:
-            self._wake_facts()
+            self._facts.wake()
         if last:
             await self._send_last(connection, wanted, seen)
 
@@ -395,26 +356,6 @@ class Hub:
                     if connection.waiting > self.limits.queue // 2:
                         await connection.drained()
             after = reached
-        return after
-
-    async def _replay_events(self, connection: Connection, patterns: set[str], after: int) -> int:
-        """Send what happened above `after`; the position that was reached."""
-        while after < (up_to := self._facts.seen) and connection.closing is None:
-            page = await self._thread(
-                self._events.read_all,
-                after_position=after,
-                up_to_position=up_to,
-                types=_TYPES,
-                tenant=connection.principal.tenant,
-                limit=_PAGE,
-            )
-            for event in page:
-                topic = next((one for one in live.topics_of(event) if topics.any_fits(patterns, one)), None)
-                if topic is not None:
-                    connection.offer(_fact_frame(event, topic, connection.dialect))
-                    if connection.waiting > self.limits.queue // 2:
-                        await connection.drained()
-            after = page[-1].position if len(page) == _PAGE else up_to
         return after
 
     async def _send_last(self, connection: Connection, patterns: set[str], seen: int) -> None:
@@ -508,13 +449,13 @@ class Hub:
                 case "rules":
                     self.publisher.router.forget(notice.tenant)
                 case "events":
-                    self._wake_facts()
+                    self._facts.wake()
                 case "run":
                     run_id, event_id = notice.ids
-                    self._run_told(run_id, int(event_id))
+                    self._facts.run_told(run_id, int(event_id))
                 case "lost":
                     self.publisher.router.forget()
-                    self._wake_facts()
+                    self._facts.wake()
                     for tenant, known in self._rooms.items():
                         self._wake(tenant, known)
                 case _:
@@ -660,106 +601,6 @@ class Hub:
             for connection in to:
                 connection.offer(Frame(text, priority=Priority.LOW))
 
-    # --- The platform's own facts -------------------------------------------------------------------------------
-
-    def _wake_facts(self) -> None:
-        self._facts.again = True
-        if not self._facts.running and self._facts.wanted:
-            self._facts.running = True
-            self._spawn(self._read_facts())
-
-    async def _read_facts(self) -> None:
-        facts = self._facts
-        try:
-            while facts.again and self._facts.wanted:
-                facts.again = False
-                try:
-                    head = await self._thread(self._events.head, tenant=None)
-                    page = await self._thread(
-                        self._events.read_all,
-                        after_position=facts.seen,
-                        up_to_position=head,
-                        types=_TYPES,
-                        limit=_PAGE,
-                        tenant=None,
-                    )
-                except PlatformError as error:
-                    log.warning("realtime.facts_wait", error=error.message)
-                    facts.again = True
-                    await asyncio.sleep(_RETRY)
-                    continue
-                for event in page:
-                    facts.seen = event.position
-                    self._tell_event(event)
-                if len(page) == _PAGE:
-                    facts.again = True
-                else:
-                    facts.seen = max(facts.seen, head)
-        finally:
-            facts.running = False
-
-    def _tell_event(self, event: RecordedEvent) -> None:
-        room = self._rooms.get(event.tenant)
-        if room is None:
-            return
-        told: set[Connection] = set()
-        for topic in live.topics_of(event):
-            made: dict[str, Frame] = {}
-            for connection in room.index.matching(topic):
-                if connection in told:
-                    continue
-                told.add(connection)
-                frame = made.get(connection.dialect)
-                if frame is None:
-                    frame = made[connection.dialect] = _fact_frame(event, topic, connection.dialect)
-                connection.offer(frame)
-
-    def _run_told(self, run_id: str, event_id: int) -> None:
-        """Dagster wrote to the log of a run, up to this entry."""
-        if self._runs is None:
-            return
-        topic = f"runs.{run_id}"
-        if not any(room.index.matching(topic) for room in self._rooms.values()):
-            self._mark_run(run_id, event_id)
-            return
-        self._facts.pending[run_id] = max(event_id, self._facts.pending.get(run_id, 0))
-        if not self._facts.reading_runs:
-            self._facts.reading_runs = True
-            self._spawn(self._read_runs())
-
-    async def _read_runs(self) -> None:
-        facts = self._facts
-        assert self._runs is not None
-        try:
-            while facts.pending:
-                run_id, up_to = facts.pending.popitem()
-                after = facts.runs.get(run_id, 0)
-                if up_to <= after:
-                    continue
-                try:
-                    entries = await self._thread(self._runs.read, run_id, after=after, up_to=up_to)
-                except PlatformError as error:
-                    log.warning("realtime.run_not_read", run_id=run_id, error=error.message)
-                    continue
-                self._mark_run(run_id, up_to)
-                for entry in entries:
-                    room = self._rooms.get(entry.tenant)
-                    topic = f"runs.{run_id}"
-                    for connection in room.index.matching(topic) if room is not None else ():
-                        text = frames.fact_text(
-                            topic, entry.content, connection.dialect, id=f"run-{entry.id}", at=entry.at, position=None
-                        )
-                        connection.offer(Frame(text))
-        finally:
-            facts.reading_runs = False
-
-    def _mark_run(self, run_id: str, event_id: int) -> None:
-        runs = self._facts.runs
-        runs[run_id] = max(event_id, runs.get(run_id, 0))
-        runs.move_to_end(run_id)
-        if len(runs) > _RUNS_KNOWN:
-            runs.popitem(last=False)
-
     # --- Once in a while ----------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
@@ -822,35 +663,6 @@ class Hub:
 
     # --- Work in threads ----------------------------------------------------------------------------------------
 
-    def _publish_batch(self, tenant: str, batch: list[NewMessage]) -> Sequence[Message | Exception]:
-        answers: list[Any] = []
-        prepared: list[NewMessage] = []
-        for message in batch:
-            try:
-                prepared.append(self.publisher.prepare(message, tenant=tenant))
-                answers.append(None)
-            except PlatformError as error:
-                answers.append(error)
-        stored = iter(self.messages.publish(prepared, tenant=tenant))
-        return [next(stored) if answer is None else answer for answer in answers]
-
-    def _join_batch(self, _: str, devices: list[Device]) -> Sequence[Joined | Exception]:
-        return self.presence.join(devices)
-
-    def _leave_batch(self, _: str, ids: list[str]) -> Sequence[None]:
-        self.presence.leave(ids)
-        return [None] * len(ids)
-
-    def _confirm_batch(self, tenant: str, confirmations: list[tuple[UUID, str, DeliveryStatus]]) -> Sequence[None]:
-        self.messages.confirm(confirmations, tenant=tenant)
-        return [None] * len(confirmations)
-
-    def _mail_batch(self, tenant: str, users: list[str]) -> Sequence[list[Message]]:
-        waiting: dict[str, list[Message]] = {user: [] for user in users}
-        for user, message in self.messages.undelivered(set(users), tenant=tenant, now=datetime.now(UTC)):
-            waiting[user].append(message)
-        return [waiting[user] for user in users]
-
     def _device(self, connection: Connection) -> Device:
         principal, now = connection.principal, datetime.now(UTC)
         return Device(connection.id, principal.tenant, principal.username, self.id, now, now)
@@ -865,20 +677,6 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_log_failure)
         return task
-
-
-def _check_listener(room: Room, principal: Principal) -> None:
-    """One that is no device is counted by its process alone."""
-    most = principal.limits.sockets
-    if most is not None and len(room.connections) >= most:
-        raise sockets_exceeded(principal.tenant, most)
-
-
-def _fact_frame(event: RecordedEvent, topic: str, dialect: frames.Dialect) -> Frame:
-    text = frames.fact_text(
-        topic, live.content_of(event), dialect, id=str(event.event_id), at=event.recorded_at, position=event.position
-    )
-    return Frame(text, place=f"e{event.position}")
 
 
 def _log_failure(task: asyncio.Future[Any]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def append(served: Sockets, type: str, stream: StreamId, **data: Any) -> RecordedEvent:
-    return served.hub._events.append(stream, [NewEvent(type, data)], tenant=served.tenant).events[0]
+    return served.hub._facts._events.append(stream, [NewEvent(type, data)], tenant=served.tenant).events[0]
 
 
 def run_started(served: Sockets, run_id: str) -> RecordedEvent:
@@ -78,7 +78,7 @@ def test_facts_of_other_tenants_stay_with_them(served: Sockets) -> None:
     with served.client(tenant=f"{served.tenant}-other") as other:
         other.subscribe("**")
         run_started(served, "r1")
-        served.hub._events.append(
+        served.hub._facts._events.append(
             StreamId("run", "r2"),
             [NewEvent("run.started", {"run_id": "r2", "job": "tea"})],
             tenant=f"{served.tenant}-other",

@@ -3,9 +3,9 @@ SHELL := /bin/sh
 ARGS ?=
 AIW := .venv/bin/aiw
 PY := .venv/bin/python
-BENCHES := demo events workflows ai graph ws http
+BENCHES := demo events workflows ai graph ws http mcp search
 
-.PHONY: help install dev demo up test lint type imports format unit test-neo4j bench screenshots lock clean $(addprefix bench-,$(BENCHES))
+.PHONY: help install dev demo up conformance test lint type imports format unit test-neo4j bench screenshots lock clean $(addprefix bench-,$(BENCHES))
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,11 +59,20 @@ bench-ai: dev  ## What the books, budgets and the memo add to a call of a model
 bench-graph: dev  ## The graph: loading it, and each algorithm beside networkx
 	@$(PY) -m tests.benchmarks.graph $(ARGS)
 
+bench-search: dev  ## Search at 10,000 and 100,000 passages, beside plain pgvector and plain full text
+	@$(PY) -m tests.benchmarks.search $(ARGS)
+
 bench-http: dev  ## The API under load, beside a plain one (needs wrk)
 	@$(PY) -m tests.benchmarks.http $(ARGS)
 
 bench-ws: dev  ## Ten thousand sockets, and a server killed under them
 	@$(PY) -m tests.benchmarks.ws $(ARGS)
+
+bench-mcp: dev  ## A tool called over every transport, beside the bare SDK and fastmcp
+	@$(PY) -m tests.benchmarks.mcp $(ARGS)
+
+conformance: dev  ## MCP's official conformance suite against our server code (npm; else skipped)
+	@$(PY) -m tests.conformance.run $(ARGS)
 
 screenshots: dev  ## Take the pictures of docs/ in headless Chromium
 	@$(PY) -m docs.screenshots $(ARGS)

@@ -42,6 +42,7 @@ def installed(*, timeout: float = 300.0) -> Path:
         shutil.copyfile(HERE / name, MODULES / name)
     npm = program.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     command = [str(program), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    command += ["--fetch-retries=1", "--fetch-timeout=20000"]
     try:
         done = subprocess.run(
             command, cwd=MODULES, env=environment(), capture_output=True, text=True, timeout=timeout, check=False

@@ -16,6 +16,7 @@ from assets.failures import RETRY_POLICY, failures
 from assets.partitions import DOCUMENTS, correlated_with
 from assets.previews import markdown_preview, table
 from resources.ai.embedder import Embedder
+from resources.content.chunking import chunk
 from resources.content.ingestion import analyse_step, describe, embed_step, parse_step
 from resources.content.model import DocumentStatus
 from resources.content.parsers.base import ParseLimits
@@ -209,6 +210,7 @@ def concepts(
     context: dg.AssetExecutionContext,
     documents: dg.ResourceParam[DocumentStore],
     graph: dg.ResourceParam[GraphStore],
+    content: dg.ResourceParam[ContentSettings],
 ) -> dg.MaterializeResult[None]:
     """Weave the document's contribution into the graph, in place of its former one."""
     document_id = context.partition_key
@@ -217,7 +219,10 @@ def concepts(
         document = documents.get(document_id, tenant=tenant)
         _, text = documents.get_parsed(document_id, tenant=tenant)
         _, found = documents.get_analysis(document_id, tenant=tenant)
-        extraction = extract(document, text, found)
+        spans = [
+            (item.start, item.end) for item in chunk(text, target=content.chunk_chars, overlap=content.chunk_overlap)
+        ]
+        extraction = extract(document, text, found, passages=spans, run_id=context.run.run_id)
         graph.weave(extraction, tenant=tenant)
     rows = [
         {"concept": item.name, "kind": item.kind, "weight": extraction.mentions.get(item.id, 0.0)}

@@ -24,6 +24,7 @@ PAGES = ROOT / "docs" / "workflows"
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "ai_content_generation": {"content_type": "blog_post", "topic": "green tea"},
     "blog_pipeline": {"topic": "green tea"},
+    "content_analysis": {"job": "00000000-0000-4000-8000-000000000000"},
     "content_ingest": {"text": "# Green tea\n\nGreen tea wants water of eighty degrees.", "name": "green-tea.md"},
     "customer_care": {
         "ticket_id": "T-17",
@@ -31,6 +32,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "body": "I was charged twice for my order. How do I get my money back?",
         "sender": "somebody@example.org",
     },
+    "ask": {"question": "How hot should the water for green tea be?"},
     "hello": {"who": "world"},
     "knowledge_base_search": {"query": "How hot should the water for green tea be?"},
     "research_to_documentation": {"topic": "green tea", "difficulty": "beginner"},

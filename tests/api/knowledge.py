@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resources.content.model import Chunk, sha256_of
+from resources.content.retrieval.model import Facts
 from resources.knowledge.model import Concept, Edge, EdgeType, Extraction
 
 if TYPE_CHECKING:
@@ -23,10 +24,17 @@ def teach(services: Services, index: ChunkIndex, embedder: Embedder, *, tenant: 
     """Make passages findable, and weave: tea requires water, water requires fire; coffee stands alone."""
     from resources.content.model import DocumentSource
 
-    source = DocumentSource(uri="upload:notes.md", name="notes.md", title="Notes")
+    source = DocumentSource(uri="upload:notes.md", name="notes.md", title="Notes", tags=("drinks",))
     document = services.intake.receive(source, b"# Notes\n\n" + "\n\n".join(PASSAGES).encode(), tenant=tenant).document
     chunks = [
-        Chunk(ordinal=number, text=text, start=0, end=len(text), section=None, sha256=sha256_of(text.encode()))
+        Chunk(
+            ordinal=number,
+            text=text,
+            start=9 + 100 * number,
+            end=9 + 100 * number + len(text),
+            section=None,
+            sha256=sha256_of(text.encode()),
+        )
         for number, text in enumerate(PASSAGES)
     ]
     index.replace(
@@ -37,6 +45,8 @@ def teach(services: Services, index: ChunkIndex, embedder: Embedder, *, tenant: 
         title=document.title,
         tenant=tenant,
     )
+    facts = Facts(media_type=document.media_type.value, tags=document.source.tags)
+    index.describe(document.id, facts, tenant=tenant)
     names = ("Tea", "Water", "Fire", "Coffee")
     services.graph.weave(
         Extraction(

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from resources.ai.directory import ProviderDirectory
+from resources.ai.ledger.memory import MemoryCallBooks
+from resources.ai.memo.memory import MemoryMemo
+from resources.ai.model import Answer
+from resources.ai.pipeline import AiCalls
+from resources.ai.prices.book import PriceBook
+from resources.ai.providers.scripted import ScriptedProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,11 +44,13 @@ def failure(result: dg.ExecuteInProcessResult) -> str:
 def test_each_comes_with_what_its_users_look_for(specs: Mapping[str, WorkflowSpec]) -> None:
     assert set(specs) == {
         "hello",
+        "ask",
         "research_to_documentation",
         "user_query_processing",
         "ai_content_generation",
         "customer_care",
         "knowledge_base_search",
+        "content_analysis",
         "content_ingest",
         "blog_pipeline",
     }
@@ -166,3 +177,46 @@ def test_a_post_is_kept_or_revised_by_its_quality(run: Run, least: float, status
     assert found["status"] == status
     assert found["research_document"] != found["post_document"]
     assert found["content"].startswith("# Green Tea")
+
+
+@pytest.mark.usefixtures("taught")
+def test_a_question_is_answered_word_for_word_with_where_it_stands(run: Run) -> None:
+    found = outputs(run("ask", question="How hot should water for green tea be?"))
+    assert found["found"]
+    assert found["answer"].startswith("Green tea wants water of eighty degrees. [1]")
+    (cited,) = found["sentences"][0]["citations"]
+    assert (cited["quote"], cited["document_title"]) == ("Green tea wants water of eighty degrees.", "Notes")
+    assert cited["end"] - cited["start"] == len(cited["quote"])
+    assert found["simulated"]
+    assert "not an AI model" in found["notice"]
+
+
+@pytest.mark.usefixtures("taught")
+def test_what_the_documents_do_not_say_is_not_answered(run: Run) -> None:
+    found = outputs(run("ask", question="Who was the first person on the moon?"))
+    assert (found["found"], found["sentences"]) == (False, [])
+    assert found["answer"] == "Nothing in the documents answers this."
+
+
+@pytest.mark.usefixtures("taught")
+def test_a_model_answers_from_the_passages_and_what_it_invents_is_left_out(run: Run, stores: dict[str, Any]) -> None:
+    said = {
+        "sentences": [
+            {"text": "Eighty degrees.", "passage": 1, "quote": "green tea wants water of eighty degrees"},
+            {"text": "With a little milk.", "passage": 1, "quote": "milk is added to it"},
+        ]
+    }
+    model = ScriptedProvider(
+        [Answer(text=json.dumps(said), finish="stop", usage=None, provider="scripted", model="any")]
+    )
+    memo = MemoryMemo()
+    stores["ai"] = AiCalls(
+        providers=ProviderDirectory(chat={"scripted": model}),
+        books=MemoryCallBooks(memo=memo),
+        memo=memo,
+        prices=PriceBook(),
+    )
+    found = outputs(run("ask", question="How hot is water for green tea?", provider="scripted", model="any"))
+    assert (found["answer"], found["dropped"]) == ("Eighty degrees. [1]", 1)
+    assert found["sentences"][0]["citations"][0]["quote"] == "Green tea wants water of eighty degrees"
+    assert "[1] " in model.requests[0].messages[-1].text

@@ -19,8 +19,8 @@ from resources.agents.tools.port import Tool, ToolUse
 from resources.agents.tools.sets import ToolSets, tools_of
 from resources.agents.tools.web import http_tool
 from resources.ai import bridge
+from resources.ai.call import CallOptions
 from resources.ai.model import CallContext
-from resources.ai.pipeline import AiCalls, CallOptions
 from resources.ai.structured import check_schema
 from resources.content.search import SearchService
 from resources.errors import InvalidInputError, NotFoundError, Problem
@@ -32,6 +32,7 @@ from resources.workflows.waiting import unless_cancelled
 
 if TYPE_CHECKING:
     from resources.ai.memo.model import MemoMode
+    from resources.ai.pipeline import AiCalls
 
 _OCCASIONS: Final = uuid.UUID("0d0c4a06-5f0b-5b1c-8f5e-3f1f6a6f2f5b")
 

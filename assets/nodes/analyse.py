@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from assets.nodes.base import node, remaining
 from assets.nodes.reading import ReadingConfig, check_source, read
+from resources.ai.call import CallOptions
 from resources.ai.model import CallContext
-from resources.ai.pipeline import CallOptions
 from resources.content import analysers
 from resources.content.model import Analysis
 from resources.workflows.node_type import NodeContext

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from assets.nodes.base import MAX_TEXT, Text, has_expressions, node, remaining
 from resources.ai import bridge
+from resources.ai.call import CallOptions, CallResult, Target
 from resources.ai.model import CallContext, ChatRequest, Message, OutputSchema, Restart, TextDelta, Usage
-from resources.ai.pipeline import CallOptions, CallResult, Target
 from resources.ai.structured import check_schema, read_answer
 from resources.errors import InvalidInputError, Problem
 from resources.prompts.model import Rendered

@@ -28,8 +28,8 @@ from resources.agents.sessions import Sessions
 from resources.agents.tools.calling import call_tool
 from resources.agents.tools.port import Spent, ToolUse, chosen
 from resources.ai import bridge, estimate
+from resources.ai.call import CallOptions
 from resources.ai.model import Answer, ChatRequest, Message, OutputSchema, Restart, TextDelta, Usage
-from resources.ai.pipeline import CallOptions
 from resources.ai.structured import read_answer
 from resources.ai.telemetry import agent_span
 from resources.ai.untrusted import as_data

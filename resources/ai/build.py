@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from resources.ai.call import CallOptions
 from resources.ai.directory import ProviderConfig, ProviderDirectory
 from resources.ai.egress import EgressPolicy
 from resources.ai.ledger.postgres import PostgresCallBooks
@@ -15,7 +16,7 @@ from resources.ai.limits.window import Quota
 from resources.ai.memo.cipher import MemoCipher
 from resources.ai.memo.model import MemoMode
 from resources.ai.memo.postgres import PostgresMemo
-from resources.ai.pipeline import AiCalls, CallOptions
+from resources.ai.pipeline import AiCalls
 from resources.ai.prices.book import FREE, PriceBook
 from resources.ai.prices.postgres import PostgresPrices
 from resources.ai.redaction import Redactor

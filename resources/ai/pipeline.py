@@ -11,41 +11,49 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 
-from resources.ai import booking, bridge, estimate
-from resources.ai.ledger.model import Captured
+from resources.ai import bridge, estimate
+from resources.ai.call import (
+    Call,
+    CallOptions,
+    CallResult,
+    CallStream,
+    EmbedResult,
+    Target,
+    ToolResult,
+    content_of,
+    mended,
+    mode_of,
+    placed_for,
+    problems_of,
+)
 from resources.ai.limits.limiter import RateLimiter
 from resources.ai.memo.cipher import MemoCipher
 from resources.ai.memo.model import Recording
-from resources.ai.model import Answer, ChatRequest, Embeddings, Message, Restart, Usage
+from resources.ai.model import Answer, ChatRequest, Embeddings, Restart, Usage
 from resources.ai.provider import ProviderRefusedError, ProviderUnavailableError, RateLimitedError, StreamTruncatedError
 from resources.ai.redaction import StreamRestorer
 from resources.ai.retry import RetryPolicy
-from resources.ai.structured import AnswerInvalidError, read_answer
 from resources.ai.turn import Asked, Desk, timed_out
 from resources.errors import PlatformError, UpstreamError
-from resources.telemetry import correlation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-    from uuid import UUID
 
     from resources.ai.directory import ProviderDirectory
-    from resources.ai.ledger.model import CallOutcome, CallRecord, MemoStatus
+    from resources.ai.ledger.model import CallOutcome, CallRecord
     from resources.ai.ledger.store import CallBooks
     from resources.ai.memo.model import MemoMode
     from resources.ai.memo.store import MemoStore
     from resources.ai.model import CallContext, EmbedRequest, StreamEvent
     from resources.ai.prices.book import PriceBook
     from resources.ai.provider import RateLimits
-    from resources.ai.redaction import Redactor
+    from resources.ai.structured import AnswerInvalidError
     from resources.ai.turn import Turn
 
 _ProviderError = (RateLimitedError, ProviderUnavailableError, ProviderRefusedError)
@@ -57,120 +65,6 @@ _OUTCOMES: Final[Mapping[str, CallOutcome]] = {
     "filter": "filtered",
 }
 _WHOLE: Final = frozenset({"stop", "tool"})
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A provider and its model, to fall back to."""
-
-    provider: str
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """How a call is made. Seconds are of the whole call, with its waits and attempts.
-
-    `memo`: read_through takes a recorded answer or records one; record always calls; replay_only never calls. An answer that was
-    sampled (a temperature above 0) is recorded only with `memo_sampled`. `repair` is how often a model may mend an answer that
-    is not of the asked shape, each time charged. `refuse_unpriced`: no call of a model without a price under a hard budget.
-    """
-
-    memo: MemoMode = "read_through"
-    memo_sampled: bool = False
-    memo_ttl: float | None = None
-    timeout: float = 300.0
-    fallback: tuple[Target, ...] = ()
-    repair: int = 2
-    capture_content: bool = False
-    redactor: Redactor | None = None
-    refuse_unpriced: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """An answer and what it cost. `cost` sums all attempts and repairs; None when one of them has no known price.
-
-    `usage` is what was paid for now (nothing for a recorded answer); `call_id` is the last row's, `call_ids` are all of them.
-    """
-
-    answer: Answer
-    call_id: UUID
-    call_ids: tuple[UUID, ...]
-    memo: MemoStatus
-    usage: Usage
-    cost: Decimal | None
-    saved_cost: Decimal | None
-    measured: bool
-    price_source: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedResult:
-    """Vectors and what they cost; fields as those of CallResult."""
-
-    embeddings: Embeddings
-    call_id: UUID
-    memo: MemoStatus
-    usage: Usage
-    cost: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """What a tool said, as text."""
-
-    text: str
-    call_id: UUID
-    memo: MemoStatus
-
-
-@dataclass(slots=True)
-class _Call:
-    """What all attempts of one call share; `records` are their rows, in order. `deadline` is in the event loop's time."""
-
-    context: CallContext
-    options: CallOptions
-    deadline: float = float("inf")
-    records: list[CallRecord] = field(default_factory=list)
-
-    def result(self, answer: Answer) -> CallResult:
-        last, costs = self.records[-1], [record.cost for record in self.records]
-        return CallResult(
-            answer=answer,
-            call_id=last.call_id,
-            call_ids=tuple(record.call_id for record in self.records),
-            memo=last.memo,
-            usage=sum((record.usage for record in self.records if record.usage is not None), Usage()),
-            cost=None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),
-            saved_cost=last.saved_cost,
-            measured=all(record.measured for record in self.records),
-            price_source=last.price_source,
-        )
-
-
-class CallStream(AsyncIterator["StreamEvent"]):
-    """The events of a call; `result` is there when the answer has come. Close it (`async with`) to give up the call."""
-
-    def __init__(self, events: AsyncGenerator[StreamEvent], call: _Call) -> None:
-        self._events = events
-        self._call = call
-        self.result: CallResult | None = None
-
-    async def __anext__(self) -> StreamEvent:
-        event = await anext(self._events)
-        if isinstance(event, Answer):
-            self.result = self._call.result(event)
-        return event
-
-    async def aclose(self) -> None:
-        await self._events.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
 
 class AiCalls:
@@ -207,7 +101,7 @@ class AiCalls:
 
     def stream(self, request: ChatRequest, context: CallContext, options: CallOptions | None = None) -> CallStream:
         """Deltas as they come, then the answer. After `Restart` what was shown before is void."""
-        call = _Call(_known(context), options or self._defaults)
+        call = Call(placed_for(context), options or self._defaults)
         return CallStream(self._chat(request, call), call)
 
     async def complete(
@@ -238,7 +132,7 @@ class AiCalls:
             model=request.model,
             canonical=canonical,
             fingerprint=hashlib.sha256(canonical).hexdigest(),
-            context=_known(context),
+            context=placed_for(context),
             most=estimate.most(request),
             endpoint=await self._endpoint(request.provider, context.tenant),
         )
@@ -284,7 +178,7 @@ class AiCalls:
             model=name,
             canonical=canonical,
             fingerprint=hashlib.sha256(canonical).hexdigest(),
-            context=_known(context),
+            context=placed_for(context),
             most=Usage(),
             endpoint=service,
         )
@@ -301,19 +195,19 @@ class AiCalls:
         self, request: ChatRequest, context: CallContext, options: CallOptions | None = None
     ) -> CallResult:
         """As `complete`, for code that is not asynchronous. Not on an event loop's thread."""
-        return bridge.run(self.complete(request, _known(context), options))
+        return bridge.run(self.complete(request, placed_for(context), options))
 
     def embed_sync(
         self, request: EmbedRequest, context: CallContext, options: CallOptions | None = None
     ) -> EmbedResult:
         """As `embed`, for code that is not asynchronous."""
-        return bridge.run(self.embed(request, _known(context), options))
+        return bridge.run(self.embed(request, placed_for(context), options))
 
     def stream_sync(
         self, request: ChatRequest, context: CallContext, options: CallOptions | None = None
     ) -> Iterator[StreamEvent]:
         """As `stream`, for code that is not asynchronous. Closing the iterator gives up the call."""
-        events = self.stream(request, _known(context), options)
+        events = self.stream(request, placed_for(context), options)
 
         async def following() -> StreamEvent | None:
             return await anext(events, None)
@@ -333,7 +227,7 @@ class AiCalls:
         await self.providers.close()
         self._desk.close()
 
-    async def _chat(self, request: ChatRequest, call: _Call) -> AsyncGenerator[StreamEvent]:
+    async def _chat(self, request: ChatRequest, call: Call) -> AsyncGenerator[StreamEvent]:
         """Redaction: placeholders go out, values come back."""
         self._loop = asyncio.get_running_loop()
         call.deadline = self._loop.time() + call.options.timeout
@@ -352,7 +246,7 @@ class AiCalls:
                 for restored in restorer.feed(event):
                     yield restored
 
-    async def _repaired(self, request: ChatRequest, call: _Call) -> AsyncGenerator[StreamEvent]:
+    async def _repaired(self, request: ChatRequest, call: Call) -> AsyncGenerator[StreamEvent]:
         """Have the model mend an answer that is not of the asked shape."""
         for left in range(call.options.repair, -1, -1):
             answer: Answer | None = None
@@ -360,7 +254,7 @@ class AiCalls:
             async with aclosing(self._from_any(request, call)) as events:
                 async for event in events:
                     if isinstance(event, Answer):
-                        answer, problems = event, _problems(request, event)
+                        answer, problems = event, problems_of(request, event)
                         break
                     yield event
             assert answer is not None
@@ -370,9 +264,9 @@ class AiCalls:
             if not left or answer.finish == "length":
                 raise problems
             yield Restart(reason=problems.code)
-            request = _mended(request, answer, problems)
+            request = mended(request, answer, problems)
 
-    async def _from_any(self, request: ChatRequest, call: _Call) -> AsyncGenerator[StreamEvent]:
+    async def _from_any(self, request: ChatRequest, call: Call) -> AsyncGenerator[StreamEvent]:
         """The provider, or the next one when it fails."""
         targets = (Target(request.provider, request.model), *call.options.fallback)
         for number, target in enumerate(targets, start=1):
@@ -392,7 +286,7 @@ class AiCalls:
             if shown:
                 yield Restart(reason=failure.code)
 
-    async def _attempts(self, request: ChatRequest, call: _Call) -> AsyncGenerator[StreamEvent]:
+    async def _attempts(self, request: ChatRequest, call: Call) -> AsyncGenerator[StreamEvent]:
         """The same again when it may pass, each time reserved anew."""
         attempt, pause = 1, self._retry.base
         while True:
@@ -414,7 +308,7 @@ class AiCalls:
     async def _once(
         self,
         request: ChatRequest,
-        call: _Call,
+        call: Call,
         attempt: int,
     ) -> AsyncGenerator[StreamEvent]:
         """One attempt: a recorded answer, or the provider's."""
@@ -431,7 +325,7 @@ class AiCalls:
             prompt_version=request.prompt_version,
             attempt=attempt,
         )
-        turn = await self._start(asked, _mode(request, call.options), call.options, call.deadline)
+        turn = await self._start(asked, mode_of(request, call.options), call.options, call.deadline)
         if turn.recalled is not None:
             recording, record = await turn.recall()
             call.records.append(record)
@@ -461,8 +355,8 @@ class AiCalls:
             call.records.append(record)
             raise
         recording = Recording(canonical, tuple(deltas), answer)
-        whole = answer.finish in _WHOLE and _problems(request, answer) is None
-        captured = _captured(request, answer) if call.options.capture_content else None
+        whole = answer.finish in _WHOLE and problems_of(request, answer) is None
+        captured = content_of(request, answer) if call.options.capture_content else None
         outcome = _OUTCOMES[answer.finish]
         record = await turn.answered(recording, answer.usage, outcome=outcome, keep=whole, captured=captured)
         call.records.append(record)
@@ -565,43 +459,6 @@ class AiCalls:
         """An adapter may tell from a thread of its own."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._limiter.learn, limits)
-
-
-def _known(context: CallContext) -> CallContext:
-    context = booking.placed(context)
-    if context.correlation_id is not None or (current := correlation.current()) is None:
-        return context
-    return context.model_copy(update={"correlation_id": current})
-
-
-def _mode(request: ChatRequest, options: CallOptions) -> MemoMode:
-    sampled = request.temperature is not None and request.temperature > 0
-    return "off" if sampled and not options.memo_sampled and options.memo != "replay_only" else options.memo
-
-
-def _problems(request: ChatRequest, answer: Answer) -> AnswerInvalidError | None:
-    """What is wrong with the shape of the answer."""
-    if request.output is None or answer.finish not in {"stop", "length"}:
-        return None
-    try:
-        read_answer(answer.text, request.output)
-    except AnswerInvalidError as error:
-        return error
-    return None
-
-
-def _mended(request: ChatRequest, answer: Answer, problems: AnswerInvalidError) -> ChatRequest:
-    """The request with the bad answer and what is wrong with it."""
-    said = "\n".join(f"- {problem}" for problem in problems.problems)
-    wish = f"Your answer is not valid:\n{said}\nAnswer again with the whole JSON, and nothing else."
-    turns = (Message(role="assistant", text=answer.text or "(nothing)"), Message(role="user", text=wish))
-    return request.model_copy(update={"messages": (*request.messages, *turns)})
-
-
-def _captured(request: ChatRequest, answer: Answer) -> Captured:
-    return Captured(
-        prompt="\n\n".join(f"{message.role}: {message.text}" for message in request.messages), response=answer.text
-    )
 
 
 def _finished(answer: Answer | None, asked: Asked) -> Answer:

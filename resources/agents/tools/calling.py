@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from resources.agents.tools.port import Tool, ToolUse
+    from resources.ai.call import CallOptions
     from resources.ai.model import CallContext
-    from resources.ai.pipeline import AiCalls, CallOptions
+    from resources.ai.pipeline import AiCalls
 
 
 class _ToolFailedError(UpstreamError):

@@ -23,8 +23,9 @@ from resources.content.model import Analysis, Entity, Objective, QualityIssue, S
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from resources.ai.call import CallOptions
     from resources.ai.model import CallContext
-    from resources.ai.pipeline import AiCalls, CallOptions
+    from resources.ai.pipeline import AiCalls
     from resources.content.model import ParsedDocument
 
 VERSION: Final = "llm-1"

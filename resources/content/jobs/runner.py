@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from resources.ai.pipeline import CallOptions
+from resources.ai.call import CallOptions
 from resources.content.analysers import analyse
 from resources.content.analysers.llm import analyse_with_model
 from resources.content.jobs.model import AnalysisResult, DocumentFacts, JobError, JobStatus, Structure

@@ -10,8 +10,8 @@ import orjson
 from resources.agents.loop import Agents, Occasion
 from resources.agents.spec import AgentSpec
 from resources.agents.tools.port import Tool
+from resources.ai.call import CallOptions
 from resources.ai.model import CallContext, ToolCall, ToolSpec
-from resources.ai.pipeline import CallOptions
 from resources.ai.providers.scripted import ScriptedProvider
 from resources.events.memory import MemoryEventStore
 from resources.prompts.bundled import bundled_prompts

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from resources.ai import bridge
+from resources.ai.call import CallOptions
 from resources.ai.model import CallContext
-from resources.ai.pipeline import CallOptions
 from resources.ai.providers.openai import OPENAI, OpenAIProvider
 from resources.ai.providers.options import ProviderOptions
 from resources.ai.providers.scripted import NOTICE, Line, ScriptedProvider

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resources.ai.budgets.model import BudgetExceededError
+from resources.ai.call import CallOptions
 from resources.ai.model import Answer, CallContext, TextDelta, Usage
-from resources.ai.pipeline import CallOptions
 from resources.ai.providers.scripted import ScriptedProvider
 from resources.database.postgres import Database
 from tests.resources.ai.calls.parts import answer, postgres_calls, prices, request

@@ -5,10 +5,10 @@ import heapq
 import random
 from collections import Counter
 
+from resources.ai.call import CallOptions
 from resources.ai.limits.limiter import RateLimiter
 from resources.ai.limits.window import SPAN, Quota, Window
 from resources.ai.model import CallContext, Usage
-from resources.ai.pipeline import CallOptions
 from resources.ai.provider import RateLimitedError, RateLimits
 from resources.ai.providers.scripted import ScriptedProvider
 from tests.resources.ai.calls.parts import answer, memory_calls, request

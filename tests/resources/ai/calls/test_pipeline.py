@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resources.ai.budgets.model import Budget, BudgetExceededError
+from resources.ai.call import CallOptions, Target
 from resources.ai.ledger.memory import MemoryCallBooks
 from resources.ai.memo.cipher import MemoCipher
 from resources.ai.memo.model import MemoMissError
@@ -23,7 +24,6 @@ from resources.ai.model import (
     ToolCall,
     Usage,
 )
-from resources.ai.pipeline import CallOptions, Target
 from resources.ai.provider import (
     ProviderRefusedError,
     ProviderUnavailableError,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resources.ai.call import CallOptions
 from resources.ai.ledger.memory import MemoryCallBooks
 from resources.ai.model import Answer, CallContext, Message, TextDelta, ToolCall, ToolCallDelta
-from resources.ai.pipeline import CallOptions
 from resources.ai.redaction import Redactor, StreamRestorer
 from resources.errors import InvalidInputError
 from resources.events.memory import MemoryEventStore

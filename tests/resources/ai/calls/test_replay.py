@@ -9,13 +9,14 @@ import orjson
 
 from resources.ai.budgets.model import Budget
 from resources.ai.budgets.postgres import PostgresBudgets
+from resources.ai.call import CallOptions
 from resources.ai.model import CallContext, Message, ToolCall, ToolSpec
-from resources.ai.pipeline import AiCalls, CallOptions
 from resources.ai.providers.scripted import ScriptedProvider
 from tests.resources.ai.calls.parts import answer, postgres_calls, request
 
 if TYPE_CHECKING:
     from resources.ai.model import Answer, ChatRequest
+    from resources.ai.pipeline import AiCalls
     from resources.database.postgres import Database
 
 RUNS = 100

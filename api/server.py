@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from api.auth.limiter import Rates
 
 GRACE = 10
+_GARBAGE = 20_000
 
 
 class Server(uvicorn.Server):
@@ -132,6 +134,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PlatformError as error:
         print(f"api: {error.message}", file=sys.stderr)  # noqa: T201 - for the person who started it
         return 2 if isinstance(error, InvalidInputError) else 1
+    # What is there by now stays: the collector need not look at it, nor each time that some dozen requests are under way.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
     server.serve_forever()
     return 0 if server.started else 1
 

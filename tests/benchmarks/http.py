@@ -126,6 +126,8 @@ def work(report: Report, quick: bool) -> None:
 def _ours(report: Report, platform: Platform, *, workers: int, seconds: int) -> None:
     command = [sys.executable, "-m", "api.server", "--fd", "{fd}"]
     with _serving(command, platform.environment, workers=workers) as server:
+        # Each worker has seen each token; within the run it looks at each of them anew, every half a minute.
+        _load(platform, server, HOT[0], connections=32, seconds=2)
         for route in ROUTES:
             for connections in CONNECTIONS:
                 found = _load(platform, server, route, connections=connections, seconds=seconds)

@@ -49,7 +49,9 @@ def server(url: str, home: str) -> Iterator[subprocess.Popen[bytes]]:
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            for _ in range(600):
+            for _ in range(3000):  # it makes its tables first, which takes a minute on a busy machine
+                if process.poll() is not None:
+                    raise RuntimeError(f"Prefect's server ended with {process.returncode}.")
                 with (
                     contextlib.suppress(OSError),
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2),

@@ -1,8 +1,8 @@
 """From a document to what it says about concepts: what it is about, what that requires, what it talks about.
 
 What the sender declares counts in full. Without a declaration the subject is the title, if that looks like the name of
-something, and the prerequisites are what a section of that name lists. Nothing else is guessed: a missing edge is better than
-a wrong one, because learning paths follow every edge.
+something, and the prerequisites are what a section of that name lists. No other prerequisite is guessed: a missing edge is better
+than a wrong one, because learning paths follow every edge. How other terms hang together, `relations` tells.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from resources.knowledge.model import Concept, Edge, EdgeType, Extraction, concept_id
+from resources.knowledge.model import Concept, Edge, EdgeType, Evidence, Extraction, Origin, concept_id, evidence_key
+from resources.knowledge.relations import chunks_with, occurrences, relations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from resources.content.model import Analysis, Document, ParsedDocument, Section
+    from resources.content.model import Analysis, Document, DocumentSource, ParsedDocument, Section
 
 MAX_TOPICS: Final = 15
 MAX_RELATED: Final = 10
@@ -95,8 +96,18 @@ _NO_TERM = frozenset(
 _MARKED_UP: Final = frozenset({"text/markdown", "text/x-rst", "text/html"})
 
 
-def extract(document: Document, parsed: ParsedDocument, analysis: Analysis) -> Extraction:
-    """What the document contributes to the graph. A function of its arguments alone; never a self-loop."""
+def extract(
+    document: Document,
+    parsed: ParsedDocument,
+    analysis: Analysis,
+    *,
+    passages: Sequence[tuple[int, int]] = (),
+    run_id: str | None = None,
+) -> Extraction:
+    """What the document contributes to the graph. A function of its arguments alone; never a self-loop.
+
+    `passages` are where the document's passages begin and end, to tell where it says what; `run_id` is the run that asks.
+    """
     source = document.source
     name = source.subject or _subject_from_title(document, parsed)
     subject = concept_id(name) if name else ""
@@ -129,6 +140,24 @@ def extract(document: Document, parsed: ParsedDocument, analysis: Analysis) -> E
             concepts[key] = Concept(id=key, name=wanted, kind="subject")
             if subject:
                 edges.append(Edge(source=subject, target=key, type=EdgeType.REQUIRES, weight=weight))
+    written = {concept.id: occurrences(parsed.text, concept.name) for concept in concepts.values()}
+    evidence = {
+        key: Evidence(origin=_origin(key, subject, source), chunks=chunks_with(places, passages))
+        for key, places in written.items()
+    }
+    said = {evidence_key(edge.source, edge.target, edge.type) for edge in edges}
+    cue = Evidence(origin=Origin.DECLARED if source.requires else Origin.STRUCTURE)
+    frequent = Evidence(origin=Origin.STRUCTURE)
+    evidence |= {
+        evidence_key(edge.source, edge.target, edge.type): cue if edge.type is EdgeType.REQUIRES else frequent
+        for edge in edges
+    }
+    terms = {key: concept.name for key, concept in concepts.items()}
+    for edge, where in relations(parsed, terms, subject=subject or None, passages=passages):
+        key = evidence_key(edge.source, edge.target, edge.type)
+        if key not in said:
+            edges.append(edge)
+            evidence[key] = where
     return Extraction(
         document_id=document.id,
         sha256=document.sha256,
@@ -136,7 +165,14 @@ def extract(document: Document, parsed: ParsedDocument, analysis: Analysis) -> E
         concepts=tuple(concepts[key] for key in sorted(concepts)),
         mentions=dict(sorted(mentions.items())),
         edges=tuple(sorted(edges, key=lambda edge: (edge.source, edge.target, edge.type))),
+        evidence=dict(sorted(evidence.items())),
+        run_id=run_id,
     )
+
+
+def _origin(key: str, subject: str, source: DocumentSource) -> Origin:
+    declared = (key == subject and source.subject) or key in {concept_id(term) for term in source.requires}
+    return Origin.DECLARED if declared else Origin.STRUCTURE
 
 
 def _related(subject: str, topic: str, weight: float) -> Edge:

@@ -249,12 +249,8 @@ class GraphQuestions:
         """Concepts like this one: by their neighbours and documents, or by category, tags and difficulty."""
         view = self._views.view(tenant)
         place = found(name, view)
-        if by == "company":
-            scores = similarity.by_company(view, place)
-        else:
-            own = view.concepts[place]
-            scores = np.array([similarity.by_attributes(own, other) for other in view.concepts])
-            scores[place] = 0.0
+        measure = similarity.by_company if by == "company" else similarity.by_attributes
+        scores = measure(view, place)
         least = threshold if threshold is not None else (SIMILAR if by == "attributes" else 0.0)
         scores[scores < least] = 0.0
         return _best(view, scores, limit)

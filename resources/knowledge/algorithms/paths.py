@@ -31,6 +31,7 @@ MAX_ALTERNATIVES: Final = 20
 _ENDLESS: Final = float("inf")
 _NOWHERE: Final = -9999  # what scipy names the predecessor of a start
 _ROUNDING: Final = 1e-9
+_CANDIDATES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,8 @@ def _bound(
     """What the last of `count` cheapest ways costs at most; infinite if that cannot be told."""
     ways: set[tuple[int, ...]] = set()
     candidates = np.flatnonzero(np.isfinite(over))
-    for place in candidates[np.argsort(over[candidates], kind="stable")].tolist():
+    nearest = candidates[np.argsort(over[candidates], kind="stable")][:_CANDIDATES]
+    for place in nearest.tolist():
         forth, rest = _back(before, start, place), _back(after, goal, place)
         if forth is not None and rest is not None:
             way = forth + tuple(reversed(rest))[1:]

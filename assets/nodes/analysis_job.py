@@ -5,18 +5,20 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from assets.nodes.base import node
+from assets.nodes.base import Text, node
 from assets.nodes.reading import limits_of
 from resources.ai.model import CallContext
 from resources.content.jobs.model import JobError, JobStatus
 from resources.content.jobs.runner import run_job
 from resources.workflows.node_type import NodeConfig, NodeContext
 
+_UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
 
 class Config(NodeConfig):
     """Which job."""
 
-    job: UUID = Field(description="Id of the job, as POST /api/v1/analyze gave it")
+    job: Text = Field(pattern=_UUID, description="Id of the job, as POST /api/v1/analyze gave it")
 
 
 class Output(BaseModel):
@@ -40,7 +42,7 @@ class Output(BaseModel):
 def analysis_job(config: Config, context: NodeContext) -> Output:
     """Safe to repeat: a job ends once. Raises NotFoundError for an unknown job, UnavailableError."""
     job = run_job(
-        config.job,
+        UUID(config.job),
         context.resource("analyses"),
         limits=limits_of(context.resource("content")),
         ai=context.resource("ai"),

@@ -91,6 +91,7 @@ def _path(node: ast.expr, named: dict[str, ast.expr]) -> str:
 
 # Aliases; what browsers, supervisors and other programs ask for; and what `download` is enough for.
 WITHOUT = {
+    "POST /analyze",  # an alias
     "GET /.well-known/jwks.json",
     "GET /auth/oidc/callback",
     "GET /auth/oidc/start",

@@ -176,7 +176,8 @@ class SearchService:
         )
 
     def _vector(self, text: str) -> NDArray[np.float32]:
-        return self._embedder.embed([text])[0]
+        vector: NDArray[np.float32] = self._embedder.embed([text])[0]
+        return vector
 
     def _reranked(self, wanted: Wanted, asked: frozenset[str], tenant: str) -> tuple[Found, tuple[FoundChunk, ...]]:
         """The page out of the first passages in their new order, which end where those that keep theirs begin."""

@@ -1,8 +1,8 @@
 """How long a search takes, and how much of what is nearest it finds, at 10,000 and 100,000 passages.
 
 The words are real: the documentation inside the packages that are installed here (their docstrings), cut
-into passages. The vectors are synthetic, 384 numbers from clusters within clusters, as embeddings lie: to run the model for 100,000
-passages would take an hour of the machine and change nothing that is measured. A question takes its words from one passage and
+into passages. The vectors are synthetic, 384 numbers from clusters within clusters, as embeddings lie: to run the model for
+100,000 passages would take an hour of the machine and change nothing that is measured. A question takes its words from one passage and
 its vector from the neighbourhood of the same one. What the model needs for the question is not in the figures.
 
 Beside it: plain pgvector (one HNSW index, whole vectors, no tenant and no filter) and plain full text (`ts_rank_cd` over all
@@ -85,11 +85,11 @@ def main(report: Report, quick: bool) -> None:
         with (
             tempfile.TemporaryDirectory(prefix="aiw-bench-") as folder,
             EmbeddedPostgres(Path(folder) / "pg") as server,
+            closing(Database(server.url, statement_timeout=600)) as database,
         ):
-            with closing(Database(server.url, statement_timeout=600)) as database:
-                migrate(database)
-                _load(report, database, corpus, size)
-                _measure(report, database, corpus, size, rounds)
+            migrate(database)
+            _load(report, database, corpus, size)
+            _measure(report, database, corpus, size, rounds)
     _judge(report, 10_000 if quick else 100_000)
 
 
@@ -150,7 +150,7 @@ def _timed(
 
 def _recall(index: PostgresChunkIndex, corpus: Corpus, filters: Filters) -> float:
     """Of the ten nearest, as comparing with every vector gives them: the share that is found."""
-    exact = PostgresChunkIndex(index._database, few=10**9)  # noqa: SLF001 - the same database
+    exact = PostgresChunkIndex(index._database, few=10**9)
     return _share(
         {hit.text for hit in index.find(wanted, tenant=TENANT).hits}
         & {hit.text for hit in exact.find(wanted, tenant=TENANT).hits}
@@ -206,7 +206,7 @@ def _passages() -> Iterator[str]:
         for path in sorted(Path(sysconfig.get_path(folder)).rglob("*.py")):
             text = "\n\n".join(_DOCUMENTATION.findall(path.read_text(errors="replace"))).replace("\0", "")
             for item in chunk(ParsedDocument(media_type=MediaType.TEXT, text=text), target=600, overlap=60):
-                if len(item.text) > 40 and item.sha256 not in seen:  # noqa: PLR2004 - more than a line
+                if len(item.text) > 40 and item.sha256 not in seen:
                     seen.add(item.sha256)
                     yield item.text
 

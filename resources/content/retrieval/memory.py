@@ -92,7 +92,7 @@ def _by_words(rows: Sequence[Row], wanted: Wanted) -> Mapping[tuple[str, str], i
 
 
 def _hit(row: Row, score: float, near: int | None, worded: int | None, wanted: Wanted) -> FoundChunk:
-    comparable = wanted.vector is not None and row.model_id == wanted.model_id
+    vector = wanted.vector if row.model_id == wanted.model_id else None
     return FoundChunk(
         document_id=row.document_id,
         document_title=row.title,
@@ -102,7 +102,7 @@ def _hit(row: Row, score: float, near: int | None, worded: int | None, wanted: W
         start=row.chunk.start,
         end=row.chunk.end,
         score=score,
-        similarity=float(row.vector @ wanted.vector) if comparable else None,
+        similarity=None if vector is None else float(row.vector @ vector),
         place_by_meaning=near,
         place_by_words=worded,
         facts=row.facts,

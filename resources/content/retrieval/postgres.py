@@ -33,7 +33,8 @@ _MOST_FILLED: Final = 400
 
 _PREPARE = """SELECT set_config('role', 'aiw_system', true), set_config('aiw.tenant', %(tenant)s, true),
     set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', %(ef)s, true),
-    set_config('hnsw.max_scan_tuples', %(scanned)s, true), set_config('jit', 'off', true)"""
+    set_config('hnsw.max_scan_tuples', %(scanned)s, true), set_config('jit', 'off', true),
+    set_config('plan_cache_mode', 'force_generic_plan', true)"""
 
 _CONDITIONS: Final = {
     "types": "d.media_type = ANY (%(types)s)",
@@ -56,12 +57,12 @@ _NEAREST = """nearest AS MATERIALIZED (
     (SELECT c.document_id, c.sha256, c.embedding::{kind} <=> %(vector)s::{kind} AS distance FROM aiw.chunk c
         WHERE NOT (SELECT few FROM few) AND c.dimensions = {dimensions} AND c.tenant = %(tenant)s AND c.model_id = %(model)s
             {narrowed}
-        ORDER BY c.embedding::{kind} <=> %(vector)s::{kind} LIMIT %(pool)s)
+        ORDER BY c.embedding::{kind} <=> %(vector)s::{kind} LIMIT {pool})
     UNION ALL
     (SELECT c.document_id, c.sha256, c.embedding <=> %(vector)s::vector AS distance FROM aiw.chunk c
         WHERE (SELECT few FROM few) AND c.dimensions = {dimensions} AND c.tenant = %(tenant)s AND c.model_id = %(model)s
             {narrowed}
-        ORDER BY c.embedding <=> %(vector)s::vector LIMIT %(pool)s)
+        ORDER BY c.embedding <=> %(vector)s::vector LIMIT {pool})
 ), by_meaning AS (
     SELECT document_id, sha256, row_number() OVER (ORDER BY distance, document_id, sha256) AS place FROM nearest
 )"""
@@ -71,17 +72,17 @@ _NO_MEANING = (
 _MATCHING = """asked AS MATERIALIZED (SELECT a.essential, a.others, a.terms, a.weights FROM aiw.asked_words(%(text)s) a),
 matching AS MATERIALIZED (
     (SELECT c.document_id, c.sha256, c.words || ''::tsvector AS words FROM aiw.chunk c
-        WHERE c.words @@ (SELECT essential FROM asked) AND c.tenant = %(tenant)s {narrowed} LIMIT %(ranked)s)
+        WHERE c.words @@ (SELECT essential FROM asked) AND c.tenant = %(tenant)s {narrowed} LIMIT {ranked})
     UNION ALL
     (SELECT c.document_id, c.sha256, c.words || ''::tsvector AS words FROM aiw.chunk c
         WHERE c.words @@ (SELECT others FROM asked) AND (c.words @@ (SELECT essential FROM asked)) IS NOT TRUE
-            AND c.tenant = %(tenant)s {narrowed} LIMIT %(filled)s)
+            AND c.tenant = %(tenant)s {narrowed} LIMIT {filled})
 ), by_words AS (
     SELECT document_id, sha256, row_number() OVER (ORDER BY weight DESC, document_id, sha256) AS place FROM (
         SELECT m.document_id, m.sha256, (
             SELECT sum(w.weight * ts_rank(m.words, w.term)) FROM unnest(a.terms, a.weights) AS w (term, weight)
         ) AS weight
-        FROM matching m, asked a ORDER BY weight DESC, m.document_id, m.sha256 LIMIT %(pool)s) AS ranked
+        FROM matching m, asked a ORDER BY weight DESC, m.document_id, m.sha256 LIMIT {pool}) AS ranked
 )"""
 _NO_WORDS = 'by_words AS (SELECT NULL::text COLLATE "C" AS document_id, NULL::bytea AS sha256, 0 AS place WHERE false)'
 _FUSED = """fused AS (
@@ -135,17 +136,14 @@ def find(connection: Connection, wanted: Wanted, *, tenant: str, few: int = FEW,
         "dimensions": dimensions,
         "model": wanted.model_id,
         "lists": (wanted.text is not None) + (wanted.vector is not None),
-        "pool": POOL,
         "few": few,
-        "ranked": _MOST_RANKED,
-        "filled": _MOST_FILLED,
         "fusion": FUSION,
         "limit": wanted.limit,
         "offset": wanted.offset,
     }
     connection.execute(_PREPARE, {"tenant": tenant, "ef": str(ef_search), "scanned": str(_MAX_SCANNED)})
     with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(statement(wanted, dimensions).encode(), values).fetchall()
+        rows = cursor.execute(statement(wanted, dimensions).encode(), values, prepare=True).fetchall()
     if not rows:
         return Found()
     total, facets = rows[0]["total"], rows[0]["facets"] or {}
@@ -153,7 +151,10 @@ def find(connection: Connection, wanted: Wanted, *, tenant: str, few: int = FEW,
 
 
 def statement(wanted: Wanted, dimensions: int) -> str:
-    """The SQL for what is wanted: only the parts that it needs, so that the planner sees what there is to plan."""
+    """The SQL for what is wanted: only the parts that it needs, so that the planner sees what there is to plan.
+
+    It is planned once a connection, as planning takes longer than searching. Limits that decide on the plan are written out.
+    """
     parts = []
     narrowed = "" if wanted.filters.empty else _NARROWED
     if narrowed:
@@ -163,11 +164,16 @@ def statement(wanted: Wanted, dimensions: int) -> str:
         kind = f"{'halfvec' if dimensions in _INDEXED else 'vector'}({dimensions})"
         parts += [
             _CHOSEN_FEW if narrowed else _ALL_FEW,
-            _NEAREST.format(kind=kind, dimensions=dimensions, narrowed=narrowed),
+            _NEAREST.format(kind=kind, dimensions=dimensions, narrowed=narrowed, pool=POOL),
         ]
     else:
         parts.append(_NO_MEANING)
-    parts += [_NO_WORDS if wanted.text is None else _MATCHING.format(narrowed=narrowed), _FUSED]
+    parts += [
+        _NO_WORDS
+        if wanted.text is None
+        else _MATCHING.format(narrowed=narrowed, pool=POOL, ranked=_MOST_RANKED, filled=_MOST_FILLED),
+        _FUSED,
+    ]
     return "WITH " + ", ".join(parts)
 
 

@@ -54,7 +54,7 @@ def test_another_tenant_finds_nothing(world: World) -> None:
 def test_a_search_that_makes_no_sense_is_refused(world: World, query: str, limit: int, paths: list[str]) -> None:
     for search in (service(world).search, service(world).find):
         with pytest.raises(InvalidInputError) as caught:
-            search(query, tenant=TENANT, limit=limit)  # type: ignore[operator]  # both take the same
+            search(query, tenant=TENANT, limit=limit)
         assert caught.value.code == "query_invalid"
         assert [problem.path for problem in caught.value.problems] == paths
     assert world.embedder.seen == ["an event loop", "bread and butter"]

@@ -67,6 +67,8 @@ _SAMPLES: Mapping[str, Any] = {
     "string": "", "integer": 1, "number": 0.5, "boolean": True, "object": {}, "array": [], "null": None,
 }  # fmt: skip
 
+_WRITTEN_AS_TEXT = ("uuid_", "date", "time", "url_")  # of these, some texts are values and the sample is none
+
 
 class WorkflowInvalidError(InvalidInputError):
     """The workflow cannot run. `problems` lists everything that is wrong with it."""
@@ -778,7 +780,9 @@ def _refuses(model: type[BaseModel], config: Mapping[str, Any], keys: Sequence[s
         model.model_validate(_replaced(config, keys, value))
     except ValidationError as error:
         return any(
-            found["type"].endswith(("_type", "_parsing")) and _is_behind(keys, found["loc"])
+            found["type"].endswith(("_type", "_parsing"))
+            and not (isinstance(value, str) and found["type"].startswith(_WRITTEN_AS_TEXT))
+            and _is_behind(keys, found["loc"])
             for found in error.errors(include_url=False)
         )
     return False

@@ -161,7 +161,7 @@ async def test_a_role_that_may_is_let_in(
             assert status not in {401, 403}
 
 
-# There is no Dagster here. That these are the tenant's own is for the tests of workflows to show.
+# There is no Dagster here: `tests/api/workflows/test_isolation.py` asks for these where there is one.
 STARTS_RUNS = {
     "POST /api/v1/runs/{run_id}/cancel",
     "POST /api/v1/workflows/{name}/execute",

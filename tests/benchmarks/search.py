@@ -1,9 +1,9 @@
 """How long a search takes, and how much of what is nearest it finds, at 10,000 and 100,000 passages.
 
-The words are real: the documentation inside the packages that are installed here (their docstrings), cut
-into passages. The vectors are synthetic, 384 numbers from clusters within clusters, as embeddings lie: to run the model for
-100,000 passages would take an hour of the machine and change nothing that is measured. A question takes its words from one passage and
-its vector from the neighbourhood of the same one. What the model needs for the question is not in the figures.
+The words are real: the docstrings of the packages that are installed here, cut into passages. The vectors are synthetic, 384
+numbers from clusters within clusters, as embeddings lie: to run the model for 100,000 passages would take an hour of the machine
+and change nothing that is measured. A question takes its words from one passage and its vector from the neighbourhood of the same
+one. What the model needs for the question is not in the figures.
 
 Beside it: plain pgvector (one HNSW index, whole vectors, no tenant and no filter) and plain full text (`ts_rank_cd` over all
 that match), on the same server and the same rows. Figures are milliseconds.

@@ -20,8 +20,10 @@ from assets.nodes.mcp_tool import mcp_tool
 from assets.nodes.notify import notify
 from assets.nodes.parallel import parallel
 from assets.nodes.parse import parse
+from assets.nodes.plugin import plugin
 from assets.nodes.prompt import prompt
 from assets.nodes.python import python
+from assets.nodes.relate import relate
 from assets.nodes.router import router
 from assets.nodes.search import search
 from assets.nodes.sub_workflow import sub_workflow
@@ -42,7 +44,9 @@ NODES: Final = NodeTypes(
         search,
         cite,
         graph_query,
+        relate,
         mcp_tool,
+        plugin,
         # Data
         template,
         transform,

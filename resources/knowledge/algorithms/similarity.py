@@ -38,7 +38,7 @@ def by_attributes(view: GraphView, place: int) -> NDArray[np.float64]:
     """
     categories, subcategories, difficulties, tags = view.once(_attributes)
     same = (categories == categories[place]) & (categories[place] >= 0)
-    scores = SAME_CATEGORY * same
+    scores: NDArray[np.float64] = SAME_CATEGORY * same.astype(np.float64)
     scores += SAME_SUBCATEGORY * (same & (subcategories == subcategories[place]) & (subcategories[place] >= 0))
     scores += SAME_DIFFICULTY * ((difficulties == difficulties[place]) & (difficulties[place] >= 0))
     common = np.asarray((tags @ tags[[place], :].T).todense()).ravel()

@@ -103,7 +103,8 @@ def test_the_structure_tells_parts_cycles_and_levels(asked: GraphQuestions) -> N
     answer = asked.structure(tenant="t")
     assert (answer.components, answer.component_count) == ((5, 1), 2)
     assert answer.levels == (2, 2, 2)
-    assert answer.cycles == answer.cut == ()
+    assert answer.cycles == ()
+    assert answer.cut == ()
 
 
 def test_communities_and_spanning_concepts_name_concepts(asked: GraphQuestions) -> None:

@@ -50,6 +50,7 @@ from api.routes import (
     keys,
     knowledge,
     node_types,
+    plugins,
     projections,
     prompts,
     registry,
@@ -109,6 +110,7 @@ _ROUTES = (
     users,
     keys,
     approvals,
+    plugins,
 )
 BODY_LIMIT = 4 * 1024 * 1024
 _FORM_OVERHEAD = 256 * 1024
@@ -123,6 +125,7 @@ _TAGS = [
     {"name": "projections", "description": "Read models: what the events add up to."},
     {"name": "routes", "description": "Rules: which event starts a workflow, or goes to a subscription."},
     {"name": "replays", "description": "Stored events, delivered once more."},
+    {"name": "plugins", "description": "Modules of WebAssembly that work on documents, and may do nothing else."},
     {"name": "prompts", "description": "What models are told: versions that never change, labels that move."},
     {"name": "workflows", "description": "Described once, published without a deploy, run at once."},
     {"name": "templates", "description": "Workflows as a catalogue to choose from."},

@@ -66,6 +66,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.knowledge.projection import GraphProjections
     from resources.knowledge.questions import GraphQuestions
     from resources.knowledge.resolution import Resolution
+    from resources.plugins.library import Plugins
+    from resources.plugins.postgres import PostgresPlugins
+    from resources.plugins.wasmtime import WasmtimeRuntime
     from resources.prompts.bundled import bundled_prompts
     from resources.prompts.engine import PromptEngine
     from resources.prompts.library import PromptLibrary
@@ -172,6 +175,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         answers=PostgresAnswers(database),
         breakers=breakers,
         learning_paths=LearningPaths(graph),
+        plugins=Plugins(PostgresPlugins(database), WasmtimeRuntime(), events, together=database.together),
         prompts=PromptLibrary(events, PromptEngine(), bundled=bundled_prompts()),
         ai=ai,
         runs=runs,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from resources.knowledge.questions import GraphQuestions
     from resources.knowledge.resolution import Resolution
     from resources.knowledge.store import GraphStore
+    from resources.plugins.library import Plugins
     from resources.prompts.library import PromptLibrary
     from resources.realtime.postgres import PostgresRunLog
     from resources.realtime.publisher import Publisher
@@ -90,6 +91,7 @@ class Services:
     graph_questions: GraphQuestions
     resolution: Resolution
     learning_paths: LearningPaths
+    plugins: Plugins
     prompts: PromptLibrary
     ai: AiAccounts
     runs: Runs

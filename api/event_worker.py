@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from resources.errors import InvalidInputError, UnavailableError, UpstreamError
 from resources.events.projections import PROJECTIONS
+from resources.plugins.store import KEPT
 from resources.telemetry.logging import configure_logging, get_logger
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from resources.content.jobs.store import AnalysisJobs
     from resources.events.subscriptions.store import SubscriptionStore
     from resources.idempotency.store import Answers
+    from resources.plugins.store import PluginStore
     from resources.registry.model import Agent
     from resources.settings import Settings
     from resources.workflows.web import WebClient
@@ -70,6 +72,7 @@ def work(settings: Settings, stop: threading.Event) -> bool:
     from resources.events.replays.runner import ReplayRunner
     from resources.events.subscriptions.postgres import PostgresSubscriptions
     from resources.idempotency.postgres import PostgresAnswers
+    from resources.plugins.postgres import PostgresPlugins
     from resources.registry.monitor import Monitor
     from resources.registry.postgres import PostgresAgentRegistry
     from resources.tenants.postgres import PostgresSecrets
@@ -118,11 +121,12 @@ def work(settings: Settings, stop: threading.Event) -> bool:
     )
     monitor = Monitor(PostgresAgentRegistry(database), lambda agent: answered_in(agent, web, stop))
     kept = chores(
-        subscriptions,
-        PostgresCallBooks(database),
-        PostgresMemo(database),
-        PostgresAnswers(database),
-        PostgresAnalysisJobs(database),
+        subscriptions=subscriptions,
+        books=PostgresCallBooks(database),
+        memo=PostgresMemo(database),
+        answers=PostgresAnswers(database),
+        analyses=PostgresAnalysisJobs(database),
+        plugins=PostgresPlugins(database),
     )
     parts: dict[str, Callable[[], None]] = {
         "projections": lambda: projector.run(PROJECTIONS, stop, gather=GATHER),
@@ -167,13 +171,20 @@ class Chore:
 
 
 def chores(
-    subscriptions: SubscriptionStore, books: CallBooks, memo: MemoStore, answers: Answers, analyses: AnalysisJobs
+    *,
+    subscriptions: SubscriptionStore,
+    books: CallBooks,
+    memo: MemoStore,
+    answers: Answers,
+    analyses: AnalysisJobs,
+    plugins: PluginStore,
 ) -> tuple[Chore, ...]:
     """What nobody else does on a quiet platform."""
     return (
         Chore("calls_settled", MINUTE, books.settle_abandoned),
         Chore("kept_answers_forgotten", HOUR, lambda: answers.forget(now=datetime.now(UTC))),
         Chore("analyses_forgotten", HOUR, lambda: analyses.forget(before=datetime.now(UTC) - ANALYSES_KEPT)),
+        Chore("plugin_runs_forgotten", HOUR, lambda: plugins.forget(before=datetime.now(UTC) - KEPT)),
         Chore("answers_purged", HOUR, lambda: _all_of(memo.purge_expired)),
         Chore(
             "letters_pruned",

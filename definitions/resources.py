@@ -17,6 +17,7 @@ from resources.events.resource import (
     SubscriptionStoreResource,
 )
 from resources.knowledge.resource import GraphStoreResource
+from resources.plugins.resource import PluginsResource
 from resources.prompts.resource import PromptLibraryResource
 from resources.realtime.resource import PublisherResource
 from resources.settings import Settings
@@ -48,6 +49,7 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
             own_keys=lambda database: ProviderKeys(PostgresSecrets(database), Vault(settings.auth.master_keys)),
         ),
         "accounts": AccountsResource(url=database_url),
+        "plugins": PluginsResource(url=database_url),
         "prompts": PromptLibraryResource(url=database_url),
         "graph": GraphStoreResource(
             url=dg.EnvVar("AIW_GRAPH__URL"),

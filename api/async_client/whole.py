@@ -9,6 +9,7 @@ from api.async_client.graph import GraphClient
 from api.async_client.health import HealthClient
 from api.async_client.identity import IdentityClient
 from api.async_client.money import MoneyClient
+from api.async_client.plugins import PluginsClient
 from api.async_client.prompts import PromptsClient
 from api.async_client.realtime import RealtimeClient
 from api.async_client.workflows import WorkflowsClient
@@ -20,6 +21,7 @@ class AsyncApiClient(
     ContentClient,
     AnalysisClient,
     GraphClient,
+    PluginsClient,
     PromptsClient,
     WorkflowsClient,
     RealtimeClient,

@@ -133,6 +133,15 @@ ACCESS: dict[str, str] = {
     "GET /registry/agents/{agent_id}": "read:agents",
     "DELETE /registry/agents/{agent_id}": "write:agents",
     "POST /registry/agents/{agent_id}/heartbeat": "write:agents",
+    # Plugins
+    "GET /plugins": "read:plugins",
+    "POST /plugins": "manage:plugins",
+    "GET /plugins/{name}": "read:plugins",
+    "PATCH /plugins/{name}": "manage:plugins",
+    "DELETE /plugins/{name}": "manage:plugins",
+    "PUT /plugins/{name}/config": "manage:plugins",
+    "POST /plugins/{name}/run": "execute:plugins",
+    "GET /plugins/{name}/runs": "read:plugins",
     # Prompts
     "GET /prompts": "read:prompts",
     "POST /prompts": "write:prompts",

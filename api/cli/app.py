@@ -21,6 +21,7 @@ from api.cli import (
     knowledge,
     mcp,
     nodes,
+    plugins,
     prompts,
     sockets,
     system,
@@ -83,6 +84,7 @@ def build() -> typer.Typer:
     app.command("path", rich_help_panel=panel)(knowledge.path)
     app.add_typer(graph.app, name="graph", rich_help_panel=panel)
     app.add_typer(documents.app, name="documents", rich_help_panel=panel)
+    app.add_typer(plugins.app, name="plugins", rich_help_panel=panel)
     panel = "AI"
     app.add_typer(prompts.app, name="prompts", rich_help_panel=panel)
     app.add_typer(ai.app, name="ai", rich_help_panel=panel)

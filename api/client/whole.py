@@ -9,6 +9,7 @@ from api.client.graph import GraphClient
 from api.client.health import HealthClient
 from api.client.identity import IdentityClient
 from api.client.money import MoneyClient
+from api.client.plugins import PluginsClient
 from api.client.prompts import PromptsClient
 from api.client.realtime import RealtimeClient
 from api.client.workflows import WorkflowsClient
@@ -20,6 +21,7 @@ class ApiClient(
     ContentClient,
     AnalysisClient,
     GraphClient,
+    PluginsClient,
     PromptsClient,
     WorkflowsClient,
     RealtimeClient,

@@ -172,10 +172,6 @@ class Plugins:
         self._store.get(name, tenant=tenant)
         return self._store.runs(name, tenant=tenant, limit=limit)
 
-    def forget(self, *, before: datetime) -> int:
-        """Remove old lines of the journal, of all tenants; gives how many."""
-        return self._store.forget(before=before)
-
     def process(
         self, name: str, given: PluginInput, *, tenant: str, now: datetime, run_id: str | None = None
     ) -> Processed:

@@ -16,7 +16,7 @@ Capability = Literal["log", "clock", "random"]
 """What a plugin can be granted; without a grant it can only compute. Nothing reaches files, processes or the network."""
 
 CAPABILITIES: Final[tuple[Capability, ...]] = ("log", "clock", "random")
-MAX_MODULE_BYTES: Final = 5_000_000
+MAX_MODULE_BYTES: Final = 3_000_000
 MAX_INPUT_BYTES: Final = 1_000_000
 
 PluginName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]

@@ -12,13 +12,13 @@ import threading
 import time
 from collections import OrderedDict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from resources.errors import InvalidInputError, LimitExceededError, NotPermittedError, UpstreamError
 from resources.plugins.model import MAX_MODULE_BYTES, Call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import wasmtime
 
@@ -173,13 +173,13 @@ class _Instance:
         self._store.set_fuel(limits.fuel)
         self._store.set_epoch_deadline(max(1, round(limits.seconds / _TICK_SECONDS)))
         self._linker = wasmtime.Linker(machine.engine)
-        wanted = {one.name for one in module.imports}
-        for name in wanted & {"log", "now", "random"}:
+        functions: dict[str, Callable[..., Any]] = {"log": self._log, "now": _now, "random": self._random}
+        for name in {one.name for one in module.imports if one.name in functions}:
+            assert name is not None
             capability, parameters, results = _IMPORTS[name]
             if capability in grants:
                 kind = wasmtime.FuncType([_valtype(p) for p in parameters], [_valtype(r) for r in results])
-                function = {"log": self._log, "now": _now, "random": self._random}[name]
-                self._linker.define_func("aiw", name, kind, function, access_caller=name != "now")
+                self._linker.define_func("aiw", name, kind, functions[name], access_caller=name != "now")
 
     def call(self, export: str, payload: bytes | None) -> Call:
         import wasmtime
@@ -189,9 +189,10 @@ class _Instance:
             exports = self._linker.instantiate(self._store, self._module).exports(self._store)
             memory = exports["memory"]
             assert isinstance(memory, wasmtime.Memory)
-            arguments = [] if payload is None else [self._give(exports, memory, payload), len(payload)]
-            function = exports[export]
+            allocate, function = exports["alloc"], exports[export]
+            assert isinstance(allocate, wasmtime.Func)
             assert isinstance(function, wasmtime.Func)
+            arguments = [] if payload is None else [self._give(allocate, memory, payload), len(payload)]
             packed = function(self._store, *arguments)
             output = self._take(memory, packed)
         except wasmtime.Trap as trap:
@@ -206,8 +207,8 @@ class _Instance:
             logs=tuple(self._logs),
         )
 
-    def _give(self, exports: wasmtime.InstanceExports, memory: wasmtime.Memory, payload: bytes) -> int:
-        pointer = exports["alloc"](self._store, len(payload)) & 0xFFFF_FFFF  # type: ignore[operator]  # a Func, as checked
+    def _give(self, allocate: wasmtime.Func, memory: wasmtime.Memory, payload: bytes) -> int:
+        pointer = allocate(self._store, len(payload)) & 0xFFFF_FFFF
         if pointer + len(payload) > memory.data_len(self._store):
             raise _bad_pointer(pointer, len(payload))
         memory.write(self._store, payload, pointer)

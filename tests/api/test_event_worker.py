@@ -21,6 +21,7 @@ from resources.events.model import NewEvent, StreamId
 from resources.events.replays.model import ReplayRequest, Selection
 from resources.events.replays.postgres import PostgresReplays
 from resources.events.subscriptions.model import Subscription
+from resources.plugins.memory import MemoryPlugins
 from tests.api.events import eventually
 from tests.contracts.call_books import opening_of, record_of
 
@@ -115,7 +116,14 @@ def test_calls_of_processes_that_died_are_settled_and_expired_answers_forgotten(
     books.settle(record_of(tenant), keep=Keepsake(b"k" * 32, b"\x00answer", 15, 1e-6))
     found = {
         chore.name: chore.work()
-        for chore in chores(services.subscriptions, books, books.memo, services.answers, services.analyses)
+        for chore in chores(
+            subscriptions=services.subscriptions,
+            books=books,
+            memo=books.memo,
+            answers=services.answers,
+            analyses=services.analyses,
+            plugins=MemoryPlugins(),
+        )
     }
     assert (found["calls_settled"], found["answers_purged"]) == (1, 1)
     assert {call.outcome for call in books.calls(tenant=tenant)} == {"answered", "lost"}

@@ -1,0 +1,121 @@
+"""Plugins of the tenant: modules of WebAssembly that work on documents, and may do nothing else."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query, Response
+
+from api import problems
+from api.auth.principal import PrincipalDep
+from api.dependencies import NowDep, ServicesDep, TenantDep
+from api.plugins import (
+    PluginIn,
+    PluginList,
+    PluginOut,
+    PluginPatch,
+    PluginRunList,
+    PluginRunOut,
+    ProcessedOut,
+    ProcessIn,
+)
+from resources.plugins.model import PluginInput
+
+router = APIRouter(prefix="/plugins", tags=["plugins"])
+
+Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the plugin")]
+
+
+@router.get("", summary="List plugins", responses=problems.responses(422, 503))
+def list_plugins(services: ServicesDep, tenant: TenantDep) -> PluginList:
+    """By name."""
+    return PluginList(plugins=[PluginOut.of(plugin) for plugin in services.plugins.list(tenant=tenant)])
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    summary="Install a plugin",
+    responses={
+        200: {"model": PluginOut, "description": "One of its name was there; it is replaced"},
+        **problems.responses(400, 413, 422, 502, 503),
+    },
+)
+def install_plugin(
+    body: PluginIn, services: ServicesDep, principal: PrincipalDep, now: NowDep, response: Response
+) -> PluginOut:
+    """The module is compiled, asked what it is, and kept; it is disabled until it is enabled."""
+    plugin, created = services.plugins.install(
+        body.module(),
+        tenant=principal.tenant,
+        now=now,
+        grants=body.grants,
+        config=body.config,
+        limits=body.limits,
+        actor=principal.subject,
+    )
+    if not created:
+        response.status_code = HTTPStatus.OK
+    return PluginOut.of(plugin)
+
+
+@router.get("/{name}", summary="Show a plugin", responses=problems.responses(404, 422, 503))
+def show_plugin(name: Name, services: ServicesDep, tenant: TenantDep) -> PluginOut:
+    """What it is, what it may use, and how it is configured."""
+    return PluginOut.of(services.plugins.get(name, tenant=tenant))
+
+
+@router.patch("/{name}", summary="Enable, disable or limit a plugin", responses=problems.responses(404, 422, 503))
+def change_plugin(
+    name: Name, body: PluginPatch, services: ServicesDep, principal: PrincipalDep, now: NowDep
+) -> PluginOut:
+    """What is left out stays as it is."""
+    plugin = services.plugins.change(
+        name, tenant=principal.tenant, now=now, enabled=body.enabled, limits=body.limits, actor=principal.subject
+    )
+    return PluginOut.of(plugin)
+
+
+@router.put("/{name}/config", summary="Configure a plugin", responses=problems.responses(400, 404, 413, 422, 502, 503))
+def configure_plugin(
+    name: Name,
+    config: Annotated[dict[str, Any], Body(description="All of it; what was there before is gone")],
+    services: ServicesDep,
+    principal: PrincipalDep,
+    now: NowDep,
+) -> PluginOut:
+    """It is checked against the plugin's schema, and by the plugin itself."""
+    return PluginOut.of(
+        services.plugins.change(name, tenant=principal.tenant, now=now, config=config, actor=principal.subject)
+    )
+
+
+@router.delete(
+    "/{name}",
+    status_code=HTTPStatus.NO_CONTENT,
+    summary="Remove a plugin",
+    responses=problems.responses(404, 422, 503),
+)
+def remove_plugin(name: Name, services: ServicesDep, principal: PrincipalDep) -> None:
+    """With the journal of its calls."""
+    services.plugins.remove(name, tenant=principal.tenant, actor=principal.subject)
+
+
+@router.post(
+    "/{name}/run", summary="Run a plugin", responses=problems.responses(400, 404, 409, 413, 422, 429, 502, 503)
+)
+def run_plugin(name: Name, body: ProcessIn, services: ServicesDep, tenant: TenantDep, now: NowDep) -> ProcessedOut:
+    """Once, on one text. The same text again is answered from what is kept."""
+    given = PluginInput(
+        content=body.content, content_type=body.content_type, metadata=body.metadata, config=body.config
+    )
+    return ProcessedOut.of(services.plugins.process(name, given, tenant=tenant, now=now))
+
+
+@router.get("/{name}/runs", summary="Show what a plugin did", responses=problems.responses(404, 422, 503))
+def plugin_runs(
+    name: Name, services: ServicesDep, tenant: TenantDep, limit: Annotated[int, Query(ge=1, le=500)] = 50
+) -> PluginRunList:
+    """Its calls of the last 30 days: what came of them, what they used, and what the plugin logged."""
+    return PluginRunList(runs=[PluginRunOut.of(run) for run in services.plugins.runs(name, tenant=tenant, limit=limit)])

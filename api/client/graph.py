@@ -58,7 +58,7 @@ class GraphClient(HttpClient):
         return self._get(f"{V1}/graph/concepts", ConceptPage, q=text, **wanted, **page)
 
     def graph_ranking(self, *, seeds: Iterable[str] = (), limit: int = 20) -> list[ScoredConcept]:
-        return _SCORED.validate_python(self.get_json("/graph/ranking", seed=list(seeds), limit=limit))
+        return _SCORED.validate_python(self._plain("GET", f"{V1}/graph/ranking", seed=list(seeds), limit=limit))
 
     def graph_ways(
         self,
@@ -89,43 +89,45 @@ class GraphClient(HttpClient):
         limit: int = 20,
     ) -> list[Neighbour]:
         asked = {"depth": depth, "type": [str(kind) for kind in types], "min_weight": min_weight, "limit": limit}
-        return _NEIGHBOURS.validate_python(self.get_json(_of(concept, "neighbours"), **asked))
+        return _NEIGHBOURS.validate_python(
+            self._plain("GET", f"{V1}/graph/concepts/{quote(concept, safe='')}/neighbours", **asked)
+        )
 
     def graph_similar(
         self, concept: str, *, by: Measure = "company", threshold: float | None = None, limit: int = 20
     ) -> list[ScoredConcept]:
         asked = {"by": by, "threshold": threshold, "limit": limit}
-        return _SCORED.validate_python(self.get_json(_of(concept, "similar"), **asked))
+        return _SCORED.validate_python(
+            self._plain("GET", f"{V1}/graph/concepts/{quote(concept, safe='')}/similar", **asked)
+        )
 
     def graph_spanning(self, concept: str, *, limit: int = 10) -> SpanningAnswer:
-        return self._get(f"{V1}{_of(concept, 'spanning')}", SpanningAnswer, limit=limit)
+        return self._get(f"{V1}/graph/concepts/{quote(concept, safe='')}/spanning", SpanningAnswer, limit=limit)
 
     def graph_scores(self, concept: str) -> Scores | None:
-        return _SCORES.validate_python(self.get_json(_of(concept, "scores")))
+        return _SCORES.validate_python(self._plain("GET", f"{V1}/graph/concepts/{quote(concept, safe='')}/scores"))
 
     def graph_support(
         self, concept: str, *, target: str | None = None, type: EdgeType | None = None, limit: int = 100
     ) -> list[Support]:
         """Who supports a concept, or with `target` and `type` the edge to that."""
         if target is None or type is None:
-            return _SUPPORT.validate_python(self.get_json(_of(concept, "support"), limit=limit))
+            return _SUPPORT.validate_python(
+                self._plain("GET", f"{V1}/graph/concepts/{quote(concept, safe='')}/support", limit=limit)
+            )
         asked = {"source": concept, "target": target, "type": str(type), "limit": limit}
-        return _SUPPORT.validate_python(self.get_json("/graph/support", **asked))
+        return _SUPPORT.validate_python(self._plain("GET", f"{V1}/graph/support", **asked))
 
     def graph_merges(self, *, status: str | None = None) -> list[Merge]:
-        return _MERGES.validate_python(self.get_json("/graph/merges", status=status))
+        return _MERGES.validate_python(self._plain("GET", f"{V1}/graph/merges", status=status))
 
     def merge_concepts(self, alias: str, into: str, *, reason: str = "decided by hand") -> Merge:
         body = {"alias": alias, "into": into, "reason": reason}
-        return Merge.model_validate(self.send_json("POST", "/graph/merges", body))
+        return Merge.model_validate_json(self._send("POST", f"{V1}/graph/merges", json=body).content)
 
     def scan_merges(self, *, meaning: bool = True) -> list[Merge]:
-        return _MERGES.validate_python(self.send_json("POST", "/graph/merges/scan", {"meaning": meaning}))
+        return _MERGES.validate_json(self._send("POST", f"{V1}/graph/merges/scan", json={"meaning": meaning}).content)
 
     def decide_merge(self, merge_id: str, decision: Decision) -> Merge:
-        path = f"/graph/merges/{quote(merge_id, safe='')}/decision"
-        return Merge.model_validate(self.send_json("POST", path, {"decision": decision}))
-
-
-def _of(concept: str, what: str) -> str:
-    return f"/graph/concepts/{quote(concept, safe='')}/{what}"
+        path = f"{V1}/graph/merges/{quote(merge_id, safe='')}/decision"
+        return Merge.model_validate_json(self._send("POST", path, json={"decision": decision}).content)

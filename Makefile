@@ -3,7 +3,7 @@ SHELL := /bin/sh
 ARGS ?=
 AIW := .venv/bin/aiw
 PY := .venv/bin/python
-BENCHES := demo events workflows ai graph ws http mcp search
+BENCHES := demo events workflows ai graph ws http mcp search content plugins
 
 .PHONY: help install dev demo up conformance test lint type imports format unit test-neo4j bench screenshots lock clean $(addprefix bench-,$(BENCHES))
 
@@ -73,6 +73,15 @@ bench-mcp: dev  ## A tool called over every transport, beside the bare SDK and f
 
 conformance: dev  ## MCP's official conformance suite against our server code (npm; else skipped)
 	@$(PY) -m tests.conformance.run $(ARGS)
+
+bench-plugins: dev  ## A call of a plugin, in an instance of its own and in one that is used again
+	@$(PY) -m tests.benchmarks.plugins $(ARGS)
+
+bench-content: dev  ## Documents read and analysed a second, format by format, and how good the analysis is
+	@$(PY) -m tests.benchmarks.content $(ARGS)
+
+fuzz: dev  ## Parsers and analysers against made-up documents, for a bounded time (ARGS="--seconds 120 --seed 7")
+	@$(PY) -m tests.fuzz $(ARGS)
 
 screenshots: dev  ## Take the pictures of docs/ in headless Chromium
 	@$(PY) -m docs.screenshots $(ARGS)

@@ -15,7 +15,7 @@ _REACH: Final = 3
 _TURNED: Final = -0.75
 _STRENGTHENED: Final = 1.4
 _NORMALISER: Final = 15.0
-_NEUTRAL: Final = 0.25
+_NEUTRAL: Final = 0.3
 _NO_WORDS: Final = 0.3
 _SOME_WORDS: Final = 0.6
 

@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from resources.content.analysers.lexicon import LEXICON, singular
 from resources.content.analysers.words import GENERIC, TECHNICAL_ENDINGS, VAGUE
 from resources.content.model import ScoredTerm
 
@@ -33,6 +34,8 @@ _VERSION = re.compile(r"[a-z]{0,2}\d[\w.]*")
 _ADJECTIVES = ("ful", "ous", "ible", "less", "tial", "ical")
 _RUN = re.compile(r"[AGEFagef][agij]*")
 _EDGES = "gjf"
+_SHORT_DOCUMENT = 200
+_PARTS = {1: ((0, 1),), 2: ((0, 1), (1, 2), (0, 2)), 3: ((0, 1), (1, 2), (2, 3), (0, 2), (1, 3))}
 _KEYWORDS = re.compile(r"k+")
 
 
@@ -56,7 +59,10 @@ def concepts(reading: Reading) -> tuple[ScoredTerm, ...]:
     """
     found = _candidates(reading)
     total = max(len(reading.texts), 1)
-    telling = [candidate for candidate in found.values() if _is_telling(candidate)]
+    mentions = _PHRASE_MENTIONS if total < _SHORT_DOCUMENT else _SINGLE_MENTIONS
+    telling = [candidate for candidate in found.values() if _is_telling(candidate, mentions)]
+    if len(telling) < _FEW:
+        telling = _with_inner(telling, found, mentions)
     chosen = sorted(telling, key=lambda item: (-_points(item, total), item.first, item.key))[:MAX_CONCEPTS]
     if len(chosen) < _FEW:
         known = {candidate.key for candidate in chosen}
@@ -123,7 +129,44 @@ def _count(start: int, end: int, reading: Reading, found: dict[tuple[str, ...], 
     candidate.forms[form] = candidate.forms.get(form, 0) + (3 if plain else 1)
 
 
-def _is_telling(candidate: _Candidate) -> bool:
+def _with_inner(telling: list[_Candidate], found: dict[tuple[str, ...], _Candidate], mentions: int) -> list[_Candidate]:
+    """With the phrases and words that only stand inside of others: `water` in `cooler water`, `green tea` in `green tea wants`.
+
+    What stands in a phrase is counted together with what stands alone, but for its mentions in a longer phrase that is a concept
+    itself (as the C-value of Frantzi and Ananiadou 2000 does).
+    """
+    inner: dict[tuple[str, ...], _Candidate] = {}
+    for candidate in found.values():
+        for start, end in _PARTS[len(candidate.key)]:
+            part = candidate.key[start:end]
+            if end < len(candidate.key):
+                part = (*part[:-1], singular(part[-1]))
+            merged = inner.get(part)
+            if merged is None:
+                merged = inner[part] = _Candidate(part, candidate.first + start)
+            merged.count += candidate.count
+            merged.first = min(merged.first, candidate.first + start)
+            for form, weight in candidate.forms.items():
+                shown = " ".join(form.split(" ")[start:end])
+                merged.forms[shown] = merged.forms.get(shown, 0) + weight
+    known = {candidate.key: candidate for candidate in telling}
+    for key, candidate in sorted(inner.items(), key=lambda item: -len(item[0])):
+        if key in known or any(LEXICON.entry(word).role != "a" for word in key):
+            continue
+        candidate.count -= sum(longer.count for longer in known.values() if _holds(longer.key, key))
+        whole = found.get(key)
+        if whole is not None:
+            candidate.in_heading, candidate.inner, candidate.capitalised = (
+                whole.in_heading,
+                whole.inner,
+                whole.capitalised,
+            )
+        if _is_telling(candidate, mentions):
+            known[key] = candidate
+    return list(known.values())
+
+
+def _is_telling(candidate: _Candidate, mentions: int) -> bool:
     key = candidate.key
     name = " ".join(key)
     if len(name) > _MAX_NAME or len(set(key)) < len(key):
@@ -134,13 +177,21 @@ def _is_telling(candidate: _Candidate) -> bool:
         acronym = any(len(form) >= 2 and form.isupper() for form in candidate.forms)  # noqa: PLR2004
         if word in GENERIC or word in VAGUE or (len(word) < 4 and not acronym and not _is_name(candidate)):  # noqa: PLR2004
             return False
-        return candidate.count >= (_PHRASE_MENTIONS if candidate.in_heading or spelled else _SINGLE_MENTIONS)
+        return candidate.count >= (_PHRASE_MENTIONS if candidate.in_heading or spelled else mentions)
     return _is_phrase(candidate) and candidate.count >= (1 if candidate.in_heading else _PHRASE_MENTIONS)
+
+
+def _holds(key: tuple[str, ...], part: tuple[str, ...]) -> bool:
+    """Whether a phrase holds another one, shorter than itself. Only the last word of a part is in the singular."""
+    size = len(part)
+    return size < len(key) and any(
+        (*key[at : at + size - 1], singular(key[at + size - 1])) == part for at in range(len(key) - size + 1)
+    )
 
 
 def _contains(key: tuple[str, ...], part: tuple[str, ...]) -> bool:
     """Whether a phrase is another one, or that one with a word more."""
-    return key == part or (len(part) > 1 and part in {key[:-1], key[1:]})
+    return key == part or part in {key[:-1], key[1:]}
 
 
 def _is_phrase(candidate: _Candidate) -> bool:

@@ -18,7 +18,7 @@ _GOOD = (
     "healthy helpful helped honest improve improved improves improvement improvements innovative intuitive kind lovely "
     "lucky nice patient pleasant pleased pleasure polished popular positive powerful praise praised productive promising "
     "proud reliable recommend recommended rewarding robust safe satisfied simple smart smooth smoothly solid succeed "
-    "success successful successfully thank thanks thoughtful trust trusted useful valuable warm welcome welcoming win "
+    "success successful successfully thank thanks thoughtful trust trusted useful valuable welcome welcoming win "
     "winner wins won worth worthwhile"
 ).split()
 _BAD = (

@@ -69,6 +69,8 @@ VERBS = frozenset(
     updates updating upgrade used validate verify visit wait walk want wanted wants warn watch wish wishes work worked
     working works worry wrap wrapped wraps write writes writing written wrote deploys deployed came inspired powered
     tuned aims makes stands comes sits speaks keeps behaves consumes clone cloned
+    accumulate belong boil bought broke burn complicate converge diverge elect estimate float fold happen infer maximise
+    maximize minimise minimize necessitate paid pay pour praise presuppose publish smell stand tend want
     """.split()
 )
 """Forms of verbs that documentation is full of: they end a noun phrase."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from resources.errors import NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from definitions.runtime.launch import Launched
     from definitions.runtime.reexecution import Preview
-    from definitions.runtime.runs import LogPage, RunPage, RunReader, RunView
+    from definitions.runtime.runs import LogPage, RunLine, RunPage, RunReader, RunView
     from definitions.runtime.starter import Starter
     from resources.events.routing.model import Routed
     from resources.workflows.triggers import Start
@@ -46,6 +46,10 @@ class Runs:
     def get(self, run_id: str, *, tenant: str) -> RunView:
         """One run of the tenant. Raises NotFoundError or UnavailableError."""
         return self._lazy.opened().get(run_id, tenant=tenant)
+
+    def lines(self, run_ids: Collection[str], *, tenant: str) -> Mapping[str, RunLine]:
+        """Those of these runs that the tenant has, by id. Raises UnavailableError."""
+        return self._lazy.opened().lines(run_ids, tenant=tenant)
 
     def list(
         self,

@@ -15,7 +15,7 @@ from definitions.runtime.storage import in_our_words
 from resources.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from typing import Self
 
     from dagster._core.events import DagsterEvent
@@ -126,6 +126,15 @@ class RunReader:
             stats = self._instance.get_run_step_stats(run_id)
             failures = self._instance.all_logs(run_id, of_type=_FAILURES)
         return _view(record, list(stats), [entry.get_dagster_event() for entry in failures])
+
+    def lines(self, run_ids: Collection[str], *, tenant: str) -> Mapping[str, RunLine]:
+        """Those of these runs that the tenant has, by id. Raises UnavailableError."""
+        if not run_ids:
+            return {}
+        with in_our_words():
+            records = self._instance.get_run_records(RunsFilter(run_ids=list(run_ids)))
+        found = (record for record in records if tenant_of(record.dagster_run) == tenant)
+        return {record.dagster_run.run_id: _line(record) for record in found}
 
     def list(
         self,

@@ -57,6 +57,10 @@ class MemoryDocumentStore:
         except KeyError:
             raise _unknown(document_id) from None
 
+    def get_many(self, document_ids: Collection[str], *, tenant: str) -> Mapping[str, Document]:
+        asked = set(document_ids)
+        return {key: found for (owner, key), found in self._documents.items() if owner == tenant and key in asked}
+
     def owner(self, document_id: str) -> str:
         with self._lock:
             tenants = sorted(tenant for tenant, known in self._documents if known == document_id)

@@ -54,6 +54,7 @@ ON CONFLICT (tenant, id) DO UPDATE SET source = excluded.source, media_type = ex
     chunk_count = excluded.chunk_count, concept_count = excluded.concept_count, rejection_code = excluded.rejection_code,
     rejection_reason = excluded.rejection_reason, received_at = excluded.received_at, updated_at = excluded.updated_at"""
 _GET = f"SELECT {_DOCUMENT} FROM aiw.document WHERE tenant = %s AND id = %s"
+_GET_MANY = f"SELECT {_DOCUMENT} FROM aiw.document WHERE tenant = %s AND id = ANY(%s)"
 _OWNER = "SELECT tenant FROM aiw.document WHERE id = %s ORDER BY tenant LIMIT 1"
 _BY_CONTENT = f"""SELECT {_DOCUMENT} FROM aiw.document
 WHERE tenant = %s AND sha256 = decode(%s, 'hex') AND status <> 'rejected' ORDER BY id LIMIT 1"""
@@ -165,6 +166,10 @@ class PostgresDocumentStore(_Tenants):
         if not found:
             raise _unknown(document_id)
         return found[0]
+
+    def get_many(self, document_ids: Collection[str], *, tenant: str) -> Mapping[str, Document]:
+        found = self._documents(_GET_MANY, (tenant, list(document_ids)), tenant)
+        return {document.id: document for document in found}
 
     def owner(self, document_id: str) -> str:
         with self._database.transaction() as connection:

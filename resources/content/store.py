@@ -34,6 +34,9 @@ class DocumentStore(Protocol):
     def get(self, document_id: str, *, tenant: str) -> Document:
         """One entry."""
 
+    def get_many(self, document_ids: Collection[str], *, tenant: str) -> Mapping[str, Document]:
+        """Those entries that there are, by id."""
+
     def owner(self, document_id: str) -> str:
         """The tenant of the document: for work that starts from a partition key alone, such as a backfill."""
 

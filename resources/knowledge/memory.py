@@ -138,6 +138,9 @@ class MemoryGraphStore:
         found = (support_of(extraction, source, target, type, roots=roots) for _, extraction in extractions)
         return [support for support in found if support is not None][:limit]
 
+    def supports(self, concept_ids: Collection[str], *, tenant: str, limit: int = 100) -> dict[str, list[Support]]:
+        return {concept: list(self.support(concept, tenant=tenant, limit=limit)) for concept in concept_ids}
+
     def revision(self, *, tenant: str) -> int:
         return self._revisions.get(tenant, 0)
 

@@ -14,6 +14,8 @@ import os
 import random
 import threading
 import time
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import neo4j
@@ -160,6 +162,24 @@ class BoltGraphStore:
         roots = self._roots(tenant)
         found = (support_of(extraction, source, target, type, roots=roots) for extraction in said)
         return [support for support in found if support is not None]
+
+    def supports(self, concept_ids: Collection[str], *, tenant: str, limit: int = 100) -> dict[str, list[Support]]:
+        """For each concept the documents that support it, in order of id, `limit` of them at most."""
+        found: dict[str, list[Support]] = {concept: [] for concept in concept_ids}
+        pairs = sorted(
+            (row["concept"], row["document"])
+            for row in self._read(queries.SUPPORTING_CONCEPTS, tenant=tenant, ids=list(found))
+        )
+        kept = [(key, document) for key, several in groupby(pairs, itemgetter(0)) for _, document in [*several][:limit]]
+        documents = sorted({document for _, document in kept})
+        rows = self._read(queries.CONTRIBUTIONS, tenant=tenant, ids=documents) if documents else []
+        said = {row["id"]: Extraction.model_validate_json(row["extraction"]) for row in rows}
+        roots = self._roots(tenant)
+        for key, document in kept:
+            support = support_of(said[document], key, roots=roots) if document in said else None
+            if support is not None:
+                found[key].append(support)
+        return found
 
     def merges(self, *, tenant: str) -> Sequence[Merge]:
         """The log of merges, the newest decision first."""

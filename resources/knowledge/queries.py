@@ -223,6 +223,17 @@ MATCH (k:Contribution {tenant: $tenant, id: id})
 RETURN id, k.extraction AS extraction
 """
 
+SUPPORTING_CONCEPTS: Final = """
+UNWIND $ids AS wanted
+MATCH (c:Concept {tenant: $tenant, id: wanted})<-[:SUPPORTS]-(d:Document {tenant: $tenant})
+RETURN DISTINCT c.id AS concept, d.id AS document
+"""
+CONTRIBUTIONS: Final = """
+UNWIND $ids AS wanted
+MATCH (k:Contribution {tenant: $tenant, id: wanted})
+RETURN k.id AS id, k.extraction AS extraction
+"""
+
 SUPPORTING_EDGE: Final = {
     kind: f"""
 MATCH (a:Concept {{tenant: $tenant, id: $source}})-[r:{kind}]->(b:Concept {{tenant: $tenant, id: $target}})

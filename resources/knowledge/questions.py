@@ -128,6 +128,10 @@ class GraphQuestions:
     def __init__(self, views: GraphProjections) -> None:
         self._views = views
 
+    def view(self, tenant: str) -> GraphView:
+        """The tenant's graph as it is now, for who asks about many concepts at once. Raises UnavailableError."""
+        return self._views.view(tenant)
+
     def concepts(
         self,
         text: str = "",

@@ -51,6 +51,9 @@ class GraphStore(Protocol):
         Empty for what is not there. `limit` keeps what everybody mentions from reading everything.
         """
 
+    def supports(self, concept_ids: Collection[str], *, tenant: str, limit: int = 100) -> dict[str, list[Support]]:
+        """For each concept the documents that support it, in order of id, `limit` of them at most."""
+
     def put_merge(self, merge: Merge, *, tenant: str) -> None:
         """Keep a decision in the log of merges, in place of the one with its id, and make the graph agree with it.
 

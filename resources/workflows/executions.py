@@ -11,7 +11,7 @@ from resources.events.model import StreamId
 from resources.events.projections.workflows import WorkflowExecutionHistory, WorkflowExecutions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from resources.events.projections.store import ProjectionStore
     from resources.events.store import EventStore
@@ -98,6 +98,11 @@ class Executions:
             raise NotFoundError(f"There is no workflow run {run_id!r}.", code="execution_not_found", run_id=run_id)
         return execution_of(run_id, row)
 
+    def get_many(self, run_ids: Collection[str], tenant: str) -> Mapping[str, Execution]:
+        """Those runs that the read models know, by id, as far as these are."""
+        rows = self._projections.get_many(WorkflowExecutionHistory.name, run_ids, tenant=tenant)
+        return {run_id: execution_of(run_id, row) for run_id, row in rows.items()}
+
     def list(
         self,
         tenant: str,
@@ -119,11 +124,12 @@ class Executions:
             page = self._projections.rows(
                 WorkflowExecutions.name, tenant=tenant, prefix=prefix, after=after, limit=limit
             )
+            known = self.get_many([index["run_id"] for _, index in page], tenant)
             for key, index in page:
                 after, scanned = key, scanned + 1
-                row = self._projections.get(WorkflowExecutionHistory.name, index["run_id"], tenant=tenant)
-                if row is not None and status in {None, row["status"]}:
-                    found.append(execution_of(index["run_id"], row))
+                execution = known.get(index["run_id"])
+                if execution is not None and status in {None, execution.status}:
+                    found.append(execution)
                 if len(found) == limit:
                     return ExecutionPage(tuple(found), after.removeprefix(prefix))
             if len(page) < limit:

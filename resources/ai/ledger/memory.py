@@ -131,6 +131,12 @@ class MemoryCallBooks:
             ]
         return sorted(found, key=lambda call: (call.created_at, call.call_id), reverse=True)[:limit]
 
+    def find(
+        self, call_ids: Collection[UUID] = (), *, run_ids: Collection[str] = (), tenant: str, limit: int = 1000
+    ) -> Sequence[CallRecord]:
+        newest = self.calls(tenant=tenant, limit=len(self._calls) or 1)
+        return [call for call in newest if call.call_id in call_ids or call.context.run_id in run_ids][:limit]
+
     def totals(
         self,
         by: Dimension,

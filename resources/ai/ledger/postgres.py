@@ -133,6 +133,17 @@ class PostgresCallBooks:
             connection.execute(AS_TENANT, (tenant,))
             return [as_record(tenant, row) for row in connection.execute(query, parameters | {"limit": limit})]
 
+    def find(
+        self, call_ids: Collection[UUID] = (), *, run_ids: Collection[str] = (), tenant: str, limit: int = 1000
+    ) -> Sequence[CallRecord]:
+        query = (
+            f"{_CALLS} AND (call_id = ANY(%(calls)s) OR run_id = ANY(%(runs)s)) ORDER BY created_at DESC, call_id DESC"
+        )
+        parameters = {"tenant": tenant, "calls": list(call_ids), "runs": list(run_ids), "limit": limit}
+        with self._database.transaction() as connection, in_our_words():
+            connection.execute(AS_TENANT, (tenant,))
+            return [as_record(tenant, row) for row in connection.execute(f"{query} LIMIT %(limit)s", parameters)]
+
     def totals(
         self,
         by: Dimension,

@@ -46,6 +46,11 @@ class CallBooks(Protocol):
     ) -> Sequence[CallRecord]:
         """The newest calls first. `since` is inclusive, `until` is not."""
 
+    def find(
+        self, call_ids: Collection[UUID] = (), *, run_ids: Collection[str] = (), tenant: str, limit: int = 1000
+    ) -> Sequence[CallRecord]:
+        """The calls with these ids and those of these runs, the newest first."""
+
     def totals(
         self,
         by: Dimension,

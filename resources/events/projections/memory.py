@@ -14,7 +14,7 @@ from resources.errors import NotFoundError
 from resources.events.projections.model import ProjectionState, ProjectionStatus, RebuildStatus, storable_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from resources.events.projections.model import Row, RowKey, Rows
 
@@ -166,6 +166,10 @@ class MemoryProjections:
         with self._lock:
             found = self._get(name)
             return copy.deepcopy(found.generations[found.active].rows.get((tenant, storable_key(key))))
+
+    def get_many(self, name: str, keys: Collection[str], *, tenant: str) -> Mapping[str, Row]:
+        found = ((key, self.get(name, key, tenant=tenant)) for key in keys)
+        return {key: row for key, row in found if row is not None}
 
     def rows(
         self, name: str, *, tenant: str, prefix: str = "", after: str = "", limit: int = 100

@@ -14,7 +14,7 @@ from resources.events.postgres import AS_SYSTEM, AS_TENANT, in_our_words
 from resources.events.projections.model import ProjectionStatus, RebuildStatus, storable_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from resources.database.postgres import Connection, Database
     from resources.events.projections.model import Row, RowKey, Rows
@@ -63,6 +63,7 @@ _SET_STATE = "UPDATE aiw.projection SET state = %s, error = %s, updated_at = now
 
 _SIZE = "SELECT count(*) FROM aiw.read_model WHERE projection = %s"
 _GET = "SELECT data FROM aiw.read_model WHERE projection = %s AND tenant = %s AND key = %s"
+_GET_MANY = "SELECT key, data FROM aiw.read_model WHERE projection = %s AND tenant = %s AND key = ANY(%s)"
 _ROWS = """SELECT key, data FROM aiw.read_model
     WHERE projection = %s AND tenant = %s AND starts_with(key, %s) AND key > %s ORDER BY key LIMIT %s"""
 
@@ -179,6 +180,13 @@ class PostgresProjections:
             connection.execute(AS_TENANT, (tenant,))
             row = connection.execute(_GET, (name, tenant, storable_key(key))).fetchone()
         return row[0] if row else None
+
+    def get_many(self, name: str, keys: Collection[str], *, tenant: str) -> Mapping[str, Row]:
+        asked = {storable_key(key): key for key in keys}
+        with self._database.transaction() as connection, in_our_words():
+            connection.execute(AS_TENANT, (tenant,))
+            found = connection.execute(_GET_MANY, (name, tenant, list(asked)))
+            return {asked[key]: data for key, data in found}
 
     def rows(
         self, name: str, *, tenant: str, prefix: str = "", after: str = "", limit: int = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from resources.events.projections.model import ProjectionStatus, Row, RowKey, Rows
@@ -66,6 +66,9 @@ class ProjectionStore(Protocol):
 
     def get(self, name: str, key: str, *, tenant: str) -> Row | None:
         """One row of the active generation."""
+
+    def get_many(self, name: str, keys: Collection[str], *, tenant: str) -> Mapping[str, Row]:
+        """Those rows of the active generation that there are, by key."""
 
     def rows(
         self, name: str, *, tenant: str, prefix: str = "", after: str = "", limit: int = 100

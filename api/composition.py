@@ -174,7 +174,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         agents=PostgresAgentRegistry(database),
         answers=PostgresAnswers(database),
         breakers=breakers,
-        learning_paths=LearningPaths(graph),
+        learning_paths=LearningPaths(graph_views),
         plugins=Plugins(PostgresPlugins(database), WasmtimeRuntime(), events, together=database.together),
         prompts=PromptLibrary(events, PromptEngine(), bundled=bundled_prompts()),
         ai=ai,

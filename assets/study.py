@@ -17,6 +17,7 @@ from resources.content.store import ChunkIndex
 from resources.errors import NotFoundError
 from resources.knowledge.learning_path import LearningPaths
 from resources.knowledge.model import LearningPath
+from resources.knowledge.projection import GraphProjections
 from resources.knowledge.store import GraphStore
 
 
@@ -64,7 +65,9 @@ def find_passages(
 def plan_path(context: dg.OpExecutionContext, config: Goal, graph: dg.ResourceParam[GraphStore]) -> LearningPath:
     """Order what has to be learned so that every prerequisite comes first."""
     with failures():
-        path = LearningPaths(graph).plan(config.target, known=frozenset(config.known), tenant=tenant_of(context.run))
+        path = LearningPaths(GraphProjections(graph)).plan(
+            config.target, known=frozenset(config.known), tenant=tenant_of(context.run)
+        )
     context.add_output_metadata({"steps": len(path.steps), "cut_edges": len(path.cut_edges)})
     return path
 

@@ -10,6 +10,7 @@ from resources.errors import Problem
 from resources.knowledge.learning_path import LearningPaths
 from resources.knowledge.model import Concept, ConceptView, LearningPath
 from resources.knowledge.neighbourhood import NearConcept, Neighbourhood
+from resources.knowledge.projection import GraphProjections
 from resources.workflows.node_type import NodeConfig, NodeContext
 from resources.workflows.spec import NodeSpec
 
@@ -79,7 +80,8 @@ def graph_query(config: Config, context: NodeContext) -> Output:
         case "similar":
             return Output(concepts=near.similar(config.concept, limit=config.limit, tenant=tenant))
         case "path":
-            path = LearningPaths(graph).plan(config.concept, source=config.source, known=config.known, tenant=tenant)
+            paths = LearningPaths(GraphProjections(graph))
+            path = paths.plan(config.concept, source=config.source, known=config.known, tenant=tenant)
             return Output(concepts=_plain([step.concept for step in path.steps]), path=path)
 
 

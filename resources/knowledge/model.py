@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Difficulty = Literal["beginner", "intermediate", "advanced", "expert"]
+PathStyle = Literal["breadth", "depth", "easy"]
 
 
 class _Frozen(BaseModel):
@@ -131,6 +132,26 @@ class ConceptView(_Frozen):
     parts: tuple[str, ...] = ()
 
 
+class PathWishes(_Frozen):
+    """What a learning path should be like. A limit that cannot be kept leaves out what does not fit, and says so."""
+
+    max_steps: int | None = Field(default=None, ge=1, le=10_000, description="Steps at most")
+    max_minutes: int | None = Field(default=None, ge=1, le=10_000_000, description="Estimated minutes at most")
+    max_difficulty: Difficulty | None = Field(default=None, description="Nothing harder than this")
+    prefer: tuple[str, ...] = Field(
+        default=(), max_length=50, description="Categories to come first where order is free"
+    )
+    avoid: tuple[str, ...] = Field(
+        default=(), max_length=50, description="Categories to leave out, with what needs them"
+    )
+    optional: int = Field(default=0, ge=0, le=50, description="So many related concepts that the goal does not need")
+    style: PathStyle = Field(
+        default="breadth",
+        description="Where order is free: level by level, one branch after the other, or the easiest first",
+    )
+    alternatives: int = Field(default=0, ge=0, le=10, description="So many shorter paths that presume something")
+
+
 class LearningStep(_Frozen):
     """One step of a path: what to learn, why it stands here, and from which documents."""
 
@@ -140,6 +161,29 @@ class LearningStep(_Frozen):
     requires: tuple[str, ...] = Field(description="Earlier steps (concept ids) that this one needs")
     reason: str
     documents: tuple[str, ...]
+    minutes: int = Field(
+        default=0, description="Estimated time that is left for it; by difficulty where nothing is known"
+    )
+    optional: bool = Field(default=False, description="The goal does not need it")
+    substitutes: tuple[str, ...] = Field(
+        default=(),
+        description="Related concepts (ids) off the path that are no harder and need nothing that comes later",
+    )
+
+
+class LeftOut(_Frozen):
+    """A concept that the goal needs and that is not on the path, and why."""
+
+    concept: str
+    reason: str
+
+
+class PathAlternative(_Frozen):
+    """A shorter path, for somebody who does without the prerequisites in `presumes`, which documents are least sure of."""
+
+    steps: tuple[str, ...]
+    minutes: int
+    presumes: tuple[Edge, ...]
 
 
 class LearningPath(_Frozen):
@@ -150,6 +194,10 @@ class LearningPath(_Frozen):
     steps: tuple[LearningStep, ...]
     cut_edges: tuple[Edge, ...] = Field(default=(), description="Prerequisite edges left out to break cycles")
     notes: tuple[str, ...] = Field(default=(), description="What a reader should know about the path, in sentences")
+    minutes: int = Field(default=0, description="Estimated time for all steps")
+    complete: bool = Field(default=True, description="Whether it reaches the target; what is left out hinders it")
+    left_out: tuple[LeftOut, ...] = ()
+    alternatives: tuple[PathAlternative, ...] = ()
 
 
 def evidence_key(source: str, target: str, type: EdgeType) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from resources.knowledge.learning_path import resolve
 from resources.knowledge.model import Concept, EdgeType
+from resources.knowledge.naming import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

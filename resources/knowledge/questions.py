@@ -17,8 +17,8 @@ from resources.knowledge.algorithms.paths import Algorithm, alternatives, shorte
 from resources.knowledge.algorithms.ranking import pagerank
 from resources.knowledge.algorithms.spanning import spanning
 from resources.knowledge.algorithms.structure import components, cycles, order
-from resources.knowledge.learning_path import resolve
-from resources.knowledge.model import Concept, Difficulty, Edge, concept_id
+from resources.knowledge.model import Concept, Difficulty, Edge
+from resources.knowledge.naming import found
 from resources.knowledge.view import KINDS
 
 if TYPE_CHECKING:
@@ -307,17 +307,6 @@ class GraphQuestions:
             ),
             tree=tuple((view.ids[one], view.ids[other]) for one, other in chosen.tree),
         )
-
-
-def found(name: str, view: GraphView) -> int:
-    """The place of the one concept that `name` means: its id, a merged alias of it, its name, or a part of exactly one name.
-
-    Raises NotFoundError, with suggestions, for a name that no concept or more than one has.
-    """
-    for key in (name, concept_id(name)):
-        if (place := view.place.get(view.aliases.get(key, key))) is not None:
-            return place
-    return view.place[resolve(name, {concept.id: concept for concept in view.concepts})]
 
 
 def _best(view: GraphView, scores: NDArray[np.float64], limit: int) -> list[ScoredConcept]:

@@ -35,10 +35,7 @@ def analyse(
     if (provider is None) != (model is None):
         remark("`--provider` and `--model` go together.")
         raise typer.Exit(USAGE)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise NotFoundError(f"{str(file)!r} cannot be read: {error.strerror}.", code="source_unreadable") from error
+    content = _read(file, session_of(context).settings.content.max_bytes)
     if provider is None:
         _here(content, file, timeout, as_json)
         return
@@ -53,6 +50,20 @@ def analyse(
         remark(f"{problem.code}: {problem.message}")
     if job.status not in {"completed", "partial"}:
         raise typer.Exit(FAILED)
+
+
+def _read(file: Path, largest: int) -> bytes:
+    """The bytes. What is too large is not even read."""
+    try:
+        size = file.stat().st_size
+        content = file.read_bytes() if size <= largest else b""
+    except OSError as error:
+        raise NotFoundError(f"{str(file)!r} cannot be read: {error.strerror}.", code="source_unreadable") from error
+    if size > largest:
+        raise LimitExceededError(
+            f"{str(file)!r} has {size:,} bytes; {largest:,} are accepted.", code="CONTENT_TOO_LARGE"
+        )
+    return content
 
 
 def _here(content: bytes, file: Path, timeout: float, as_json: bool) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from api.client import ApiClient
 
 READABLE_SUFFIXES = frozenset(name for name, kind in EXTENSIONS.items() if kind is not MediaType.CODE)
-"""Program code is read too, but a folder of it is seldom meant: `--glob '*.py'` or the file's name asks for it."""
+"""Of folders. Program code is read too, but whoever names a folder seldom means it: `--code` asks for it."""
 
 IGNORED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv"})
 _UPLOADS_AT_ONCE = 4
@@ -62,6 +62,7 @@ def ingest(
     glob: Annotated[
         str | None, typer.Option(help="Of folders, take only files with names like this, e.g. '*.md'.")
     ] = None,
+    code: Annotated[bool, typer.Option("--code", help="Of folders, take program code, too.")] = False,
     tag: Annotated[list[str] | None, typer.Option(help="Tag for each document; may be repeated.")] = None,
     subject: Annotated[str | None, typer.Option(help="The concept that the documents are about.")] = None,
     wait: Annotated[bool, typer.Option(help="Follow the documents until they are ready or rejected.")] = True,
@@ -69,7 +70,9 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Hand documents in: files, folders, glob patterns or web pages."""
-    items = list(dict.fromkeys(item for source in sources for item in expand(source, recursive=recursive, glob=glob)))
+    items = list(
+        dict.fromkeys(item for source in sources for item in expand(source, recursive=recursive, glob=glob, code=code))
+    )
     if not items:
         remark(f"nothing to ingest: no readable document in {', '.join(map(repr, sources))}.")
         raise typer.Exit(USAGE)
@@ -89,7 +92,7 @@ def ingest(
         raise typer.Exit(FAILED)
 
 
-def expand(source: str, *, recursive: bool = True, glob: str | None = None) -> Iterator[str]:
+def expand(source: str, *, recursive: bool = True, glob: str | None = None, code: bool = False) -> Iterator[str]:
     """The files and addresses that `source` names, in order.
 
     Of a folder only files of readable types; nothing hidden, nothing in folders that hold no documents of the user's. What
@@ -102,7 +105,9 @@ def expand(source: str, *, recursive: bool = True, glob: str | None = None) -> I
     if path.is_file():
         yield str(path)
     elif path.is_dir():
-        yield from _walk(path, recursive=recursive, glob=glob)
+        yield from _walk(
+            path, recursive=recursive, glob=glob, suffixes=frozenset(EXTENSIONS) if code else READABLE_SUFFIXES
+        )
     elif globbing.has_magic(source):
         for found in sorted(globbing.glob(str(path), recursive=True)):  # noqa: PTH207 - Path.glob takes no absolute pattern
             if Path(found).is_file():
@@ -111,16 +116,14 @@ def expand(source: str, *, recursive: bool = True, glob: str | None = None) -> I
         raise NotFoundError(f"There is no file or folder {source!r}.", code="source_not_found")
 
 
-def _walk(folder: Path, *, recursive: bool, glob: str | None) -> Iterator[str]:
+def _walk(folder: Path, *, recursive: bool, glob: str | None, suffixes: frozenset[str]) -> Iterator[str]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_dir():
             if recursive and not path.is_symlink() and path.name not in IGNORED_FOLDERS:
-                yield from _walk(path, recursive=recursive, glob=glob)
-        elif path.is_file() and (
-            fnmatch.fnmatch(path.name, glob) if glob else path.suffix.lower() in READABLE_SUFFIXES
-        ):
+                yield from _walk(path, recursive=recursive, glob=glob, suffixes=suffixes)
+        elif path.is_file() and (fnmatch.fnmatch(path.name, glob) if glob else path.suffix.lower() in suffixes):
             yield str(path)
 
 

@@ -190,7 +190,7 @@ def fuzz(*, seconds: float, seed: int, kinds: Sequence[MediaType], folder: Path)
     while time.monotonic() < until:
         kind = kinds[rounds % len(kinds)]
         rounds += 1
-        content = made_up(kind, chance) if chance.random() < 0.3 else damaged(DOCUMENTS[kind], kind, chance)
+        content = next_document(kind, chance)
         try:
             outcomes[kind.name, check(kind, content)] += 1
         except Exception as error:  # noqa: BLE001 - any other exception is what is looked for

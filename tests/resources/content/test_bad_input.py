@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import time
+import zipfile
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resources.content.analysers import analyse
 from resources.content.model import MediaType
 from resources.content.parse import parse_document
 from resources.content.parsers import PARSERS, ParseLimits
@@ -106,6 +109,56 @@ def test_a_document_above_the_limit_is_refused_before_it_is_read() -> None:
         parse_document(b"x" * 101, name="a.txt", limits=ParseLimits(max_bytes=100))
     assert caught.value.code == "CONTENT_TOO_LARGE"
     assert caught.value.details == {"size_bytes": 101, "max_bytes": 100}
+
+
+def test_two_hundred_megabytes_are_refused_before_they_are_looked_at() -> None:
+    with pytest.raises(LimitExceededError) as caught:
+        parse_document(bytes(200 * 1024 * 1024), name="a.txt")
+    assert caught.value.code == "CONTENT_TOO_LARGE"
+
+
+def test_a_bomb_that_lies_about_its_size_is_stopped_while_it_unpacks() -> None:
+    honest = make_docx(f"<w:p>{' ' * 30_000_000}</w:p>")
+    with zipfile.ZipFile(io.BytesIO(honest)) as archive:
+        size = archive.getinfo("word/document.xml").file_size
+    lying = honest.replace(size.to_bytes(4, "little"), (1_000).to_bytes(4, "little"))
+    assert lying != honest
+    with pytest.raises((InvalidInputError, LimitExceededError)) as caught:
+        parse_document(lying, name="a.docx")
+    assert caught.value.code in {"document_bomb", "PARSE_ERROR"}
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("זוהי ספרייה קטנה בעיר. הספרים החדשים נמצאים בקומה השנייה. אפשר להחזיר ספר בכל יום. " * 2, "he"),
+        ("هذه مكتبة صغيرة في المدينة. الكتب الجديدة في الطابق الثاني. يمكن إعادة الكتاب في أي يوم. " * 2, "ar"),
+        ("这是一座小图书馆。新书在二楼。请把书放进门口的箱子里。" * 3, "zh"),
+        ("👩‍👩‍👧 The family 👨‍👩‍👦 is here. 🎉 We are happy! It is a good day for all of us. 🇮🇪", "en"),
+    ],
+    ids=["Hebrew", "Arabic", "Chinese", "emoji"],
+)
+def test_text_of_any_script_is_read_and_analysed(text: str, language: str) -> None:
+    parsed = parse_document(text.encode(), name="a.txt")
+    assert parsed.text == text.strip()
+    analysis = analyse(parsed)
+    assert analysis.language == language
+    assert analysis.sentences >= 2
+    assert analysis.summary
+
+
+def test_a_right_to_left_override_stays_text_and_hides_nothing() -> None:
+    parsed = parse_document("safe \u202egnp.exe is a file name\n".encode(), name="a.txt")
+    assert "\u202egnp.exe" in parsed.text
+
+
+def test_pygments_cannot_be_made_to_hang() -> None:
+    hostile = b"/*" * 40_000 + b"'" * 40_000 + b'\\"' * 20_000
+    for name in ("a.js", "a.c", "a.pl", "a.rb"):
+        try:
+            assert parse_document(hostile, name=name, limits=ParseLimits(timeout=3)).text
+        except PlatformError as error:
+            assert error.code == "TIMEOUT"  # noqa: PT017
 
 
 def test_a_pdf_with_too_many_pages_is_refused() -> None:

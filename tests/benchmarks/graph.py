@@ -160,7 +160,7 @@ def _whole(report: Report, view: GraphView, size: str, *, rounds: int) -> None:
     for _ in range(rounds):
         for name, compute in ours.items():
             once = name in {"communities", "centralities"}
-            if once and report.rounds.get(f"{name}_{size}"):
+            if once and report.rounds.get(f"{name}_{size}_first"):
                 continue
             fresh = GraphView(view.concepts, (view.sources, view.targets, view.kinds, view.weights))
             report.add({f"{name}_{size}_first": _ms(lambda c=compute, v=fresh: c(v))})  # type: ignore[misc]

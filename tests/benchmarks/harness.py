@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -133,9 +134,10 @@ def version_of(*distributions: str) -> dict[str, str]:
 def run(name: str, work: Callable[[Report, bool], None]) -> None:
     """Parse the arguments, do the work, print the table and write the JSON."""
     parser = argparse.ArgumentParser(prog=f"python -m tests.benchmarks.{name}")
-    parser.add_argument("--quick", action="store_true", help="less than a minute")
+    parser.add_argument("--quick", action="store_true", help="a few minutes at most")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped
     report = Report(name)
     work(report, arguments.quick)
     report.show()
@@ -184,7 +186,11 @@ class Worker:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._process.wait(timeout=60)
+        try:
+            self._process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def tree_cpu(pid: int) -> float:

@@ -32,6 +32,7 @@ import psycopg
 from api.platform import running_platform
 from resources.servers.postgres import EmbeddedPostgres
 from resources.settings import Settings
+from resources.telemetry.logging import configure_logging
 from tests.benchmarks import harness
 from tests.benchmarks.harness import PEERS, Report, Worker, run
 
@@ -57,6 +58,7 @@ SELECTOR = {"repositoryLocationName": "aiw", "repositoryName": "__repository__"}
 
 def main(report: Report, quick: bool) -> None:
     """Measure ours beside the peers."""
+    configure_logging(level="error")
     report.versions |= harness.version_of("dagster", "psycopg", "pydantic")
     with tempfile.TemporaryDirectory(prefix="aiw bench ") as folder, contextlib.ExitStack() as stack:
         data = Path(folder)
@@ -121,9 +123,11 @@ class Bench:
         self._http.close()
 
     def prepare(self) -> None:
-        """Publish the chains, and run each until a worker has everything warm."""
+        """Publish the chains, wait until Dagster has them all, and run each until a worker has everything warm."""
         for nodes in SIZES:
             self._publish(_chain(f"chain_{nodes}", nodes))
+        for nodes in SIZES:
+            self._shown(f"chain_{nodes}")
             for _ in range(4):
                 self._run(f"chain_{nodes}")
 
@@ -312,7 +316,7 @@ class Bench:
         """Wait until Dagster has a job of the published workflow: the platform reloads by itself after a publish."""
         wanted = """{ repositoriesOrError { ... on RepositoryConnection { nodes { pipelines { name } } } } }"""
         for _ in range(600):
-            nodes = self._ask(wanted)["repositoriesOrError"]["nodes"]
+            nodes = self._ask(wanted)["repositoriesOrError"].get("nodes", [])  # none while it reloads
             if any(job["name"] == name for node in nodes for job in node["pipelines"]):
                 return
             time.sleep(0.1)
@@ -438,7 +442,8 @@ def _judge(report: Report, *, quick: bool) -> None:
     for size in (50, 200):
         report.add({f"node_{size}_ms": node(size), f"node_{size}_cpu_ms": node(size, key="cpu_ms")})
         for name in PEER_NAMES:
-            report.add({f"node_{size}_ms": node(size, peer=name)}, peer=name)
+            figures = {"ms": node(size, peer=name), "cpu_ms": node(size, peer=name, key="cpu_ms")}
+            report.add({f"node_{size}_{key}": value for key, value in figures.items()}, peer=name)
     load = f"load average {os.getloadavg()[0]:.1f}"
 
     def bar(
@@ -447,16 +452,8 @@ def _judge(report: Report, *, quick: bool) -> None:
         report.bar(name, value, target, better=better, why=why)
 
     bar("API trigger to finished, 5 nodes, p50 ms", report.median("chain_5_p50_ms"), API_BAR)
-    bar(
-        "publish to first run finished, p50 ms",
-        report.median("publish_to_finished_p50_ms"),
-        PUBLISH_BAR,
-        better="less",
-        why=load,
-    )
-    bar(
-        "event found by the sweep, p50 ms", report.median("sweep_to_created_p50_ms"), SWEEP_BAR, better="less", why=load
-    )
+    bar("publish to first run finished, p50 ms", report.median("publish_to_finished_p50_ms"), PUBLISH_BAR)
+    bar("event found by the sweep, p50 ms", report.median("sweep_to_created_p50_ms"), SWEEP_BAR)
     bar("validation of 1,000 nodes, s", report.median("validate_1000_s"), VALIDATION_BAR)
     bar("crash to failed run, ms", report.median("crash_to_failed_ms"), CRASH_BAR)
     bar("crash to retry, ms", report.median("crash_to_retry_ms"), RETRY_BAR)

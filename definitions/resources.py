@@ -1,12 +1,13 @@
 """The resource table: every name that an op or asset may ask for. Secrets come as `dg.EnvVar`, which the UI never shows."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
 from definitions.runtime.calling import RuntimeCalls
-from resources.agents.tools.sets import NoToolSets
+from resources.agents.resource import tool_sets_resource
 from resources.ai.configured import ai_options
 from resources.ai.resource import AccountsResource, EmbedderResource, ai_resource
 from resources.content.resource import AnalysisJobsResource, ChunkIndexResource, DocumentStoreResource
@@ -17,6 +18,8 @@ from resources.events.resource import (
     SubscriptionStoreResource,
 )
 from resources.knowledge.resource import GraphStoreResource
+from resources.mcp.configured import configured_servers
+from resources.mcp.resource import mcp_resource, mcp_servers
 from resources.plugins.resource import PluginsResource
 from resources.prompts.resource import PromptLibraryResource
 from resources.realtime.resource import PublisherResource
@@ -30,6 +33,11 @@ from resources.workflows.resource import BackfillsResource, WebResource
 def build_resources(settings: Settings) -> Mapping[str, Any]:
     """Name → resource, configured from `settings`; what is secret is read from the environment when a run starts."""
     database_url = dg.EnvVar("AIW_DATABASE__URL")
+    servers = mcp_servers(
+        configured_servers(settings.mcp.config, os.environ),
+        networks=settings.egress.networks,
+        master_keys=settings.auth.master_keys,
+    )
     return {
         "events": EventStoreResource(url=database_url),
         "projections": ProjectionStoreResource(url=database_url),
@@ -60,6 +68,7 @@ def build_resources(settings: Settings) -> Mapping[str, Any]:
         "content": settings.content,
         "backfills": BackfillsResource(url=database_url),
         "workflows": RuntimeCalls(),
-        "tool_sets": NoToolSets(),
+        "mcp": mcp_resource(servers),
+        "tool_sets": tool_sets_resource(servers),
         "web": WebResource(allowed=list(settings.egress.networks)),
     }

@@ -52,7 +52,9 @@ class ApiSettings(BaseModel):
     )
     workers: int = Field(default=1, ge=1, le=64, description="Processes that serve the API, on one port")
     request_timeout: float = Field(
-        default=60.0, gt=0, description="Seconds until an answer must have begun; then it is a 504 and its work is ended"
+        default=60.0,
+        gt=0,
+        description="Seconds until an answer must have begun; then it is a 504 and its work is ended",
     )
 
 
@@ -96,6 +98,10 @@ class LimitSettings(BaseModel):
 
     store: Literal["memory", "postgres"] = Field(
         default="memory", description="Where they are counted; memory = each process by itself"
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="redis://, rediss:// or unix:// of a Redis or Valkey: counted there, whatever `store` is",
     )
     principal_per_minute: int = Field(default=6_000, ge=1, description="Requests of one user or key")
     principal_burst: int = Field(default=600, ge=1, description="At once")
@@ -194,6 +200,14 @@ class ContentSettings(BaseModel):
     chunk_overlap: int = Field(default=100, ge=0, le=1000, description="Characters that neighbouring chunks share")
 
 
+class McpSettings(BaseModel):
+    """MCP servers that are called, besides those that `MCP_EXTERNAL_SERVER_<n>_*` names."""
+
+    config: Path | None = Field(
+        default=None, description='File of servers for all tenants, {"mcpServers": {NAME: {...}}}; unset = none'
+    )
+
+
 class LogSettings(BaseModel):
     """Structured logs, on standard error."""
 
@@ -230,4 +244,5 @@ class Settings(BaseSettings):
     ai: AiSettings = AiSettings()
     dagster: DagsterSettings = DagsterSettings()
     content: ContentSettings = ContentSettings()
+    mcp: McpSettings = McpSettings()
     log: LogSettings = LogSettings()

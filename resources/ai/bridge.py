@@ -29,6 +29,11 @@ def run(work: Coroutine[Any, Any, _Result]) -> _Result:
         raise
 
 
+def start(work: Coroutine[Any, Any, object]) -> None:
+    """Run it on this process's loop, and wait for nothing."""
+    asyncio.run_coroutine_threadsafe(work, _loop())
+
+
 def _loop() -> asyncio.AbstractEventLoop:
     pid = os.getpid()
     if (loop := _loops.get(pid)) is not None:

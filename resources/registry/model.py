@@ -90,6 +90,16 @@ class Agent:
     connections: int = 0
     health: Health = field(default_factory=Health)
 
+    @property
+    def weight(self) -> float:
+        """Its share of the work."""
+        return self.registration.weight
+
+    @property
+    def response_ms(self) -> float | None:
+        """How fast it answers."""
+        return self.health.response_ms
+
     def status(self, now: datetime) -> Status:
         """How it is: what it says of itself, unless it is silent or does not answer."""
         silent = now - self.last_seen

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from resources.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 State = Literal["closed", "open", "half_open"]
@@ -60,14 +61,19 @@ class CircuitBreaker:
 
         Raises UnavailableError (`circuit_open`) without calling while the breaker is open.
         """
+        with self.guard(failed):
+            return work()
+
+    @contextmanager
+    def guard(self, failed: Callable[[Exception], bool]) -> Iterator[None]:
+        """The same around a block, which may be one of a coroutine."""
         self._enter()
         try:
-            result = work()
+            yield
         except BaseException as error:
             self._leave(success=False if isinstance(error, Exception) and failed(error) else None)
             raise
         self._leave(success=True)
-        return result
 
     def _state(self) -> State:
         if self._opened_at is None:

@@ -26,7 +26,7 @@ from resources.tenants.model import (
     User,
 )
 from resources.tenants.permissions import Role
-from resources.tenants.store import context_of_provider_key, context_of_signing_key
+from resources.tenants.store import context_of_mcp_server, context_of_provider_key, context_of_signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -115,6 +115,8 @@ _PROVIDER_KEYS = f"SELECT {_PROVIDER} FROM aiw.provider_key WHERE tenant = %s OR
 _REMOVE_PROVIDER = "DELETE FROM aiw.provider_key WHERE tenant = %s AND provider = %s"
 _ALL_PROVIDER = "SELECT tenant, provider, sealed FROM aiw.provider_key FOR UPDATE"
 _REWRAP_PROVIDER = "UPDATE aiw.provider_key SET sealed = %s WHERE tenant = %s AND provider = %s"
+_ALL_MCP = "SELECT tenant, name, sealed FROM aiw.mcp_server WHERE sealed IS NOT NULL FOR UPDATE"
+_REWRAP_MCP = "UPDATE aiw.mcp_server SET sealed = %s WHERE tenant = %s AND name = %s"
 
 
 # What there is now, less what is taken. RETURNING sees the row as it was, too: that tells what was taken.
@@ -412,6 +414,10 @@ class PostgresSecrets:
             for tenant, provider, sealed in connection.execute(_ALL_PROVIDER).fetchall():
                 if (fresh := change(sealed, context_of_provider_key(tenant, provider))) != sealed:
                     connection.execute(_REWRAP_PROVIDER, (fresh, tenant, provider))
+                    changed += 1
+            for tenant, name, sealed in connection.execute(_ALL_MCP).fetchall():
+                if (fresh := change(sealed, context_of_mcp_server(tenant, name))) != sealed:
+                    connection.execute(_REWRAP_MCP, (fresh, tenant, name))
                     changed += 1
         return changed
 

@@ -147,3 +147,8 @@ def context_of_signing_key(kid: str) -> str:
 def context_of_provider_key(tenant: str, provider: str) -> str:
     """The place that a provider's key is sealed for."""
     return f"provider-key/{tenant}/{provider}"
+
+
+def context_of_mcp_server(tenant: str, name: str) -> str:
+    """The place that the headers of an MCP server are sealed for."""
+    return f"mcp-server/{tenant}/{name}"

@@ -1,0 +1,60 @@
+"""The port of servers that tenants have configured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from resources.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredServer:
+    """A server of a tenant: its configuration without secrets (JSON), and its headers, sealed (None = it has none)."""
+
+    tenant: str
+    name: str
+    config: dict[str, object]
+    sealed: bytes | None
+    changed_at: datetime
+
+
+class ServerStore(Protocol):
+    """Verbs raise UnavailableError when the store cannot be reached."""
+
+    def save(self, server: StoredServer) -> bool:
+        """Whether there was none of its name."""
+
+    def all(self, *, tenant: str) -> Sequence[StoredServer]:
+        """In order of name."""
+
+    def remove(self, name: str, *, tenant: str) -> None:
+        """Raises NotFoundError."""
+
+
+def unknown(name: str) -> NotFoundError:
+    """The error for a server that there is not."""
+    return NotFoundError(f"There is no MCP server {name!r}.", code="mcp_server_not_found", name=name)
+
+
+class MemoryServers:
+    """In this process only."""
+
+    def __init__(self) -> None:
+        self._servers: dict[tuple[str, str], StoredServer] = {}
+
+    def save(self, server: StoredServer) -> bool:
+        created = (server.tenant, server.name) not in self._servers
+        self._servers[server.tenant, server.name] = server
+        return created
+
+    def all(self, *, tenant: str) -> Sequence[StoredServer]:
+        return [found for key, found in sorted(self._servers.items()) if key[0] == tenant]
+
+    def remove(self, name: str, *, tenant: str) -> None:
+        if self._servers.pop((tenant, name), None) is None:
+            raise unknown(name)

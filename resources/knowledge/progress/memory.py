@@ -5,31 +5,34 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from resources.knowledge.progress.model import changed
+from resources.knowledge.progress.model import ConceptProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from resources.knowledge.progress.model import Change, ConceptProgress
+    from resources.knowledge.progress.model import ProgressChange
 
 
 class MemoryProgress:
-    """A ProgressStore. Safe for threads."""
+    """Safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, str, str], ConceptProgress] = {}
+        self._kept: dict[tuple[str, str, str], ConceptProgress] = {}
 
-    def tell(self, user: str, change: Change, *, tenant: str, now: datetime) -> ConceptProgress:
-        key = tenant, user, change.concept
+    def change(self, concept: str, change: ProgressChange, *, user: str, tenant: str, now: datetime) -> ConceptProgress:
+        key = tenant, user, concept
         with self._lock:
-            self._known[key] = changed(self._known.get(key), change, user=user, now=now)
-            return self._known[key]
+            former = self._kept.get(key) or ConceptProgress(concept=concept, updated_at=now)
+            self._kept[key] = former.changed(change, now=now)
+            return self._kept[key]
 
-    def of(self, users: Collection[str], *, tenant: str) -> Mapping[str, Sequence[ConceptProgress]]:
+    def of(self, user: str, *, tenant: str) -> Sequence[ConceptProgress]:
         with self._lock:
-            known = sorted(self._known.items())
-        return {
-            user: [found for (owner, who, _), found in known if (owner, who) == (tenant, user)] for user in set(users)
-        }
+            found = [kept for key, kept in self._kept.items() if key[:2] == (tenant, user)]
+        return sorted(sorted(found, key=lambda one: one.concept), key=lambda one: one.updated_at, reverse=True)
+
+    def forget(self, concept: str, *, user: str, tenant: str) -> bool:
+        with self._lock:
+            return self._kept.pop((tenant, user, concept), None) is not None

@@ -1,20 +1,21 @@
-"""How far somebody is with one concept."""
+"""How far somebody has come with a concept."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final, Self
 
-from resources.errors import InvalidInputError, Problem
+from pydantic import BaseModel, ConfigDict, Field
 
-_WHOLE: Final = 100.0
-_LONGEST_NOTE: Final = 10_000
-_RATINGS: Final = range(1, 6)
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_WHOLE: Final = 100
+_NEARLY: Final = 99
 
 
-class Standing(StrEnum):
+class ProgressStatus(StrEnum):
     """not_started → in_progress → completed → mastered; any of them can be told at any time."""
 
     NOT_STARTED = "not_started"
@@ -23,76 +24,68 @@ class Standing(StrEnum):
     MASTERED = "mastered"
 
     @property
-    def known(self) -> bool:
-        """Whether what comes after it may be learned."""
-        return self in {Standing.COMPLETED, Standing.MASTERED}
+    def learned(self) -> bool:
+        """Whether what requires the concept may be learned."""
+        return self in {ProgressStatus.COMPLETED, ProgressStatus.MASTERED}
 
 
-@dataclass(frozen=True, slots=True)
-class ConceptProgress:
-    """One concept of one user. `difficulty_rating` is the user's own, 1 to 5."""
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    user: str
+
+class ProgressChange(_Frozen):
+    """What somebody says of a concept. What is None stays as it is; minutes and documents are added to those before."""
+
+    status: ProgressStatus | None = None
+    percent: int | None = Field(default=None, ge=0, le=_WHOLE)
+    minutes: int = Field(default=0, ge=0, le=100_000, description="Spent since the last time")
+    difficulty_rating: int | None = Field(default=None, ge=1, le=5, description="How hard the user finds it")
+    documents: tuple[str, ...] = Field(default=(), max_length=1000, description="Ids of documents that were read")
+    notes: str | None = Field(default=None, max_length=10_000, pattern=r"^[^\x00]*$")
+
+
+class ConceptProgress(_Frozen):
+    """Where a user stands with a concept (an id)."""
+
     concept: str
-    status: Standing
-    accessed_at: datetime
-    percent_complete: float = 0.0
-    seconds_spent: int = 0
+    status: ProgressStatus = ProgressStatus.NOT_STARTED
+    percent: int = Field(default=0, ge=0, le=_WHOLE)
+    minutes_spent: int = Field(default=0, ge=0)
     difficulty_rating: int | None = None
-    notes: str | None = None
+    documents: tuple[str, ...] = ()
+    notes: str = ""
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    updated_at: datetime
+
+    def changed(self, change: ProgressChange, *, now: datetime) -> Self:
+        """The progress after the change. What was not said follows: who is past 0 has begun, who has completed is at 100."""
+        percent = self.percent if change.percent is None else change.percent
+        status = change.status
+        if status is None:
+            status = self.status
+            if change.percent == _WHOLE and not status.learned:
+                status = ProgressStatus.COMPLETED
+            elif status is ProgressStatus.NOT_STARTED and (percent or change.minutes or change.documents):
+                status = ProgressStatus.IN_PROGRESS
+        percent = _WHOLE if status.learned else min(percent, _NEARLY)
+        if status is ProgressStatus.NOT_STARTED:
+            percent = 0
+        return self.model_copy(
+            update={
+                "status": status,
+                "percent": percent,
+                "minutes_spent": self.minutes_spent + change.minutes,
+                "difficulty_rating": change.difficulty_rating or self.difficulty_rating,
+                "documents": tuple(dict.fromkeys((*self.documents, *change.documents))),
+                "notes": self.notes if change.notes is None else change.notes,
+                "started_at": None if status is ProgressStatus.NOT_STARTED else self.started_at or now,
+                "completed_at": (self.completed_at or now) if status.learned else None,
+                "updated_at": now,
+            }
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What somebody tells of a concept. None leaves it as it is; `seconds` are added to those that were spent."""
-
-    concept: str
-    status: Standing | None = None
-    percent_complete: float | None = None
-    seconds: int = 0
-    difficulty_rating: int | None = None
-    notes: str | None = None
-
-    def __post_init__(self) -> None:
-        problems = []
-        if self.percent_complete is not None and not 0 <= self.percent_complete <= _WHOLE:
-            problems.append(Problem("percent_complete", f"{self.percent_complete} is not between 0 and 100"))
-        if self.seconds < 0:
-            problems.append(Problem("seconds", "time that was spent is not taken back"))
-        if self.difficulty_rating is not None and self.difficulty_rating not in _RATINGS:
-            problems.append(Problem("difficulty_rating", f"{self.difficulty_rating} is not between 1 and 5"))
-        if self.notes is not None and (len(self.notes) > _LONGEST_NOTE or "\x00" in self.notes):
-            problems.append(Problem("notes", f"hold a NUL character, or more than {_LONGEST_NOTE} characters"))
-        if problems:
-            raise InvalidInputError(
-                f"The progress is not valid: {problems[0]}.", code="validation_failed", problems=tuple(problems)
-            )
-
-
-def changed(known: ConceptProgress | None, change: Change, *, user: str, now: datetime) -> ConceptProgress:
-    """The progress after the change. What was not told follows: who is past 0 has begun, who has completed is at 100."""
-    before = known or ConceptProgress(user, change.concept, Standing.NOT_STARTED, now)
-    percent = before.percent_complete if change.percent_complete is None else change.percent_complete
-    status = change.status
-    if status is None:
-        status = before.status
-        if change.percent_complete == _WHOLE and not status.known:
-            status = Standing.COMPLETED
-        elif (percent > 0 or change.seconds) and status is Standing.NOT_STARTED:
-            status = Standing.IN_PROGRESS
-    if status.known:
-        percent = _WHOLE
-    begun = status is not Standing.NOT_STARTED
-    return replace(
-        before,
-        status=status,
-        accessed_at=now,
-        percent_complete=percent,
-        seconds_spent=before.seconds_spent + change.seconds,
-        difficulty_rating=change.difficulty_rating or before.difficulty_rating,
-        notes=before.notes if change.notes is None else change.notes,
-        started_at=(before.started_at or now) if begun else None,
-        completed_at=(before.completed_at or now) if status.known else None,
-    )
+def shares(said: Iterable[ConceptProgress]) -> dict[str, float]:
+    """How much of each concept is learned, 0 to 1. Only what is completed is learned as a whole."""
+    return {one.concept: 1.0 if one.status.learned else min(one.percent, _NEARLY) / _WHOLE for one in said}

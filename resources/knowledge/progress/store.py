@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from resources.knowledge.progress.model import Change, ConceptProgress
+    from resources.knowledge.progress.model import ConceptProgress, ProgressChange
 
 
 class ProgressStore(Protocol):
-    """Progress of all tenants' users. Verbs raise UnavailableError when the store cannot be reached."""
+    """What users say of how far they have come. Verbs raise UnavailableError when the store cannot be reached."""
 
-    def tell(self, user: str, change: Change, *, tenant: str, now: datetime) -> ConceptProgress:
-        """Keep what the user tells; of two at the same time neither is lost."""
+    def change(self, concept: str, change: ProgressChange, *, user: str, tenant: str, now: datetime) -> ConceptProgress:
+        """Keep what the user says of a concept (an id). Of two changes at the same time neither is lost."""
 
-    def of(self, users: Collection[str], *, tenant: str) -> Mapping[str, Sequence[ConceptProgress]]:
-        """Their concepts, for each user in order of concept; empty for who has told nothing."""
+    def of(self, user: str, *, tenant: str) -> Sequence[ConceptProgress]:
+        """All that the user has said, the latest first."""
+
+    def forget(self, concept: str, *, user: str, tenant: str) -> bool:
+        """As if nothing had been said of the concept. False when nothing was."""

@@ -182,26 +182,37 @@ class Worker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         assert self._process.stdin is not None
+        started = _tree(self._process.pid)
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        try:
+        if error is not None:
+            self._process.send_signal(signal.SIGINT)  # it may be in the middle of a measurement
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            return
+        for process in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
 
 
 def tree_cpu(pid: int) -> float:
     """CPU seconds of a process and all that it started and that still lives, or was waited for."""
     total = 0.0
-    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-        try:
+    for process in _tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
             total += sum(process.cpu_times()[:2])
-        except psutil.NoSuchProcess:
-            continue
     return total
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    """A living process and all that it started; none when it has ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    return []
 
 
 def _short(value: float) -> str:

@@ -137,6 +137,10 @@ class MemoryDocumentStore:
         self.get(document_id, tenant=tenant)
         self._analyses[tenant, document_id] = (sha256, analysis)
 
+    def get_analyses(self, document_ids: Collection[str], *, tenant: str) -> Mapping[str, Analysis]:
+        kept = ((key, self._analyses.get((tenant, key))) for key in document_ids)
+        return {key: found[1] for key, found in kept if found is not None}
+
     def get_analysis(self, document_id: str, *, tenant: str) -> tuple[str, Analysis]:
         try:
             return self._analyses[tenant, document_id]

@@ -77,6 +77,8 @@ _GET_PARSED = (
 _SAVE_ANALYSIS = """INSERT INTO aiw.document_analysis (tenant, document_id, sha256, analysis)
 VALUES (%s, %s, decode(%s, 'hex'), %s::jsonb)
 ON CONFLICT (tenant, document_id) DO UPDATE SET sha256 = excluded.sha256, analysis = excluded.analysis"""
+_GET_ANALYSES = """SELECT document_id, analysis::text FROM aiw.document_analysis
+WHERE tenant = %s AND document_id = ANY (%s)"""
 _GET_ANALYSIS = """SELECT encode(sha256, 'hex'), analysis::text FROM aiw.document_analysis
 WHERE tenant = %s AND document_id = %s"""
 
@@ -234,6 +236,11 @@ class PostgresDocumentStore(_Tenants):
 
     def save_analysis(self, document_id: str, sha256: str, analysis: Analysis, *, tenant: str) -> None:
         self._save_result(_SAVE_ANALYSIS, document_id, sha256, analysis.model_dump_json(), tenant)
+
+    def get_analyses(self, document_ids: Collection[str], *, tenant: str) -> Mapping[str, Analysis]:
+        with self._transaction(tenant) as connection:
+            rows = connection.execute(_GET_ANALYSES, (tenant, list(document_ids))).fetchall()
+        return {row[0]: Analysis.model_validate_json(row[1]) for row in rows}
 
     def get_analysis(self, document_id: str, *, tenant: str) -> tuple[str, Analysis]:
         with self._transaction(tenant) as connection:

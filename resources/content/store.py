@@ -76,6 +76,9 @@ class DocumentStore(Protocol):
     def save_analysis(self, document_id: str, sha256: str, analysis: Analysis, *, tenant: str) -> None:
         """Keep the analysis of the revision with these bytes; replaces that of an older revision."""
 
+    def get_analyses(self, document_ids: Collection[str], *, tenant: str) -> Mapping[str, Analysis]:
+        """The analyses that there are, by document."""
+
     def get_analysis(self, document_id: str, *, tenant: str) -> tuple[str, Analysis]:
         """The sha256 of the bytes that were analysed, and the result."""
 

@@ -84,6 +84,11 @@ class MemoryMessages:
         ]
         return found[:limit]
 
+    def find(self, message_ids: Collection[UUID], *, tenant: str, user: str | None = None) -> Sequence[Message]:
+        asked = set(message_ids)
+        found = (message for message in self._all(tenant) if message.message_id in asked and message.persist)
+        return [message for message in found if _may_see(user, message)]
+
     def history(
         self,
         topic: str,
@@ -275,6 +280,12 @@ class MemoryPresence:
                 presence_of(user, self._of(tenant, user, now, OFFLINE_AFTER), now)
                 for user in sorted(known if users is None else set(users))
             ]
+
+    def devices(self, users: Collection[str] | None, *, tenant: str, now: datetime) -> Sequence[Device]:
+        with self._lock:
+            known = {device.user for device in self._devices.values() if device.tenant == tenant}
+            found = [self._of(tenant, user, now, OFFLINE_AFTER) for user in known if users is None or user in users]
+        return sorted((one for several in found for one in several), key=lambda device: (device.user, device.id))
 
     def sweep(self, now: datetime) -> int:
         with self._lock:

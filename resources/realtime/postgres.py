@@ -147,6 +147,11 @@ class PostgresMessages:
             query += _VISIBLE
         return self._messages(f"{query} ORDER BY m.position LIMIT %(limit)s", parameters)
 
+    def find(self, message_ids: Collection[UUID], *, tenant: str, user: str | None = None) -> Sequence[Message]:
+        query = f"{_FROM} AND m.message_id = ANY (%(ids)s) AND m.persist"
+        parameters: dict[str, Any] = {"tenant": tenant, "ids": list(message_ids), "user": user}
+        return self._messages(f"{query}{'' if user is None else _VISIBLE} ORDER BY m.position", parameters)
+
     def history(
         self,
         topic: str,
@@ -299,13 +304,15 @@ class PostgresPresence:
             row = connection.execute(_COUNT_DEVICES, (hub,)).fetchone()
         return row[0] if row else 0
 
-    def find(self, users: Collection[str] | None, *, tenant: str, now: datetime) -> Sequence[Presence]:
+    def devices(self, users: Collection[str] | None, *, tenant: str, now: datetime) -> Sequence[Device]:
         wanted = None if users is None else sorted(users)
         with _transaction(self._database, tenant, system=True) as connection:
             rows = connection.execute(_DEVICES, {"tenant": tenant, "users": wanted, "alive": now - OFFLINE_AFTER})
-            devices = [_device(row) for row in rows]
-        by_user: dict[str, list[Device]] = {user: [] for user in wanted or ()}
-        for device in devices:
+            return sorted((_device(row) for row in rows), key=lambda device: (device.user, device.id))
+
+    def find(self, users: Collection[str] | None, *, tenant: str, now: datetime) -> Sequence[Presence]:
+        by_user: dict[str, list[Device]] = {user: [] for user in users or ()}
+        for device in self.devices(users, tenant=tenant, now=now):
             by_user.setdefault(device.user, []).append(device)
         return [presence_of(user, by_user[user], now) for user in sorted(by_user)]
 

@@ -40,6 +40,9 @@ class MessageStore(Protocol):
         `transient`: also those that do not persist, while they are there.
         """
 
+    def find(self, message_ids: Collection[UUID], *, tenant: str, user: str | None = None) -> Sequence[Message]:
+        """Those of these messages that are kept and that `user` may see (None = all), in order of position."""
+
     def history(
         self,
         topic: str,
@@ -111,6 +114,9 @@ class PresenceStore(Protocol):
 
     def find(self, users: Collection[str] | None, *, tenant: str, now: datetime) -> Sequence[Presence]:
         """How these users are (None = all who are known), by name."""
+
+    def devices(self, users: Collection[str] | None, *, tenant: str, now: datetime) -> Sequence[Device]:
+        """Where these users (None = all) are connected, in order of user and id."""
 
     def sweep(self, now: datetime) -> int:
         """Forget the devices of processes that are gone; how many."""

@@ -76,10 +76,11 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPage:
-    """Runs, the newest first. `cursor` leads to the next page; None when there is none."""
+    """Runs, the newest first. `cursor` leads to the next page; None when there is none. `places` are cursors of each run."""
 
     executions: tuple[Execution, ...]
     cursor: str | None
+    places: tuple[str, ...] = ()
 
 
 class Executions:
@@ -119,6 +120,7 @@ class Executions:
         if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
             raise InvalidInputError("The cursor is not one of this list's.", code="cursor_invalid")
         found: list[Execution] = []
+        places: list[str] = []
         scanned, after = 0, f"{prefix}{cursor or ''}"
         while scanned < _SCANNED:
             page = self._projections.rows(
@@ -130,11 +132,12 @@ class Executions:
                 execution = known.get(index["run_id"])
                 if execution is not None and status in {None, execution.status}:
                     found.append(execution)
+                    places.append(key.removeprefix(prefix))
                 if len(found) == limit:
-                    return ExecutionPage(tuple(found), after.removeprefix(prefix))
+                    return ExecutionPage(tuple(found), after.removeprefix(prefix), tuple(places))
             if len(page) < limit:
-                return ExecutionPage(tuple(found), None)
-        return ExecutionPage(tuple(found), after.removeprefix(prefix))
+                return ExecutionPage(tuple(found), None, tuple(places))
+        return ExecutionPage(tuple(found), after.removeprefix(prefix), tuple(places))
 
     def _told(self, run_id: str, tenant: str) -> dict[str, Any]:
         assert self._events is not None

@@ -84,9 +84,9 @@ def _platform(settings: Settings, *, servers_only: bool = False) -> Iterator[Pla
     from api.platform import Platform
 
     _log_to(settings.log.level, settings.log.format)
-    platform = Platform(settings, servers_only=servers_only, on_change=_Progress())
+    platform = Platform(settings, servers_only=servers_only, on_change=Progress())
     began = time.monotonic()
-    with _stoppable():
+    with stoppable():
         try:
             state = platform.start()
         except KeyboardInterrupt:
@@ -97,7 +97,7 @@ def _platform(settings: Settings, *, servers_only: bool = False) -> Iterator[Pla
             remark(f"up after {time.monotonic() - began:.1f} s. Ctrl-C stops it.")
             yield platform
         finally:
-            _ignore_signals()
+            ignore_signals()
             platform.stop()
             remark("stopped; all data is kept.")
 
@@ -143,7 +143,7 @@ def stop(context: typer.Context) -> None:
     remark("stopped; all data is kept.")
 
 
-class _Progress:
+class Progress:
     """Tells each start, death and restart in a line."""
 
     def __init__(self) -> None:
@@ -165,7 +165,7 @@ class _Progress:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """SIGTERM and a closed terminal end the block as Ctrl-C does; afterwards signals mean what they meant before."""
     watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     former = {one: signal.signal(one, signal.default_int_handler) for one in watched}
@@ -176,7 +176,7 @@ def _stoppable() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _ignore_signals() -> None:
+def ignore_signals() -> None:
     """An impatient second Ctrl-C must not interrupt a server that writes its last pages."""
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)

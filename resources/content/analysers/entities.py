@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from resources.content.analysers.lexicon import LEXICON
 from resources.content.analysers.places import CITIES_AND_COUNTRIES, FIRST_NAMES
 from resources.content.analysers.words import DOMAIN_WORDS
 from resources.content.model import Entity
@@ -204,7 +205,7 @@ def _kind(name: list[str], start: int, reading: Reading) -> tuple[Kind | None, f
 def _technology(name: list[str], lower: str, start: int, before: str, reading: Reading) -> tuple[Kind | None, float]:
     if len(name) > _LONGEST_NAME or lower in _NO_NAMES or len(lower) < _SHORTEST_NAME:
         return None, 0.0
-    if any(_inner_capital(part) for part in name):
+    if any(LEXICON.entry(part).inner_capital for part in name):
         return "technology", 0.8
     if start in reading.opening:
         return None, 0.0
@@ -213,8 +214,3 @@ def _technology(name: list[str], lower: str, start: int, before: str, reading: R
     if len(name) == 1 and before in _PLACE_BEFORE and len(lower) > 3 and before == "near":  # noqa: PLR2004
         return "location", 0.5
     return ("technology", 0.5) if len(name) == 1 and reading.document.code else (None, 0.0)
-
-
-def _inner_capital(word: str) -> bool:
-    """`PostgreSQL`, `API`; a long word in capitals is more likely a shout."""
-    return any(letter.isupper() for letter in word[1:]) and not (word.isupper() and len(word) > 6)  # noqa: PLR2004

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
-from resources.content.analysers.lexicon import LEXICON
 from resources.content.analysers.words import PLACEHOLDERS
 from resources.content.model import QualityIssue
 
@@ -19,6 +18,7 @@ Part = Literal["readability", "completeness", "accuracy", "coherence", "grammar"
 
 WORDS_PER_MINUTE = 225
 _LONG_WORD = 3
+_SYLLABLES, _TELLING, _LOWER = attrgetter("syllables"), attrgetter("telling"), attrgetter("lower")
 _STRUCTURED = 3
 _LEVELS: tuple[tuple[float, Level], ...] = ((0.3, "beginner"), (0.6, "intermediate"), (0.8, "advanced"))
 _LENGTH_STEPS = ((500, 1.0), (300, 0.8), (150, 0.6), (50, 0.4), (0, 0.2))
@@ -45,21 +45,23 @@ class Counts:
 
 def count(reading: Reading) -> Counts:
     """One pass over the words."""
+    entries = reading.entries
     prose = [sentence for sentence in reading.sentences if sentence.prose]
-    spoken = [entry.syllables for sentence in prose for entry in reading.entries[sentence.first : sentence.last]]
-    kinds = [(LEXICON.entry(text), count) for text, count in Counter(reading.texts).items()]
+    syllables = list(map(_SYLLABLES, entries))
+    spoken = [amount for sentence in prose for amount in syllables[sentence.first : sentence.last]]
+    marked = [entry for entry in entries if entry.marked]
     return Counts(
-        words=len(reading.entries),
+        words=len(entries),
         sentences=len(prose),
-        content_words=sum(count for entry, count in kinds if entry.telling),
-        distinct=len({entry.lower for entry, _ in kinds}),
-        long_words=sum(1 for amount in spoken if amount >= _LONG_WORD),
-        abstract=sum(count for entry, count in kinds if entry.abstract),
-        domain=sum(count for entry, count in kinds if entry.domain),
-        transitions=sum(count for entry, count in kinds if entry.transition),
-        pronouns=sum(count for entry, count in kinds if entry.pronoun),
-        hedges=sum(count for entry, count in kinds if entry.hedge),
-        evidence=sum(count for entry, count in kinds if entry.evidence),
+        content_words=sum(map(_TELLING, entries)),
+        distinct=len(set(map(_LOWER, entries))),
+        long_words=sum(map(_LONG_WORD.__le__, spoken)),
+        abstract=sum(entry.abstract for entry in marked),
+        domain=sum(entry.domain for entry in marked),
+        transitions=sum(entry.transition for entry in marked),
+        pronouns=sum(entry.pronoun for entry in marked),
+        hedges=sum(entry.hedge for entry in marked),
+        evidence=sum(entry.evidence for entry in marked),
         syllables=sum(spoken),
         prose_words=len(spoken),
     )
@@ -196,7 +198,7 @@ def _grammar_issues(reading: Reading) -> int:
         for item in reading.sentences
         if item.prose and item.text[0].islower() and item.text[0] == reading.texts[item.first][0]
     )
-    lower = [entry.lower for entry in reading.entries]
+    lower = list(map(_LOWER, reading.entries))
     twice = [index for index, same in enumerate(map(operator.eq, lower, lower[1:]), 1) if same]
     doubled = sum(1 for index in twice if reading.joined[index] and lower[index] not in {"that", "had"})
     return openings + doubled

@@ -31,6 +31,7 @@ _SYLLABLES = re.compile(r"[aeiouyà-öø-ÿ]+")
 _SHORTEST_TELLING: Final = 2
 _SHORTEST_PLURAL: Final = 4
 _SHORTEST_ABSTRACT: Final = 6
+_LONGEST_ACRONYM: Final = 6
 _MOST_WORDS: Final = 50_000
 _NO_ADVERBS: Final = frozenset({"family", "assembly", "anomaly", "supply", "reply"})
 _NOUNS_IN_ED = frozenset({"feed", "seed", "speed", "embed", "newsfeed"})
@@ -115,6 +116,9 @@ class Entry(NamedTuple):
     stop: bool
     valence: int
     capital: bool
+    inner_capital: bool
+    marked: bool
+    """Whether it is one of the words that grades count."""
 
 
 class Lexicon(dict[str, Entry]):
@@ -136,6 +140,9 @@ def _entry_of(word: str) -> Entry:
     lower = word.lower()
     stop = lower in STOP_WORDS
     telling = len(lower) > _SHORTEST_TELLING and not stop
+    abstract = len(lower) > _SHORTEST_ABSTRACT and lower.endswith(ABSTRACT_ENDINGS)
+    sets = [lower in words for words in (DOMAIN_WORDS, TRANSITIONS, PRONOUNS, HEDGES, EVIDENCE)]
+    domain, transition, pronoun, hedge, evidence = sets
     return Entry(
         lower=lower,
         singular=singular(lower),
@@ -143,17 +150,26 @@ def _entry_of(word: str) -> Entry:
         keyword=telling and lower not in VERBS and lower not in GENERIC,
         role=_role(lower),
         syllables=syllables(lower),
-        abstract=len(lower) > _SHORTEST_ABSTRACT and lower.endswith(ABSTRACT_ENDINGS),
-        domain=lower in DOMAIN_WORDS,
-        transition=lower in TRANSITIONS,
-        pronoun=lower in PRONOUNS,
-        hedge=lower in HEDGES,
-        evidence=lower in EVIDENCE,
+        abstract=abstract,
+        domain=domain,
+        transition=transition,
+        pronoun=pronoun,
+        hedge=hedge,
+        evidence=evidence,
         cue=lower in CUES,
         stop=stop,
         valence=VALENCE.get(lower, 0),
         capital=word[0].isupper(),
+        inner_capital=has_inner_capital(word),
+        marked=abstract or any(sets),
     )
+
+
+def has_inner_capital(word: str) -> bool:
+    """`PostgreSQL`, `API`: a name by its spelling alone. A long word in capitals is more likely a shout."""
+    if word.isupper():
+        return 1 < len(word) <= _LONGEST_ACRONYM
+    return any(character.isupper() for character in word[1:])
 
 
 def _role(lower: str) -> str:

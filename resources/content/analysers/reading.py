@@ -10,7 +10,7 @@ import itertools
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from resources.content.analysers.lexicon import LEXICON, Entry
 from resources.content.model import MediaType
@@ -33,13 +33,16 @@ _NOISE = re.compile(
     r"|\b[0-9a-f]{7,40}\b"  # hashes
     r"|:[a-z_]{3,20}:|#\d+|@[\w-]+"  # emoji codes, issue numbers, handles
 )
-_MARK = re.compile(r"[_@#\d]|/(?=[\w.])|[.:](?=\w)|(?<=\w)\(|(?<!\w)-(?=[\w-])")
+_MARK = re.compile(r"[_@#0-9/.:(-](?:(?<=[_@#0-9])|(?<=[/.:])(?=\w)|(?<=\w\()|(?<=-)(?<!\w-)(?=[\w-]))")
 _SPACE = re.compile(r"\s|\Z")
-_WORD = re.compile(r"([^\W\d_](?:[\w]|['’](?=\w)|[-+](?=[^\W_]))*(?:\+\+|#(?!\w))?)")
+_WORD = re.compile(r"([^\W\d_]\w*(?:(?:'(?=\w)|[-+](?=[^\W_]))\w*)*(?:\+\+|#(?!\w))?)")
 _JOINERS = frozenset({" ", "\n", "-"})
-_ENDING = r"[.!?…]+[\"'”’)\]]*(?=\s+[\"“'(\[]?[^\Wa-z_]|\s*\Z)|[。！？]+|\n\s*\n|\n(?=\s*(?:[-*•]|\d+[.)])\s)"
-_SENTENCE_END = re.compile(_ENDING)
-_SENTENCE_OR_LINE_END = re.compile(_ENDING + r"|\n")
+# Patterns begin with one set of characters, which the engine looks for in a tight loop: four times as fast as alternatives.
+_ENDING = (
+    r"[.!?…。！？\n](?:(?<=[.!?…])[.!?…]*[\"'”’)\]]*(?=\s+[\"“'(\[]?[^\Wa-z_]|\s*\Z)|(?<=[。！？])[。！？]*|(?<=\n)%s)"
+)
+_SENTENCE_END = re.compile(_ENDING % r"(?:\s*\n|(?=\s*(?:[-*•]|\d+[.)])\s))")
+_SENTENCE_OR_LINE_END = re.compile(_ENDING % "")
 _ENDS = tuple(".!?…。！？\"')”")
 _SHORTEST_SENTENCE = 3
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|cf|Mr|Mrs|Ms|Dr|Prof|St|Fig|approx|incl|resp|[A-Z])\.\Z")
@@ -56,8 +59,7 @@ _MOSTLY = 0.9
 _WRAPPED = frozenset({MediaType.TEXT, MediaType.PDF, MediaType.CODE})
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
+class Sentence(NamedTuple):
     """A sentence, with the range of its words in `Reading.words`. `prose` = it ends like one, and is no heading."""
 
     text: str
@@ -189,11 +191,9 @@ def _spans(prose: str, text: str, end_pattern: re.Pattern[str], titles: dict[int
         if match[0][0] != "." or not _ABBREVIATION.search(text[max(0, match.start() - 8) : match.start() + 1]):
             cuts.add(match.end())
     spans: list[tuple[int, int]] = []
-    edges = sorted(cuts)
-    for start, end in itertools.pairwise(edges):
-        piece = prose[start:end]
-        stripped = piece.strip()
-        if stripped:
-            start += len(piece) - len(piece.lstrip())  # noqa: PLW2901
-            spans.append((start, start + len(stripped)))
+    for start, end in itertools.pairwise(sorted(cuts)):
+        piece = prose[start:end].lstrip()
+        if piece:
+            begin = end - len(piece)
+            spans.append((begin, begin + len(piece.rstrip())))
     return spans

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, compress
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from resources.content.analysers.reading import Reading, Sentence
 
 MAX_CHARS = 500
 _BEST_LENGTH = 20
 _LONGEST_SENTENCE = 400
+_SINGULAR, _TELLING, _CUE, _CAPITAL = map(attrgetter, ("singular", "telling", "cue", "capital"))
 
 
 def summary(reading: Reading) -> str:
@@ -50,18 +54,20 @@ class _Sums:
 
 def _sums(reading: Reading) -> _Sums:
     entries = reading.entries
-    frequencies = Counter([entry.singular for entry in entries if entry.telling])
+    singulars, telling = list(map(_SINGULAR, entries)), list(map(_TELLING, entries))
+    frequencies = Counter(compress(singulars, telling))
+    weights = [frequencies[word] if tells else 0 for word, tells in zip(singulars, telling, strict=True)]
     return _Sums(
-        weight=_running([frequencies[entry.singular] if entry.telling else 0 for entry in entries]),
-        telling=_running([entry.telling for entry in entries]),
-        cues=_running([entry.cue for entry in entries]),
-        capitals=_running([entry.capital for entry in entries]),
+        weight=_running(weights),
+        telling=_running(telling),
+        cues=_running(map(_CUE, entries)),
+        capitals=_running(map(_CAPITAL, entries)),
         top=max(frequencies.values(), default=1),
         total=max(len(entries), 1),
     )
 
 
-def _running(values: list[int] | list[bool]) -> list[int]:
+def _running(values: Iterable[int]) -> list[int]:
     return list(accumulate(values, initial=0))
 
 

@@ -12,9 +12,11 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from resources.content.analysers.lexicon import LEXICON, singular
+from resources.content.analysers.lexicon import LEXICON, has_inner_capital, singular
 from resources.content.analysers.words import GENERIC, TECHNICAL_ENDINGS, VAGUE
 from resources.content.model import ScoredTerm
 
@@ -29,14 +31,15 @@ _PHRASE_MENTIONS = 2
 _MAX_NAME = 60
 _FEW = 8
 _MOST_MENTIONS = 10
-_LONGEST_ACRONYM = 6
 _VERSION = re.compile(r"[a-z]{0,2}\d[\w.]*")
 _ADJECTIVES = ("ful", "ous", "ible", "less", "tial", "ical")
 _RUN = re.compile(r"[AGEFagef][agij]*")
 _EDGES = "gjf"
+_LENGTHS = ((1,), (1, 2))
 _SHORT_DOCUMENT = 200
 _PARTS = {1: ((0, 1),), 2: ((0, 1), (1, 2), (0, 2)), 3: ((0, 1), (1, 2), (2, 3), (0, 2), (1, 3))}
-_KEYWORDS = re.compile(r"k+")
+_ROLE = attrgetter("role")
+_SINGULAR = attrgetter("singular")
 
 
 @dataclass(slots=True)
@@ -88,11 +91,8 @@ def concepts(reading: Reading) -> tuple[ScoredTerm, ...]:
 
 def _candidates(reading: Reading) -> dict[tuple[str, ...], _Candidate]:
     """Every phrase with its mentions. The words' roles are one string, and a phrase is what a pattern finds in it."""
-    roles = [
-        entry.role if joined else entry.role.upper()
-        for entry, joined in zip(reading.entries, reading.joined, strict=True)
-    ]
-    for index in reading.opening:
+    roles = list(map(_ROLE, reading.entries))
+    for index in (*(index for index, joined in enumerate(reading.joined) if not joined), *reading.opening):
         roles[index] = roles[index].upper()
     for first, last in reading.margins:
         roles[first:last] = "x" * (last - first)
@@ -167,13 +167,14 @@ def _with_inner(telling: list[_Candidate], found: dict[tuple[str, ...], _Candida
 
 
 def _is_telling(candidate: _Candidate, mentions: int) -> bool:
+    if candidate.count < _PHRASE_MENTIONS and not candidate.in_heading:
+        return False
     key = candidate.key
-    name = " ".join(key)
-    if len(name) > _MAX_NAME or len(set(key)) < len(key):
+    if len(" ".join(key)) > _MAX_NAME or len(set(key)) < len(key):
         return False
     if len(key) == 1:
         word = key[0]
-        spelled = any(map(_has_inner_capital, candidate.forms))
+        spelled = any(map(has_inner_capital, candidate.forms))
         acronym = any(len(form) >= 2 and form.isupper() for form in candidate.forms)  # noqa: PLR2004
         if word in GENERIC or word in VAGUE or (len(word) < 4 and not acronym and not _is_name(candidate)):  # noqa: PLR2004
             return False
@@ -235,45 +236,44 @@ def _shown(candidate: _Candidate) -> str:
         if parts[-1].lower() != candidate.key[-1]:
             parts[-1] = candidate.key[-1]
     keep = _is_name(candidate) or (candidate.inner == 0 and len(parts) == 1 and not parts[0].istitle())
-    return " ".join(part if keep or _has_inner_capital(part) else part.lower() for part in parts)
-
-
-def _has_inner_capital(word: str) -> bool:
-    """`PostgreSQL`, `API`: a name by its spelling alone. A long word in capitals is more likely a shout."""
-    if word.isupper():
-        return len(word) <= _LONGEST_ACRONYM
-    return any(character.isupper() for character in word[1:])
+    return " ".join(part if keep or has_inner_capital(part) else part.lower() for part in parts)
 
 
 def keywords(reading: Reading) -> tuple[ScoredTerm, ...]:
     """At most 15 words and phrases of two or three words; the best one's score is 1.
 
-    Points: 10 tf + 1 to 2 for length + 3 if technical + 2 (1 - first position), phrases of two times 1.5, of three times 2.
+    Points: 10 tf + 1 to 2 for length + 3 if technical + 2 (1 - first position), phrases of two times 1.5, of three times 2. Words
+    that stand there once count where too few are repeated.
     """
-    line = "".join(["k" if entry.keyword else " " for entry in reading.entries])
-    opening, joined, entries = reading.opening, reading.joined, reading.entries
-    counts: Counter[tuple[str, ...]] = Counter()
-    first: dict[tuple[str, ...], int] = {}
-    for match in _KEYWORDS.finditer(line):
-        begin = match.start()
-        for index in range(*match.span()):
-            if not joined[index] or index in opening:
-                begin = index
-            for start in range(max(begin, index - 2), index + 1):
-                key = (
-                    (entries[index].singular,)
-                    if start == index
-                    else tuple([entries[position].singular for position in range(start, index + 1)])
-                )
-                counts[key] += 1
-                if key not in first:
-                    first[key] = index
-    total = max(len(reading.texts), 1)
-    points = {
-        key: _keyword_points(key, count, first[key], total)
-        for key, count in counts.items()
-        if (len(key) == 1 or count >= _PHRASE_MENTIONS) and len(set(key)) == len(key)
+    opening, joined = reading.opening, reading.joined
+    singulars = list(map(_SINGULAR, reading.entries))
+    places = [index for index, entry in enumerate(reading.entries) if entry.keyword]
+    words = [singulars[index] for index in places]
+    counts: dict[tuple[str, ...], int] = {}
+    for word, count in Counter(words).items():
+        counts[word,] = count
+    first: dict[tuple[str, ...], int] = {
+        (word,): index for word, index in zip(reversed(words), reversed(places), strict=True)
     }
+    run = 0
+    for before, index in pairwise(places):
+        if index != before + 1 or not joined[index] or index in opening:
+            run = 0
+            continue
+        run += 1
+        for length in _LENGTHS[run > 1]:
+            key = tuple(singulars[index - length : index + 1])
+            counts[key] = counts.get(key, 0) + 1
+            if key not in first:
+                first[key] = index
+    repeated = [key for key, count in counts.items() if count >= _PHRASE_MENTIONS and len(set(key)) == len(key)]
+    wanted = (
+        repeated
+        if len(repeated) >= MAX_KEYWORDS
+        else [*repeated, *(key for key in counts if len(key) == 1 == counts[key])]
+    )
+    total = max(len(reading.texts), 1)
+    points = {key: _keyword_points(key, counts[key], first[key], total) for key in wanted}
     best = sorted(points, key=lambda key: (-points[key], key))[:MAX_KEYWORDS]
     top = points[best[0]] if best else 1.0
     return tuple(ScoredTerm(text=" ".join(key), score=round(points[key] / top, 4), count=counts[key]) for key in best)

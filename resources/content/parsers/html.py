@@ -49,6 +49,7 @@ _CODE = frozenset({"code", "kbd", "samp", "tt"})
 _SPECIAL = frozenset({"br", "pre", "table", "a"}) | _HEADINGS.keys() | _MEDIA.keys()
 _HIDDEN = re.compile(r"<[^<>]{0,500}\shidden[\s=>/]", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
+_WIDE_SPACE = re.compile(r"[^\S ]|  ")
 _MANY_TAGS = 5_000
 _WORD = re.compile(r"[A-Za-z]+")
 _META_TITLES = ("og:title", "dc.title", "citation_title")
@@ -137,9 +138,10 @@ class _Run:
         self.tight = False
 
     def add(self, text: str, *, code: bool = False) -> None:
-        if text.isspace() and self._spaced:
+        if self._spaced and text.isspace():
             return
-        text = _SPACE.sub(" ", text)
+        if _WIDE_SPACE.search(text) is not None:
+            text = _SPACE.sub(" ", text)
         if self._spaced:
             text = text.lstrip()
         if not text:

@@ -42,7 +42,8 @@ unit: dev  ## The test suite (ARGS="-k words", ARGS="-n 0")
 test-neo4j: dev  ## The graph store's contract on a real Neo4j, through Maven (skipped where there is none)
 	@tests/neo4j.sh $(ARGS)
 
-bench: $(addprefix bench-,$(BENCHES))  ## All benchmarks
+bench: dev  ## All benchmarks, one after another; one that fails does not keep the others from running
+	@$(MAKE) --no-print-directory --keep-going --jobs=1 $(addprefix bench-,$(BENCHES))
 
 bench-demo: dev  ## The main job, timed (ARGS="--quick --json FILE")
 	@$(PY) -m tests.benchmarks.demo $(ARGS)

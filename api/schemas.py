@@ -59,7 +59,15 @@ class EventIn(_Strict):
         """The event in the domain's terms, with the stream that it goes to."""
         event_id = self.event_id or new_event_id()
         stream_type, _, stream_id = (self.stream or f"{self.type.partition('.')[0]}/{event_id}").partition("/")
-        metadata = EventMetadata(correlation_id=correlation_id, **self.metadata.model_dump())
+        said = self.metadata
+        metadata = EventMetadata(
+            correlation_id=correlation_id,
+            causation_id=said.causation_id,
+            user_id=said.user_id,
+            session_id=said.session_id,
+            source=said.source,
+            tags=said.tags,
+        )
         when = {} if self.occurred_at is None else {"occurred_at": self.occurred_at}
         event = NewEvent(
             type=self.type,
@@ -155,7 +163,9 @@ class SearchIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     query: str = Field(min_length=1, max_length=1000, description="What to look for, in your own words")
-    mode: Mode = Field(default=Mode.HYBRID, description="By words, by meaning, or by both, fused by rank")
+    mode: Mode = Field(
+        default=Mode.HYBRID, description="By words, by meaning, by both, fused by rank, or along the graph as well"
+    )
     filters: Filters = Filters()
     limit: int = Field(default=10, ge=1, le=100)
     cursor: str | None = Field(default=None, max_length=200, description="`next_cursor` of the page before")
@@ -198,6 +208,9 @@ class AskIn(BaseModel):
 
     question: str = Field(min_length=1, max_length=1000)
     filters: Filters = Field(default=Filters(), description="What the documents must be")
+    mode: Mode = Field(
+        default=Mode.HYBRID, description="How passages are found; `graph` follows what the question leads to"
+    )
     passages: int = Field(default=8, ge=1, le=50, description="Passages to read at most")
     sentences: int = Field(default=3, ge=1, le=20, description="Sentences at most when no model answers")
     provider: str = Field(

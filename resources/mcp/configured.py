@@ -1,7 +1,7 @@
 """Servers that the operator has configured, in a file and in the environment. They are there for every tenant.
 
 The file is what most clients of MCP read, `{"mcpServers": {NAME: {...}}}`, with our options beside the common ones;
-`${VARIABLE}` in a value of `env`, `headers`, `url` or `args` is taken from the environment, so that no secret has to stand in the file.
+`${VARIABLE}` in a value of `env`, `headers`, `url` or `args` is taken from the environment: no secret has to stand in the file.
 
 The environment: MCP_EXTERNAL_SERVER_<n>_NAME, _ENABLED, _TRANSPORT (stdio, http, websocket), _URI, _COMMAND, _ARGS, _TOKEN and
 _USER_TOKEN. The token goes where the service of that name wants it (Notion, Help Scout, Slack), else into

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp import Client
@@ -69,6 +69,8 @@ class Connection:
         self._health = Health()
         self._used_at = time.monotonic()
         self._wanted = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._closing = False
         self._broken = asyncio.Event()
         self._why = ""
         self._task: asyncio.Task[None] | None = None
@@ -110,11 +112,13 @@ class Connection:
             problem=self.problem,
         )
 
-    def want(self) -> None:
-        """Connect, unless it is connected or being connected."""
+    def want(self, *, urgent: bool) -> None:
+        """Connect, unless it is connected or being connected; `urgent`: without a pause for what failed before."""
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._keep(), name=f"mcp {self._config.name}")
         self._wanted.set()
+        if urgent:
+            self._urgent.set()
 
     async def use(self, what: str, work: Callable[[Client], Any], seconds: float) -> Any:
         """What `work` makes of the SDK's client, in time; its errors in our words."""
@@ -145,9 +149,11 @@ class Connection:
         task, self._task = self._task, None
         self._wanted.clear()
         if task is not None:
+            self._closing = True
             self._break("it is closed")
             task.cancel()
             await asyncio.wait([task])
+            self._closing = False
 
     def _said(self, what: str, error: Exception) -> PlatformError:
         found = error if isinstance(error, PlatformError) else told(self._config.name, what, error)
@@ -167,9 +173,10 @@ class Connection:
 
     async def _keep(self) -> None:
         failed = 0
-        while True:
+        while not self._closing:  # a cancellation may be lost in the scopes of the SDK
             await self._wanted.wait()
             self._broken.clear()
+            self._urgent.clear()
             self._why = ""
             try:
                 await self._connected()
@@ -186,16 +193,21 @@ class Connection:
                 failed = self._failed(failed, self._why or reason(error))
             if failed > self._config.max_restarts:
                 self._wanted.clear()
-                failed = 0
             self._changed()
-            if failed:
-                await asyncio.sleep(_PAUSES.delay(failed, chance=random.random()))  # noqa: S311  # jitter, not a secret
+            if failed and not self._closing:
+                await self._pause(_PAUSES.delay(failed, chance=random.random()))  # noqa: S311  # jitter, not a secret
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._urgent.wait()
 
     def _failed(self, before: int, why: str) -> int:
         was_connected, self._up, self._client = self._up, False, None
         self.problem = why
         self._health = self._health.after(None)
-        log.warning("mcp.connection_failed", server=self._config.name, replica=self.replica, problem=why)
+        if not self._closing and (was_connected or not before):
+            log.warning("mcp.connection_failed", server=self._config.name, replica=self.replica, problem=why)
         return 1 if was_connected else before + 1
 
     async def _connected(self) -> None:

@@ -121,9 +121,10 @@ class Pool:
     async def _next(self, tried: Sequence[Connection], affinity: str | None, deadline: float) -> Connection:
         """Who is asked next: one that was not yet, else one that is back. Waits while none is there, but somebody tries."""
         patience = min(deadline, time.monotonic() + self.config.connect_timeout)
+        urgent = not any(one.ready for one in self._connections)
         for connection in self._connections:
             if not connection.ready:
-                connection.want()
+                connection.want(urgent=urgent)
         while True:
             ready = [one for one in self._connections if one.ready]
             if able := [one for one in ready if one not in tried] or ready:

@@ -64,19 +64,25 @@ async def stdio_client(
     assert process.stdout is not None
     writer, reader = process.stdin, process.stdout
     said: list[str] = []
+    broken: list[str] = []
+
+    def lost_for(why: str) -> None:
+        broken.append(why)
+        lost(why)
+
     errors = asyncio.ensure_future(_listen(process, said))
 
     async def receive() -> SessionMessage | Exception | None:
         try:
             line = await reader.readuntil()
         except asyncio.LimitOverrunError:
-            lost(f"it sent a message of more than {limit:,} bytes")
+            lost_for(f"it sent a message of more than {limit:,} bytes")
             return None
         except (asyncio.IncompleteReadError, OSError):
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(errors), 0.2)
             words = _without(secrets, said[-1]) if said else ""
-            lost("the program has ended" + (f": {words}" if words else ""))
+            lost_for("the program has ended" + (f": {words}" if words else ""))
             return None
         try:
             return decode(checked(line, limit=limit))
@@ -88,7 +94,7 @@ async def stdio_client(
             writer.write(encode(message).encode() + b"\n")
             await writer.drain()
         except (OSError, RuntimeError) as error:
-            lost("the program reads no more")
+            lost_for("the program reads no more")
             raise ConnectionResetError(f"The program {command!r} reads no more.") from error
 
     try:
@@ -96,7 +102,7 @@ async def stdio_client(
             yield streams
     finally:
         errors.cancel()
-        await asyncio.shield(asyncio.ensure_future(_end(process)))
+        await asyncio.shield(asyncio.ensure_future(_end(process, grace=0.1 if broken else _GRACE)))
 
 
 async def _listen(process: asyncio.subprocess.Process, said: list[str]) -> None:
@@ -112,17 +118,19 @@ def _without(secrets: Sequence[str], text: str) -> str:
     return text[:_LAST_WORDS]
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, *, grace: float) -> None:
     assert process.stdin is not None
     process.stdin.close()
     try:
-        await asyncio.wait_for(process.wait(), _GRACE)
+        await asyncio.wait_for(process.wait(), grace)
     except TimeoutError:
         for number in (signal.SIGTERM, signal.SIGKILL):
             _signal(process.pid, number)
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), _GRACE)
                 break
+    # Pipes that were not read to their end stay open else; nothing public closes them.
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
     _running.pop(process.pid, None)
 
 

@@ -119,6 +119,7 @@ def stores(database: Database, graph: BoltGraphStore, embedder: Embedder) -> dic
         "web": None,
         "workflows": None,
         "tool_sets": None,
+        "mcp": None,
     }
 
 

@@ -181,6 +181,7 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     app.router.routes.append(WebSocketRoute("/ws", SocketEndpoint()))
     _add_dagster(app, settings, used)
     _add_mcp(app, settings, used)
+    _add_graphql(app, settings, used)
     for router in (auth.aliases, content.aliases, health.router):
         app.include_router(router, dependencies=guard)
     app.include_router(health.aliases, prefix=V1, dependencies=guard)
@@ -275,6 +276,28 @@ def _add_mcp(app: FastAPI, settings: Settings, services: Services) -> None:
             WebSocketRoute(f"{PATH}/ws", face),
             Mount(PATH, face),
             Route(PATH, face),
+        ]
+    )
+
+
+def _add_graphql(app: FastAPI, settings: Settings, services: Services) -> None:
+    """The graph, its text, and GraphiQL."""
+    from api.graphql import view
+    from api.graphql.schema import unified
+
+    face = view.GraphFace(
+        unified(),
+        services,
+        authenticate=app.state.authenticate,
+        dagster_url=settings.dagster.url,
+        closing=lambda: app.state.tails.closing,
+    )
+    app.router.routes.extend(
+        [
+            Route(view.PATH, face),
+            WebSocketRoute(view.PATH, face),
+            Mount(view.ASSETS, view.assets()),
+            Route(view.SCHEMA_PATH, face.schema_text),
         ]
     )
 

@@ -31,11 +31,17 @@ CANARY = "canary7f3a"  # what it must never see
 # What the framework serves besides: documentation, and the socket, which `test_a_socket_needs_a_token` is about.
 OTHERS = {
     **dict.fromkeys(("/openapi.json", "/docs", "/redoc", "/login", "/login/session", "/login/end"), Route),
-    **dict.fromkeys(("/docs/assets", "/dagster"), Mount),  # `tests/api/test_proxy.py` is about the latter
+    **dict.fromkeys(("/docs/assets", "/dagster", "/graphql/assets"), Mount),  # `tests/api/test_proxy.py` is about the latter
     **dict.fromkeys(
-        ("/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp", "/mcp"), Route
+        (
+            "/.well-known/oauth-protected-resource",
+            "/.well-known/oauth-protected-resource/mcp",
+            "/mcp",
+            "/_service/schema",  # `tests/api/graphql/test_access.py` is about the graph
+        ),
+        Route,
     ),
-    **dict.fromkeys(("/ws", "/mcp/ws"), WebSocketRoute),  # `tests/api/mcp/test_access.py` is about those of MCP
+    **dict.fromkeys(("/ws", "/mcp/ws", "/graphql"), WebSocketRoute),  # `tests/api/mcp/test_access.py` is about those of MCP
 }
 # Bodies that are good enough to get to where the tenant matters.
 BODIES: dict[str, Any] = {

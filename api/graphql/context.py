@@ -1,0 +1,71 @@
+"""What a GraphQL operation works with: the services, who asks, and one loader for each kind of thing that is fetched.
+
+All is found once for a request and belongs to it alone: what one request loads, another never sees, so a batch can only hold
+things of one tenant. The services are synchronous; each batch runs in a thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from anyio import to_thread
+from strawberry.dataloader import DataLoader
+
+from api.auth import access
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from api.dependencies import Services
+    from resources.tenants.model import Principal
+
+    Batch = Callable[["GraphContext", list[Any]], Awaitable[Sequence[Any]]]
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class GraphContext:
+    """The context of one request, or of one socket.
+
+    `keeps`: what was loaded stays known; not on a socket, which lives long. `closing` tells that the process ends.
+    """
+
+    services: Services
+    principal: Principal
+    keeps: bool = True
+    dagster_url: str | None = None
+    closing: Callable[[], bool] = lambda: False
+    _loaders: dict[Any, DataLoader[Any, Any]] = field(default_factory=dict)
+
+    @property
+    def tenant(self) -> str:
+        return self.principal.tenant
+
+    def check(self, scope: str) -> None:
+        """Raises NotPermittedError unless the principal may do this."""
+        if scope != access.ANYONE and not self.principal.allows(scope):
+            raise access.refused(scope)
+
+    async def run(self, verb: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """Call a synchronous service in a thread."""
+        return await to_thread.run_sync(partial(verb, *arguments, **named))
+
+    async def load(self, batch: Batch, key: Any) -> Any:
+        """One thing by its key. Whoever asks for things of the same kind at the same time is answered by one `batch`.
+
+        A batch answers each key in order: with the thing, None where there is none, or an exception for that key alone.
+        """
+        return await self._loader(batch).load(key)
+
+    async def load_many(self, batch: Batch, keys: Sequence[Any]) -> list[Any]:
+        """Several things, those that are not there left out."""
+        found = await self._loader(batch).load_many(list(keys))
+        return [one for one in found if one is not None]
+
+    def _loader(self, batch: Batch) -> DataLoader[Any, Any]:
+        if batch not in self._loaders:
+            self._loaders[batch] = DataLoader(partial(batch, self), cache=self.keeps)
+        return self._loaders[batch]

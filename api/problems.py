@@ -57,6 +57,7 @@ _STATUS: tuple[tuple[type[PlatformError], HTTPStatus], ...] = (
 # ... but for these codes.
 _STATUS_OF_CODE = {
     "CONTENT_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "document_bomb": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "TIMEOUT": HTTPStatus.REQUEST_TIMEOUT,
     "precondition_failed": HTTPStatus.PRECONDITION_FAILED,
     "precondition_required": HTTPStatus.PRECONDITION_REQUIRED,

@@ -107,7 +107,6 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         breaker=breakers.of("graph"),
     )
     graph_views = GraphProjections(graph)
-    search = SearchService(embedder, chunks)
     content = settings.content
     limits = ParseLimits(
         max_bytes=content.max_bytes,
@@ -128,6 +127,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     launches = launches or Launches()
     rules = PostgresRules(database)
     pushes = Pushes(rules, launches.fire)
+
+    search = SearchService(embedder, chunks)
 
     def check_embedder() -> str:
         embedder.embed(["ready?"])

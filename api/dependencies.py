@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from resources.events.writer import EventWriter
     from resources.idempotency.store import Answers
     from resources.knowledge.learning_path import LearningPaths
+    from resources.knowledge.progress.store import ProgressStore
     from resources.knowledge.questions import GraphQuestions
     from resources.knowledge.resolution import Resolution
+    from resources.knowledge.retrieval import GraphSearch
     from resources.knowledge.store import GraphStore
     from resources.plugins.library import Plugins
     from resources.prompts.library import PromptLibrary
@@ -86,11 +88,13 @@ class Services:
     analyses: AnalysisJobs
     parse_limits: ParseLimits
     search: SearchService
+    graph_search: GraphSearch
     classifier: MessageClassifier
     graph: GraphStore
     graph_questions: GraphQuestions
     resolution: Resolution
     learning_paths: LearningPaths
+    progress: ProgressStore
     plugins: Plugins
     prompts: PromptLibrary
     ai: AiAccounts

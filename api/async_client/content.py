@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
 
 from api.async_client.base import HttpClient
 from api.client.answers import V1
@@ -19,12 +22,17 @@ from api.schemas import (
 )
 from resources.content.model import Document
 from resources.content.retrieval.model import Filters, Mode
-from resources.knowledge.model import ConceptView, LearningPath
+from resources.knowledge.model import ConceptView, LearningPath, PathWishes
+from resources.knowledge.progress.model import ConceptProgress, ProgressChange, ProgressStatus
+from resources.knowledge.questions import Neighbour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from resources.content.model import DocumentStatus
+
+_PROGRESS = TypeAdapter(list[ConceptProgress])
+_NEAR = TypeAdapter(list[Neighbour])
 
 
 class ContentClient(HttpClient):
@@ -96,8 +104,47 @@ class ContentClient(HttpClient):
     async def learning_path(self, target: str, *, source: str | None = None) -> LearningPath:
         return await self._get(f"{V1}/learning-path", LearningPath, to=target, **{"from": source})
 
+    async def plan_path(
+        self,
+        target: str,
+        *,
+        source: str | None = None,
+        known: Iterable[str] = (),
+        wishes: PathWishes | None = None,
+        use_progress: bool = True,
+    ) -> LearningPath:
+        """A path as it is wished, from what the user has learned so far."""
+        body: dict[str, Any] = {
+            "target": target,
+            "source": source,
+            "known": list(known),
+            "use_progress": use_progress,
+        }
+        if wishes is not None:
+            body["wishes"] = wishes.model_dump(mode="json")
+        return LearningPath.model_validate_json((await self._send("POST", f"{V1}/learning-path", json=body)).content)
+
+    async def progress(self) -> list[ConceptProgress]:
+        """What the user has said about concepts, the latest change first."""
+        return _PROGRESS.validate_python(await self._plain("GET", f"{V1}/progress"))
+
+    async def set_progress(self, concept: str, status: ProgressStatus | str, **more: Any) -> ConceptProgress:
+        """`more` is what ProgressChange knows: percent, minutes, difficulty_rating, documents, notes."""
+        change = ProgressChange(status=ProgressStatus(status), **more)
+        path = f"{V1}/progress/{quote(concept, safe='')}"
+        answer = await self._send("PUT", path, json=change.model_dump(mode="json", exclude_unset=True))
+        return ConceptProgress.model_validate_json(answer.content)
+
+    async def forget_progress(self, concept: str) -> None:
+        await self._send("DELETE", f"{V1}/progress/{quote(concept, safe='')}")
+
     async def concept(self, concept: str) -> ConceptView:
-        return await self._get(f"{V1}/concepts/{concept}", ConceptView)
+        return await self._get(f"{V1}/concept/{quote(concept, safe='')}", ConceptView)
+
+    async def related(self, concept: str, *, depth: int = 1, limit: int = 20) -> list[Neighbour]:
+        """What is near a concept, the nearest first."""
+        path = f"{V1}/related/{quote(concept, safe='')}"
+        return _NEAR.validate_python(await self._plain("GET", path, depth=depth, limit=limit))
 
     async def statistics(self) -> StatisticsOut:
         return await self._get(f"{V1}/statistics", StatisticsOut)

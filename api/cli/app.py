@@ -82,6 +82,7 @@ def build() -> typer.Typer:
     app.command("search", rich_help_panel=panel)(knowledge.search)
     app.command("ask", rich_help_panel=panel)(knowledge.ask)
     app.command("path", rich_help_panel=panel)(knowledge.path)
+    app.command("progress", rich_help_panel=panel)(knowledge.progress)
     app.add_typer(graph.app, name="graph", rich_help_panel=panel)
     app.add_typer(documents.app, name="documents", rich_help_panel=panel)
     app.add_typer(plugins.app, name="plugins", rich_help_panel=panel)

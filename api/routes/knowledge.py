@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from api import problems
+from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
-from resources.knowledge.model import ConceptView, LearningPath, concept_id
+from resources.errors import NotFoundError
+from resources.knowledge.model import ConceptView, LearningPath, PathWishes, concept_id
+from resources.knowledge.progress.model import ConceptProgress, ProgressChange, shares
+from resources.knowledge.questions import Neighbour
 
 router = APIRouter(tags=["knowledge"])
+
+Name = Annotated[str, Path(min_length=1, max_length=200, description="A concept, by name or id")]
+_OneName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class PathIn(BaseModel):
+    """`POST /learning-path`. Concepts are named by name or id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: _OneName = Field(
+        validation_alias=AliasChoices("target", "target_concept", "to"), description="The concept to learn"
+    )
+    source: _OneName | None = Field(
+        default=None,
+        validation_alias=AliasChoices("source", "start_concept", "from"),
+        description="A concept that is known, with all that it requires",
+    )
+    known: list[_OneName] = Field(default=[], max_length=1000, description="Concepts that are known")
+    wishes: PathWishes = Field(default=PathWishes(), description="What the path should be like")
+    use_progress: bool = Field(
+        default=True, description="Leave out what you have completed, and count what you have begun"
+    )
 
 
 @router.get("/learning-path", summary="Find a learning path", responses=problems.responses(404, 422, 503))
@@ -26,9 +56,57 @@ def learning_path(
     return services.learning_paths.plan(to, source=known, tenant=tenant)
 
 
+@router.post("/learning-path", summary="Plan a learning path", responses=problems.responses(404, 422, 503))
+def plan_path(body: PathIn, services: ServicesDep, tenant: TenantDep, principal: PrincipalDep) -> LearningPath:
+    """As `GET /learning-path`, as it is wished, and from where the user stands: asked again after progress, it is the rest."""
+    done = shares(services.progress.of(principal.subject, tenant=tenant)) if body.use_progress else {}
+    return services.learning_paths.plan(
+        body.target, source=body.source, known=body.known, done=done, wishes=body.wishes, tenant=tenant
+    )
+
+
+@router.get("/progress", summary="Show what you have learned", responses=problems.responses(503))
+def progress(services: ServicesDep, tenant: TenantDep, principal: PrincipalDep) -> list[ConceptProgress]:
+    """What the user who asks has said about concepts, the latest change first."""
+    return list(services.progress.of(principal.subject, tenant=tenant))
+
+
+@router.put("/progress/{concept}", summary="Say what you have learned", responses=problems.responses(404, 422, 503))
+def set_progress(
+    concept: Name, body: ProgressChange, services: ServicesDep, tenant: TenantDep, principal: PrincipalDep
+) -> ConceptProgress:
+    """Time and documents add up; what is not said stays."""
+    known = services.graph.concept(concept_id(concept), tenant=tenant).concept.id
+    now = datetime.now(UTC)
+    return services.progress.change(known, body, user=principal.subject, tenant=tenant, now=now)
+
+
+@router.delete(
+    "/progress/{concept}",
+    status_code=HTTPStatus.NO_CONTENT,
+    summary="Forget what you have learned",
+    responses=problems.responses(404, 422, 503),
+)
+def forget_progress(concept: Name, services: ServicesDep, tenant: TenantDep, principal: PrincipalDep) -> None:
+    """Nothing is known of the user and this concept any more."""
+    if not services.progress.forget(concept_id(concept), user=principal.subject, tenant=tenant):
+        raise NotFoundError(f"You have said nothing about {concept!r}.", code="progress_not_found")
+
+
+@router.get("/related/{concept}", summary="Show what is related", responses=problems.responses(404, 422, 503))
+def related(
+    concept: Name,
+    services: ServicesDep,
+    tenant: TenantDep,
+    depth: Annotated[int, Query(ge=1, le=10)] = 1,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+) -> list[Neighbour]:
+    """Concepts along edges of any type, the nearest first, then the strongest."""
+    return services.graph_questions.neighbours(concept, tenant=tenant, depth=depth, limit=limit)
+
+
+@router.get("/concept/{concept}", summary="Show a concept", responses=problems.responses(404, 422, 503))
 @router.get("/concepts/{concept}", summary="Show a concept", responses=problems.responses(404, 422, 503))
-def show_concept(
-    concept: Annotated[str, Path(min_length=1, max_length=200)], services: ServicesDep, tenant: TenantDep
-) -> ConceptView:
+def show_concept(concept: Name, services: ServicesDep, tenant: TenantDep) -> ConceptView:
     """A concept with its neighbours, and the documents that mention it."""
     return services.graph.concept(concept_id(concept), tenant=tenant)

@@ -31,7 +31,9 @@ def search(
     services: ServicesDep,
     tenant: TenantDep,
     q: Annotated[str, Query(min_length=1, max_length=1000, description="What to look for, in your own words")],
-    mode: Annotated[Mode, Query(description="By words, by meaning, or by both, fused by rank")] = Mode.HYBRID,
+    mode: Annotated[
+        Mode, Query(description="By words, by meaning, by both, fused by rank, or along the graph of knowledge as well")
+    ] = Mode.HYBRID,
     type: Annotated[list[MediaType], Query(max_length=20, description="Media types, any of them")] = [],  # noqa: B006 - FastAPI copies it
     language: Annotated[list[ShortText], Query(max_length=20, description="ISO 639-1 codes, any of them")] = [],  # noqa: B006
     difficulty: Annotated[
@@ -125,7 +127,7 @@ def ask(body: AskIn, services: ServicesDep, principal: PrincipalDep, request: Re
 
 def _found(services: Services, tenant: str, wanted: SearchIn) -> SearchOut:
     started = time.perf_counter()
-    page = services.search.find(
+    page = services.graph_search.find(
         wanted.query,
         tenant=tenant,
         mode=wanted.mode,

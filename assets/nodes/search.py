@@ -5,6 +5,8 @@ from pydantic import BaseModel, Field
 from assets.nodes.base import Text, node
 from resources.content.retrieval.model import Filters, Mode
 from resources.content.search import MAX_LIMIT, MAX_QUERY, PassageHit, SearchService
+from resources.knowledge.projection import GraphProjections
+from resources.knowledge.retrieval import GraphSearch
 from resources.workflows.node_type import NodeConfig, NodeContext
 
 
@@ -12,7 +14,9 @@ class Config(NodeConfig):
     """What to look for."""
 
     query: Text = Field(min_length=1, max_length=MAX_QUERY, description="The question, in words")
-    mode: Mode = Field(default=Mode.MEANING, description="By meaning, by words, or by both, fused by rank")
+    mode: Mode = Field(
+        default=Mode.MEANING, description="By meaning, by words, by both, fused by rank, or along the graph as well"
+    )
     filters: Filters = Field(default=Filters(), description="What the passages' documents must be")
     limit: int = Field(default=10, ge=1, le=MAX_LIMIT, description="Passages at most")
     min_score: float = Field(default=0.0, ge=-1, le=1, description="Leave out passages less similar than this (cosine)")
@@ -30,7 +34,7 @@ class Output(BaseModel):
     "search",
     output=Output,
     summary="Find passages of documents by words and by meaning",
-    resources={"embedder", "chunks"},
+    resources={"embedder", "chunks", "graph"},
     examples=[
         {"id": "found", "type": "search", "config": {"query": "How are sessions kept?", "limit": 3}},
         {
@@ -42,7 +46,8 @@ class Output(BaseModel):
 )
 def search(config: Config, context: NodeContext) -> Output:
     """By meaning, a passage's score is its cosine. Raises InvalidInputError for a blank query."""
-    service = SearchService(context.resource("embedder"), context.resource("chunks"))
+    search_ = SearchService(context.resource("embedder"), context.resource("chunks"))
+    service = GraphSearch(search_, GraphProjections(context.resource("graph")))
     page = service.find(
         config.query,
         tenant=context.tenant,

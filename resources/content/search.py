@@ -45,6 +45,10 @@ class PassageHit(FoundChunk):
         default=(), description="Where words of the question stand: offsets in the document's text, half-open"
     )
     citation: str = Field(description="document_id:start-end, in characters of the document's text")
+    place_by_graph: int | None = Field(
+        default=None, description="Its place among those that the graph leads to, from 1"
+    )
+    through: tuple[str, ...] = Field(default=(), description="Names of the concepts that led to it along the graph")
 
 
 class SearchPage(BaseModel):

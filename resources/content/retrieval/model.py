@@ -24,11 +24,12 @@ FUSION: Final = 60
 
 
 class Mode(StrEnum):
-    """How passages are found."""
+    """How passages are found. `graph` is for who knows the graph (`resources.knowledge.retrieval`); elsewhere it is hybrid."""
 
     HYBRID = "hybrid"
     MEANING = "meaning"
     WORDS = "words"
+    GRAPH = "graph"
 
 
 class _Frozen(BaseModel):

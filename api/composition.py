@@ -63,8 +63,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.idempotency.postgres import PostgresAnswers
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.neo4j import BoltGraphStore
-    from resources.knowledge.projection import GraphProjections
     from resources.knowledge.progress.postgres import PostgresProgress
+    from resources.knowledge.projection import GraphProjections
     from resources.knowledge.questions import GraphQuestions
     from resources.knowledge.resolution import Resolution
     from resources.knowledge.retrieval import GraphSearch

@@ -4,7 +4,7 @@
 // token as it came. The bundled plugin for JWTs verifies with `jsonwebtoken`, which knows no Ed25519; hence `jose` below the bundled
 // `genericAuth`, which refuses before anything is planned.
 import { defineConfig } from '@graphql-hive/gateway'
-import { GraphQLError } from 'graphql'
+import { GraphQLError, visit } from 'graphql'
 import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
 
 const { env } = process
@@ -66,6 +66,21 @@ function masked(error, message) {
     : new GraphQLError(message, { nodes, path, extensions: { code: 'internal_error' } })
 }
 
+// As in the subgraphs: to see the schema itself is for those who may.
+function introspects(document) {
+  let found = false
+  visit(document, {
+    Field({ name }) {
+      found ||= name.value === '__schema' || name.value === '__type'
+    },
+  })
+  return found
+}
+
+function allowed(scopes, wanted) {
+  return scopes.includes(wanted) || scopes.includes(wanted.split(':')[0])
+}
+
 export const gatewayConfig = defineConfig({
   supergraph: env.AIW_GATEWAY_SUPERGRAPH,
   pollingInterval: 10_000,
@@ -76,6 +91,10 @@ export const gatewayConfig = defineConfig({
   landingPage: false,
   batching: { limit: 10 },
   upstreamTimeout: 30_000,
+  // Subgraphs hold each its own part to these; only here is the whole to be seen.
+  maxDepth: 15,
+  maxTokens: 4_000,
+  blockFieldSuggestions: true,
   genericAuth: { mode: required ? 'protect-all' : 'resolve-only', resolveUserFn: user },
   maskedErrors: { maskError: masked },
   subgraphErrors: { errorCode: false, subgraphNameProp: 'service' },
@@ -89,6 +108,13 @@ export const gatewayConfig = defineConfig({
           passed.map((name) => [name, told(context, name)]).filter(([, value]) => value !== undefined),
         )
         executionRequest.extensions = { ...executionRequest.extensions, headers }
+      },
+      onExecute({ args, setResultAndStopExecution }) {
+        const scopes = args.contextValue.currentUser?.scopes ?? []
+        if (required && introspects(args.document) && !allowed(scopes, 'operate:graphql')) {
+          const extensions = { code: 'scope_missing', service: 'graph' }
+          setResultAndStopExecution({ errors: [new GraphQLError('The schema is not for everybody to see.', { extensions })] })
+        }
       },
     },
   ],

@@ -16,6 +16,7 @@ from api.cli import (
     documents,
     events,
     graph,
+    graphql,
     identity,
     ingest,
     knowledge,
@@ -84,6 +85,7 @@ def build() -> typer.Typer:
     app.command("path", rich_help_panel=panel)(knowledge.path)
     app.command("progress", rich_help_panel=panel)(knowledge.progress)
     app.add_typer(graph.app, name="graph", rich_help_panel=panel)
+    app.add_typer(graphql.app, name="graphql", rich_help_panel=panel)
     app.add_typer(documents.app, name="documents", rich_help_panel=panel)
     app.add_typer(plugins.app, name="plugins", rich_help_panel=panel)
     panel = "AI"

@@ -472,6 +472,6 @@ MODULE = Module(
         "LearningResource.concepts": _READ,
         "Document.concepts": _READ,
         "Workflow.knowledgeGraph": _READ,
-        "Mutation.updateLearningProgress": "write:progress",
+        "Mutation.updateLearningProgress": _READ,
     },
 )

@@ -1,0 +1,228 @@
+"""The graph over real servers: what a front end asks in one go."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from api.auth.principal import local_principal
+from api.graphql.context import GraphContext
+from api.graphql.schema import unified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+    from api.dependencies import Services
+    from resources.database.postgres import Database
+    from tests.api.graphql.conftest import World
+
+    Ask = Callable[..., dict[str, Any]]
+
+EXAMPLE = """
+query Example($id: ID!) {
+  workflow(id: $id) {
+    name
+    executions(first: 5) { nodes { id status progress { percentage } costUsd } }
+    processedContent { title concepts { name prerequisites { name } } }
+    knowledgeGraph { nodes { name } relationships { source target type } }
+    collaborators { id presence { status } }
+  }
+}
+"""
+EVIDENCE = """
+query Evidence($id: ID!) {
+  concept(id: $id) {
+    name
+    evidence { asset { id } partition document { title } calls { model } promptVersion { version } costUsd }
+  }
+}
+"""
+ENTITIES = "query($all: [_Any!]!) { _entities(representations: $all) { ... on Document { title } ... on Concept { name } } }"
+
+
+def test_one_query_leads_from_a_workflow_to_what_it_read_and_who_works_on_it(ask: Ask, world: World) -> None:
+    workflow = ask(EXAMPLE, id=world.workflow)["workflow"]
+    assert workflow["name"] == "brew"
+    [run] = workflow["executions"]["nodes"]
+    assert (run["id"], run["status"], float(run["costUsd"])) == (world.run, "COMPLETED", 0.25)
+    [document] = workflow["processedContent"]
+    assert document["title"] == "On tea"
+    assert document["concepts"][0] == {"name": "Tea", "prerequisites": [{"name": "Water"}]}
+    assert {node["name"] for node in workflow["knowledgeGraph"]["nodes"]} == {"Tea", "Water", "Fire", "Coffee"}
+    assert {"source": "tea", "target": "water", "type": "REQUIRES"} in workflow["knowledgeGraph"]["relationships"]
+    assert workflow["collaborators"] == [{"id": "ada", "presence": {"status": "OFFLINE"}}]
+
+
+def test_a_concept_tells_what_it_rests_on_and_what_that_cost(ask: Ask, world: World) -> None:
+    [said] = ask(EVIDENCE, id="tea")["concept"]["evidence"]
+    assert said["asset"] == {"id": "knowledge/concepts"}
+    assert (said["partition"], said["document"]) == (world.document, {"title": "On tea"})
+    assert said["calls"] == [{"model": "gpt-4o"}]
+    assert said["promptVersion"] == {"version": 1}
+    assert float(said["costUsd"]) == 0.25
+
+
+def test_entities_are_loaded_by_key_and_a_bad_one_spoils_nothing_else(ask: Ask, world: World) -> None:
+    wanted = [
+        {"__typename": "Document", "id": world.document},
+        {"__typename": "Nonsense", "id": "x"},
+        {"__typename": "Concept"},
+        {"__typename": "Document", "id": "not-there"},
+        {"__typename": "Concept", "id": "tea"},
+    ]
+    answer = ask(ENTITIES, errors=True, all=wanted)
+    assert answer["data"]["_entities"] == [{"title": "On tea"}, None, None, None, {"name": "Tea"}]
+    assert {error["extensions"]["code"] for error in answer["errors"]} == {"entity_unknown", "entity_key"}
+
+
+def test_a_hundred_entities_are_read_in_one_statement(
+    ask: Ask, world: World, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    read = services.documents.get_many
+    monkeypatch.setattr(
+        type(services.documents),
+        "get_many",
+        lambda _, ids, *, tenant: asked.append(len(ids)) or read(ids, tenant=tenant),  # type: ignore[func-returns-value]
+    )
+    wanted = [{"__typename": "Document", "id": f"{world.document}-{number}"} for number in range(99)]
+    answer = ask(ENTITIES, all=[*wanted, {"__typename": "Document", "id": world.document}])
+    assert answer["_entities"][-1] == {"title": "On tea"}
+    assert asked == [100]
+
+
+def test_a_nested_query_makes_few_statements(ask: Ask, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psycopg
+
+    from resources.knowledge.neo4j import BoltGraphStore
+
+    sql: list[str] = []
+    cypher: list[str] = []
+    execute, read = psycopg.Cursor.execute, BoltGraphStore._read
+
+    def counted(self: Any, query: Any, *arguments: Any, **named: Any) -> Any:
+        text = query.decode() if isinstance(query, bytes) else str(query)
+        if "aiw." in text:
+            sql.append(text)
+        return execute(self, query, *arguments, **named)
+
+    def looked(self: Any, query: str, **parameters: Any) -> Any:
+        cypher.append(query)
+        return read(self, query, **parameters)
+
+    ask(EVIDENCE, id="tea")  # the graph is in memory from here on
+    monkeypatch.setattr(psycopg.Cursor, "execute", counted)
+    monkeypatch.setattr(BoltGraphStore, "_read", looked)
+    ask("{ concepts(first: 4) { nodes { name prerequisites { name } resources { document { title analysis { summary } } } } } }")
+    assert (len(sql), len(cypher)) == (2, 2)  # documents and their analyses; the revision of the graph, for both questions
+    ask("{ concepts(first: 4) { nodes { evidence { partition calls { model promptVersion { version } } } } } }")
+    assert len(sql) <= 6
+    assert len(cypher) <= 6
+
+
+def test_a_page_is_continued_behind_its_cursor(ask: Ask, services: Services, world: World, tenant: str) -> None:
+    query = "query($after: String) { concepts(first: 3, after: $after) { totalCount pageInfo { hasNextPage endCursor } nodes { name } } }"
+    first = ask(query)["concepts"]
+    assert (first["totalCount"], first["pageInfo"]["hasNextPage"], len(first["nodes"])) == (4, True, 3)
+    second = ask(query, after=first["pageInfo"]["endCursor"])["concepts"]
+    assert (second["pageInfo"]["hasNextPage"], len(second["nodes"])) == (False, 1)
+    assert len({node["name"] for node in first["nodes"] + second["nodes"]}) == 4
+    answer = ask(query, errors=True, after="nonsense")
+    assert answer["data"] == {"concepts": None}
+    assert answer["errors"][0]["extensions"]["code"] == "cursor_invalid"
+    assert answer["errors"][0]["extensions"]["service"] == "knowledge"
+
+
+def test_one_part_that_fails_leaves_the_others(ask: Ask, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from resources.errors import UnavailableError
+    from resources.realtime.postgres import PostgresPresence
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise UnavailableError("Nobody knows who is there.", dependency="database")
+
+    monkeypatch.setattr(PostgresPresence, "find", fail)
+    answer = ask("{ workflow(id: \"brew\") { name collaborators { id presence { status } } } }", errors=True)
+    assert answer["data"]["workflow"] == {"name": "brew", "collaborators": [{"id": "ada", "presence": None}]}
+    [error] = answer["errors"]
+    assert error["path"] == ["workflow", "collaborators", 0, "presence"]
+    assert error["extensions"]["code"] == "dependency_unavailable"
+    assert error["extensions"]["service"] == "realtime"
+
+
+def test_mutations_do_what_the_rest_of_the_api_does(ask: Ask, world: World) -> None:
+    spec = "name: stew\nnodes:\n  - {id: wait, type: delay, config: {seconds: 0}}\n"
+    assert ask("mutation($s: JSON!) { createWorkflow(spec: $s) { id revision } }", s=spec)["createWorkflow"] == {
+        "id": "stew",
+        "revision": 1,
+    }
+    assert ask('mutation { archiveWorkflow(id: "stew") { status } }')["archiveWorkflow"] == {"status": "ARCHIVED"}
+    told = ask(
+        'mutation { updateLearningProgress(conceptId: "Water", status: COMPLETED) { completedConcepts concepts { concept { name } } } }'
+    )
+    assert told["updateLearningProgress"] == {"completedConcepts": 1, "concepts": [{"concept": {"name": "Water"}}]}
+    handed = ask('mutation { handInDocument(name: "n.md", text: "# N") { outcome document { status } } }')
+    assert handed["handInDocument"] == {"outcome": "received", "document": {"status": "RECEIVED"}}
+    budget = ask('mutation { setBudget(budget: {limitUsd: "5", scope: "tenant"}) { id limitUsd } }')["setBudget"]
+    assert float(budget["limitUsd"]) == 5
+    assert ask("mutation($id: ID!) { removeBudget(id: $id) }", id=budget["id"]) == {"removeBudget": True}
+    prompt = ask('mutation { publishPrompt(prompt: {id: "farewell", content: "Bye"}) { id } }')["publishPrompt"]
+    assert prompt == {"id": "farewell@1"}
+    sent = ask('mutation { sendMessage(topic: "tea.room", content: {hello: "you"}) { id topic position } }')["sendMessage"]
+    assert ask("query($id: ID!) { message(id: $id) { topic content } }", id=sent["id"])["message"] == {
+        "topic": "tea.room",
+        "content": {"hello": "you"},
+    }
+
+
+def test_an_invalid_workflow_is_refused_with_all_its_problems(ask: Ask) -> None:
+    answer = ask('mutation { createWorkflow(spec: "name: x") { id } }', errors=True)
+    assert answer["data"] == {"createWorkflow": None}
+    assert answer["errors"][0]["extensions"]["problems"]
+
+
+async def test_a_batch_never_crosses_tenants(services: Services, world: World) -> None:
+    async def title(tenant: str) -> Any:
+        context = GraphContext(services, local_principal(tenant))
+        query = "query($id: ID!) { document(id: $id) { title } concept(id: \"tea\") { name } }"
+        result = await unified().execute(query, {"id": world.document}, context_value=context)
+        assert result.errors is None
+        return result.data
+
+    import asyncio
+
+    own, other = await asyncio.gather(title(world.tenant), title(f"other-{uuid.uuid4().hex}"))
+    assert own == {"document": {"title": "On tea"}, "concept": {"name": "Tea"}}
+    assert other == {"document": None, "concept": None}
+
+
+def test_events_are_followed_from_a_position_over_sse(http: httpx.Client, world: World) -> None:
+    query = "subscription { events(after: 0, types: [\"workflow.completed\"]) { type data } }"
+    seen = ""
+    with http.stream("POST", "/graphql", json={"query": query}, headers={"Accept": "text/event-stream"}) as answer:
+        assert answer.status_code == 200
+        for text in answer.iter_text():
+            seen += text
+            if world.run in seen:
+                break
+    assert "event: next" in seen
+
+
+def test_a_run_is_followed_to_its_end_over_a_socket(api_url: str, world: World) -> None:
+    import json
+
+    from websockets.sync.client import connect
+
+    url = api_url.replace("http", "ws", 1) + "/graphql"
+    query = "subscription($id: ID!) { runProgress(runId: $id) { id status } }"
+    with connect(url, subprotocols=["graphql-transport-ws"], proxy=None) as socket:  # type: ignore[list-item]  # a NewType
+        socket.send(json.dumps({"type": "connection_init"}))
+        assert json.loads(socket.recv(30))["type"] == "connection_ack"
+        payload = {"query": query, "variables": {"id": world.run}}
+        socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+        told = json.loads(socket.recv(30))
+        assert told["payload"]["data"] == {"runProgress": {"id": world.run, "status": "COMPLETED"}}
+        assert json.loads(socket.recv(30))["type"] == "complete"

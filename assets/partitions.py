@@ -1,7 +1,8 @@
 """How assets are divided: one partition a document, added when the document arrives. And how work knows its tenant."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 
@@ -25,7 +26,13 @@ EXECUTOR_TAG = "aiw/executor"
 
 PARTITION_TAG = "dagster/partition"
 
+PARTITION_INPUT_TAG = "aiw/partition-input"
+"""The input that a workflow's run gets from its partition, where Dagster makes the workflow's assets."""
+
 DEFAULT_TENANT = "default"
+
+AS_ASSETS = "__Assets"
+"""What the graph of a workflow is called, after its job, where it is part of a job of assets. No workflow has such a name."""
 
 
 def tenant_of(run: dg.DagsterRun) -> str:
@@ -36,6 +43,26 @@ def tenant_of(run: dg.DagsterRun) -> str:
 def partition_of(run: dg.DagsterRun) -> str:
     """The run's partition: the document that it is about."""
     return run.tags[PARTITION_TAG]
+
+
+def given_inputs(run: dg.DagsterRun, partition_input: str | None, *, job: str | None = None) -> dict[str, Any]:
+    """The inputs of a workflow, as the run's config has them; a partition is the input of this name.
+
+    Where the assets of several workflows are made, `job` says which of them.
+    """
+    config: Mapping[str, Any] = run.run_config
+    for name, given in (config.get("ops") or {}).items():
+        if name.endswith(AS_ASSETS) and job in {None, name.removesuffix(AS_ASSETS)}:
+            config = given.get("config") or {}
+    partition = run.tags.get(PARTITION_TAG)
+    own = {partition_input: partition} if partition_input is not None and partition is not None else {}
+    return {**own, **(config.get("inputs") or {})}
+
+
+def node_of(step_key: str) -> str:
+    """The step of a workflow by its own key, also where the workflow's graph is part of a job of assets."""
+    graph, found, key = step_key.partition(".")
+    return key if found and graph.endswith(AS_ASSETS) else step_key
 
 
 @contextmanager

@@ -14,7 +14,6 @@ one op as well, and a body with branches, groups or other workflows is one op fo
 Plain nodes are plain functions with one output, which the lean executor calls without detours.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,7 +25,6 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG, MAX_RUNTIME_SECONDS_TAG,
 from assets.failures import failures
 from assets.partitions import (
     CONCURRENCY_TAG,
-    DEFAULT_TENANT,
     EXECUTOR_TAG,
     ISOLATION_TAG,
     NODE_TAG,
@@ -35,7 +33,8 @@ from assets.partitions import (
     TENANT_TAG,
     WORKFLOW_TAG,
 )
-from assets.prompts import prompt_key, prompts_of
+from definitions.launchpad import launchpad
+from definitions.naming import job_name, unique_name
 from definitions.runtime.lean.light import light
 from definitions.runtime.live import live_run
 from definitions.steps import (
@@ -43,7 +42,6 @@ from definitions.steps import (
     ITEM,
     Flow,
     Step,
-    asset_path,
     charged_nodes,
     cost_of_asset,
     flatten,
@@ -52,21 +50,20 @@ from definitions.steps import (
     sub_flow,
     workflow_outputs,
 )
+from definitions.workflow_assets import AI, materialise
 from resources.errors import InvalidInputError
 from resources.workflows.context import NodeResult
 from resources.workflows.expressions import Expressions
 from resources.workflows.graph import CheckedWorkflow, Level
 from resources.workflows.inputs import check_inputs
 from resources.workflows.node_type import NodeTypes, Routed
-from resources.workflows.spec import AssetSpec, InputSpec, NodeSpec, RetrySpec, WorkflowSpec
+from resources.workflows.spec import NodeSpec, RetrySpec
 
-OWNERS: Final = ["team:workflows"]
 SPEC_TAG: Final = "aiw/spec"
 TIMEOUT_TAG: Final = "aiw/timeout_seconds"
 EFFECTS_TAG: Final = "aiw/effects"
 RETRY_FAILED_TAG: Final = "dagster/retry_on_asset_or_op_failure"
 
-AI: Final = "ai"
 RESULT: Final = "result"
 NEEDS: Final = "_needs"
 
@@ -75,16 +72,6 @@ _BACKOFF = {"fixed": None, "linear": dg.Backoff.LINEAR, "exponential": dg.Backof
 # Where an input comes from. None: from the input of the same name of the graph around.
 Source = dg.DependencyDefinition | dg.MultiDependencyDefinition | DynamicCollectDependencyDefinition | None
 Sources = dict[str, Source]
-
-
-def job_name(name: str, tenant: str | None) -> str:
-    """The job of a tenant's workflow; no other tenant's has this name.
-
-    Dagster's names have no hyphens, and a tenant's may have both: `a-b` becomes `a_b`, and `a_b` becomes `a_Ub`.
-    """
-    if tenant is None or tenant == DEFAULT_TENANT:
-        return name
-    return f"{tenant.replace('_', '_U').replace('-', '_')}__{name}"
 
 
 def build_job(
@@ -122,7 +109,7 @@ def build_job(
             description=spec.description or None,
             resource_defs={key: resources[key] for key in sorted(needed)},
             executor_def=executor,
-            config=_launchpad(spec),
+            config=launchpad(spec),
             tags={**tags, NODES_TAG: str(_count(checked.level, graph.flow))},
             metadata={"workflow": dg.MetadataValue.json(spec.model_dump(mode="json", exclude_defaults=True))},
         )
@@ -172,45 +159,6 @@ def width(checked: CheckedWorkflow, types: NodeTypes) -> int:
     return 1 if max(at.values()) == 1 else checked.spec.config.max_parallel
 
 
-def asset_specs(checked: CheckedWorkflow, *, tenant: str | None) -> list[dg.AssetSpec]:
-    """The assets that the workflow's nodes declare; each depends on the assets and the prompts of the nodes before it."""
-    spec = checked.spec
-    found: list[dg.AssetSpec] = []
-    nearest: dict[str, tuple[dg.AssetKey, ...]] = {}
-    told: dict[str, tuple[dg.AssetKey, ...]] = {}
-    for node in checked.level.nodes:
-        own = [prompt_key(prompt, tenant) for prompt in prompts_of((node,), spec.inputs)]
-        passed_on = [key for dependency in checked.level.dependencies.get(node.id, ()) for key in told[dependency.node]]
-        prompts = dict.fromkeys((*passed_on, *own))
-        told[node.id] = () if node.asset is not None else tuple(prompts)
-        before = dict.fromkeys(
-            key for dependency in checked.level.dependencies.get(node.id, ()) for key in nearest[dependency.node]
-        )
-        nearest[node.id] = tuple(before)
-        if node.asset is None:
-            continue
-        key = asset_key(node.asset, tenant)
-        nearest[node.id] = (key,)
-        found.append(
-            dg.AssetSpec(
-                key,
-                deps=[*before, *prompts],
-                description=node.asset.description or node.description or None,
-                group_name=f"workflow_{job_name(spec.name, tenant)}",
-                kinds={"workflow"},
-                owners=OWNERS,
-                metadata={"workflow": spec.name, "node": node.id},
-                partitions_def=_partitions(key) if node.asset.partition is not None else None,
-            )
-        )
-    return found
-
-
-def asset_key(asset: AssetSpec, tenant: str | None) -> dg.AssetKey:
-    """The key in Dagster: those of other tenants than the default one have the tenant's name in front."""
-    return dg.AssetKey(asset_path(asset, tenant))
-
-
 # ---------------------------------------------------------------------------------------------------- graphs
 
 
@@ -242,7 +190,7 @@ class _Graph:
                 dg.OutputMapping(graph_output_name=RESULT, mapped_node_name=result, mapped_node_output_name=RESULT)
             )
         return dg.GraphDefinition(
-            name=name or _unique(self.path),
+            name=name or unique_name(self.path),
             description=description or None,
             node_defs=self._nodes,
             dependencies=self._dependencies,
@@ -271,6 +219,8 @@ class _Graph:
         flow, alias = self.flow, self._free("outputs")
         named = flow.expressions.references(flow.workflow.spec.outputs).nodes
         waits_for = [node.id for node in self.level.nodes if node.id in named] or self.level.results
+        if result is not None:  # a graph within an asset has no ends of its own
+            waits_for = list(dict.fromkeys((*waits_for, *self.level.results)))
 
         @light
         def compute(context: dg.OpExecutionContext, **inputs: Any) -> dg.Output[NodeResult]:
@@ -293,8 +243,8 @@ class _Graph:
             results = flatten(inputs)
             output, metadata = step.run(context, results)
             if step.node.asset is not None:
-                told = {**metadata, **cost_of_asset(step, context)} if tells_costs else metadata
-                _materialise(step, step.node.asset, context, [*results, NodeResult(step.node.id, output)], told)
+                told = metadata | cost_of_asset(step.node.asset, context, step.flow.tenant) if tells_costs else metadata
+                materialise(step, context, [*results, NodeResult(step.node.id, output)], told)
             return dg.Output(NodeResult(step.node.id, output), metadata=metadata)
 
         self._add_node(step, compute, sources)
@@ -358,7 +308,7 @@ class _Graph:
         **options: Any,
     ) -> None:
         definition = dg.op(
-            name=_unique((*self.path, alias)),
+            name=unique_name((*self.path, alias)),
             ins={name: dg.In() for name in sources},
             out=outs or {RESULT: dg.Out()},
             tags={"dagster/compute_kind": kind, **(tags or {})},
@@ -509,11 +459,6 @@ def _branch(branch: str) -> str:
     return f"to_{branch}"
 
 
-def _unique(path: Sequence[str]) -> str:
-    """A name for the definition at this place, unlike that of any other in the code location."""
-    return f"{path[0]}__{path[-1]}__{hashlib.sha256('/'.join(path).encode()).hexdigest()[:8]}"
-
-
 def _resources_of(level: Level, flow: Flow) -> frozenset[str]:
     """What the nodes of a body need, however deep."""
     needed: frozenset[str] = frozenset()
@@ -560,28 +505,6 @@ def _told(node: str, output: Any) -> dg.Output[NodeResult]:
     return dg.Output(NodeResult(node, output), metadata={"output": shown_as_metadata(preview(output))})
 
 
-def _materialise(
-    step: Step,
-    asset: AssetSpec,
-    context: dg.OpExecutionContext,
-    results: Sequence[NodeResult],
-    metadata: dict[str, Any],
-) -> None:
-    key = asset_key(asset, step.flow.tenant)
-    partition = None
-    if asset.partition is not None:
-        with failures():
-            partition = str(step.flow.expressions.render(asset.partition, step.flow.task(context, results)))
-        name = _partitions(key).name
-        assert name is not None
-        context.instance.add_dynamic_partitions(name, [partition])
-    context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata))
-
-
-def _partitions(key: dg.AssetKey) -> dg.DynamicPartitionsDefinition:
-    return dg.DynamicPartitionsDefinition(name="__".join(key.path))
-
-
 def _retry_policy(retry: RetrySpec | None) -> dg.RetryPolicy | None:
     if retry is None:
         return None
@@ -591,56 +514,3 @@ def _retry_policy(retry: RetrySpec | None) -> dg.RetryPolicy | None:
         backoff=_BACKOFF[retry.backoff],
         jitter=dg.Jitter.PLUS_MINUS if retry.jitter else None,
     )
-
-
-# ---------------------------------------------------------------------------------------------------- the Launchpad
-
-
-def _launchpad(spec: WorkflowSpec) -> dg.ConfigMapping:
-    """The run config of the job: `inputs`, typed as the workflow says. What types cannot say is checked as well, at launch."""
-
-    def check(config: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            check_inputs(spec, config.get("inputs") or {})
-        except InvalidInputError as error:
-            # Of errors that are not its own, Dagster shows in the UI only that there was one.
-            raise dg.DagsterInvariantViolationError(error.message) from error
-        return {}
-
-    fields = {name: _field(spec, name, found) for name, found in spec.inputs.items()}
-    required = any(field.is_required for field in fields.values())
-    description = spec.description or None
-    return dg.ConfigMapping(
-        config_fn=check,
-        config_schema={"inputs": dg.Field(fields, is_required=required, description=description)},
-    )
-
-
-def _field(spec: WorkflowSpec, name: str, found: InputSpec) -> dg.Field:
-    kind: Any
-    if found.enum and all(isinstance(value, str) for value in found.enum):
-        kind = dg.Enum(f"{spec.name}_{name}", [dg.EnumValue(value, python_value=value) for value in found.enum])
-    else:
-        kind = {
-            "string": str,
-            "integer": int,
-            "number": float,
-            "boolean": bool,
-            "object": dict,
-            "array": dg.Array(dg.Any),
-            "any": dg.Any,
-        }[found.type]
-    limits = {"min": found.min, "max": found.max, "pattern": found.pattern}
-    told = ", ".join(
-        f"{limit}: {value:g}" if isinstance(value, float) else f"{limit}: {value}"
-        for limit, value in limits.items()
-        if value is not None
-    )
-    if found.enum:
-        told = ", ".join(filter(None, [told, f"one of {list(found.enum)}"]))
-    description = " ".join(filter(None, [found.description, f"({told})" if told else ""])) or None
-    if found.has_default and found.default is not None:
-        return dg.Field(kind, default_value=found.default, description=description)
-    if found.required and not found.has_default:
-        return dg.Field(kind, is_required=True, description=description)
-    return dg.Field(kind if kind is dg.Any else dg.Noneable(kind), is_required=False, description=description)

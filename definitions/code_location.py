@@ -9,6 +9,7 @@ from definitions.jobs import INGEST_DOCUMENT, JOBS
 from definitions.maintenance import PRUNE_HISTORY, prune_daily
 from definitions.resources import build_resources
 from definitions.runtime import starter
+from definitions.runtime.outputs import build_output_io_manager
 from definitions.schedules import SCHEDULES
 from definitions.workflows import load, workflows
 from resources.settings import Settings
@@ -44,6 +45,6 @@ defs = dg.Definitions(
         build_prompts_sensor(),
         *build_run_end_sensors(),
     ],
-    resources=build_resources(Settings()),
+    resources={**build_resources(Settings()), "io_manager": build_output_io_manager(Settings())},
     executor=dg.in_process_executor,
 )

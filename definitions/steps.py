@@ -17,7 +17,17 @@ from pydantic import ValidationError
 
 from assets.costs import cost_metadata, cost_tags
 from assets.failures import as_failure, failures
-from assets.partitions import CORRELATION_TAG, DEFAULT_TENANT, EXECUTOR_TAG, PARTITION_TAG, USER_TAG, tenant_of
+from assets.partitions import (
+    CORRELATION_TAG,
+    DEFAULT_TENANT,
+    EXECUTOR_TAG,
+    PARTITION_TAG,
+    USER_TAG,
+    given_inputs,
+    node_of,
+    tenant_of,
+)
+from definitions.naming import job_name
 from definitions.runtime.lean.light import step_key_of
 from definitions.runtime.lean.logs import LeanLogManager
 from definitions.runtime.lean.threads import call_within
@@ -36,7 +46,7 @@ from resources.telemetry.logging import get_logger
 from resources.workflows.context import NodeResult, TaskContext
 from resources.workflows.expressions import Expressions
 from resources.workflows.graph import CheckedWorkflow, Level
-from resources.workflows.inputs import check_inputs
+from resources.workflows.inputs import check_inputs, partition_input_of
 from resources.workflows.node_type import NodeContext, NodeType, NodeTypes, Routed
 from resources.workflows.spec import AssetSpec, NodeSpec, RetrySpec
 
@@ -71,11 +81,13 @@ class Flow:
     nested: bool = False
     charged: Mapping[str, NodeSpec] = field(default_factory=dict)
 
-    def inputs(self, run: LiveRun, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    def inputs(self, live: LiveRun, run: dg.DagsterRun) -> Mapping[str, Any]:
         """What the run was given, checked, with defaults. The answer for a run is remembered while it is executed."""
-        if run.inputs is None:
-            run.inputs = check_inputs(self.workflow.spec, given.get("inputs") or {})
-        return run.inputs
+        spec = self.workflow.spec
+        name = job_name(spec.name, self.tenant)
+        if name not in live.inputs:
+            live.inputs[name] = check_inputs(spec, given_inputs(run, partition_input_of(spec), job=name))
+        return live.inputs[name]
 
     def task(self, context: dg.OpExecutionContext, results: Iterable[NodeResult]) -> TaskContext:
         """What the step may see: the inputs, and what came along its edges."""
@@ -95,7 +107,7 @@ class Flow:
         return TaskContext(
             event_id=run.run_id,
             workflow_type=spec.name,
-            event_data=self.inputs(live, run.run_config) if inputs is None else inputs,
+            event_data=self.inputs(live, run) if inputs is None else inputs,
             created_at=live.began_at,
             updated_at=datetime.now(UTC),
             nodes=nodes,
@@ -159,7 +171,7 @@ class Step:
         execute: Callable[[TaskContext, "_Attempt"], Any],
     ) -> tuple[Any, dict[str, Any]]:
         live = live_run(context.run_id)
-        attempt = _Attempt(live, step_key_of(context), self.type.name, context.retry_number + 1)
+        attempt = _Attempt(live, node_of(step_key_of(context)), self.type.name, context.retry_number + 1)
         with correlation.correlated(context.run.tags.get(CORRELATION_TAG, context.run_id)), booked() as booking:
             try:
                 task = self.flow.task(context, results)
@@ -521,13 +533,12 @@ def charged_nodes(level: Level) -> dict[str, NodeSpec]:
     return found
 
 
-def cost_of_asset(step: Step, context: dg.OpExecutionContext) -> dict[str, Any]:
-    """What the calls of the run that are booked on the step's asset have cost, as metadata."""
-    assert step.node.asset is not None
-    tenant, asset = step.flow.tenant or tenant_of(context.run), "/".join(asset_path(step.node.asset, step.flow.tenant))
+def cost_of_asset(asset: AssetSpec, context: dg.OpExecutionContext, tenant: str | None) -> dict[str, Any]:
+    """What the calls of the run that are booked on the asset of the tenant's workflow have cost, as metadata."""
+    books, key = context.resources.ai.books, "/".join(asset_path(asset, tenant))
     with failures():
         return cost_metadata(
-            context.resources.ai.books.totals("prompt", tenant=tenant, run_id=context.run_id, asset=asset)
+            books.totals("prompt", tenant=tenant or tenant_of(context.run), run_id=context.run_id, asset=key)
         )
 
 

@@ -11,7 +11,7 @@ The code location shows the newest revision of each. One that is broken is left 
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,11 +21,16 @@ import dagster as dg
 
 from assets.nodes import NODES
 from assets.partitions import TENANT_TAG
-from definitions.builder import OWNERS, asset_specs, build_job, job_name, width
+from assets.prompts import PROMPTS
+from assets.table import ASSETS, CHECKS
+from definitions.builder import build_job, width
+from definitions.evals import EVALS
+from definitions.naming import job_name
 from definitions.resources import build_resources
 from definitions.runtime.code import is_loading_for_workers
 from definitions.runtime.lean.executor import lean_executor
 from definitions.runtime.outputs import build_output_io_manager
+from definitions.workflow_assets import OWNERS, build_assets
 from resources.database.resource import shared_database
 from resources.errors import NotFoundError, PlatformError, UnavailableError
 from resources.events.postgres import PostgresEventStore
@@ -115,6 +120,12 @@ class Workflows:
                 self._jobs.move_to_end(key)
             return job
 
+    def assets(self, known: Known) -> list[dg.AssetSpec | dg.AssetsDefinition]:
+        """The assets that the workflow declares, which Dagster makes with the same steps as the job has."""
+        if all(node.asset is None for node in known.spec.nodes):
+            return []
+        return build_assets(self.check(known), self.job(known), tenant=known.tenant)
+
     def bundled(self) -> Iterator[tuple[str, Callable[[], Known]]]:
         """Each workflow that comes with the platform: its name, and how to read it, which raises when it is broken."""
         for path in sorted(self._specs.glob("*.yaml")):
@@ -155,35 +166,41 @@ class Loaded:
     """What the code location gets: a job for each workflow that could be made into one, and the assets that they declare."""
 
     jobs: tuple[dg.JobDefinition, ...]
-    assets: tuple[dg.AssetSpec, ...]
+    assets: tuple[dg.AssetSpec | dg.AssetsDefinition, ...]
 
 
 def load(workflows: Workflows, *, taken: Collection[str]) -> Loaded:
     """All workflows. `taken`: names of jobs, and keys of assets as text, that there are without them."""
     jobs: dict[str, dg.JobDefinition] = {}
-    assets: dict[str, dg.AssetSpec] = {}
+    assets: dict[str, list[dg.AssetSpec | dg.AssetsDefinition]] = {}
+    keys = set(taken)
     broken: dict[str, str] = {}
     for title, read in _all(workflows, broken):
         try:
             known = read()
-            declared = asset_specs(workflows.check(known), tenant=known.tenant)
-            job = workflows.job(known)
+            job, declared = workflows.job(known), workflows.assets(known)
             other = jobs.get(job.name)
             if job.name in taken or (other is not None and TENANT_TAG in other.tags):
                 broken[title] = f"There is another job {job.name!r}."
                 continue
-            for spec in declared:
-                if spec.key.to_user_string() in {*taken, *assets}:
-                    broken[title] = (
-                        f"There is another asset {spec.key.to_user_string()!r}: it runs without showing its own."
-                    )
-                    continue
-                assets[spec.key.to_user_string()] = spec
-            jobs[job.name] = job  # a tenant's own replaces the platform's of the same name
+            own = assets.pop(job.name, [])  # a tenant's own replaces the platform's of the same name
+            keys -= _keys(own)
+            jobs[job.name] = job
+            if there := sorted(_keys(declared) & keys):
+                broken[title] = f"There is another asset {there[0]!r}: it runs without showing its own."
+                continue
+            assets[job.name] = declared
+            keys |= _keys(declared)
         except Exception as error:  # noqa: BLE001  # whatever is wrong with one of them is told, and stops none of the others
             broken[title] = f"{type(error).__name__}: {error}"
             log.warning("workflow.broken", workflow=title, error=str(error))
-    return Loaded(tuple(jobs.values()), (*assets.values(), *_told(broken)))
+    return Loaded(tuple(jobs.values()), (*(one for own in assets.values() for one in own), *_told(broken)))
+
+
+def _keys(assets: Iterable[dg.AssetSpec | dg.AssetsDefinition]) -> set[str]:
+    return {
+        key.to_user_string() for one in assets for key in ([one.key] if isinstance(one, dg.AssetSpec) else one.keys)
+    }
 
 
 def _all(workflows: Workflows, broken: dict[str, str]) -> Iterator[tuple[str, Callable[[], Known]]]:
@@ -244,3 +261,18 @@ def workflow_job(name: str, tenant: str, revision: int) -> dg.JobDefinition:
     """
     found = workflows().find(name, tenant=tenant or None, revision=revision)
     return workflows().job(found)
+
+
+def assets_of_workflows(*origins: Sequence[str | int]) -> dg.Definitions:
+    """What makes the assets of these revisions (name, tenant, revision), and those of the platform that may be made with them."""
+    settings = Settings()
+    found = [
+        workflows().find(str(name), tenant=str(tenant) or None, revision=int(revision))
+        for name, tenant, revision in origins
+    ]
+    return dg.Definitions(
+        assets=[*ASSETS, *PROMPTS, *(one for known in found for one in workflows().assets(known))],
+        asset_checks=[*CHECKS, *EVALS],
+        resources={**build_resources(settings), "io_manager": build_output_io_manager(settings)},
+        executor=lean_executor,
+    )

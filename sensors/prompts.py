@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.prompts import prompt_key
+from assets.prompts import PRODUCTION, prompt_key
 from resources.errors import NotFoundError
 from resources.events.catalog import PromptLabelled, PromptPublished
 from resources.events.store import EventStore
@@ -19,8 +19,10 @@ def prompt_versions(events: EventStore, prompts: PromptLibrary, cursor: str | No
     found = events.read_all(after_position=position, types=types, limit=EVENTS_PER_TICK, tenant=None)
     if not found:
         return dg.SkipReason(f"No prompt has changed after position {position}.")
-    changed = dict.fromkeys((event.tenant, str(event.data["prompt_id"])) for event in found)
-    told = [one for tenant, prompt in changed if (one := _in_force(prompts, prompt, tenant)) is not None]
+    changed = dict.fromkeys(
+        (event.tenant, str(event.data["prompt_id"]), str(event.data.get("label", PRODUCTION))) for event in found
+    )
+    told = [one for changes in changed if (one := _in_force(prompts, *changes)) is not None]
     return dg.SensorResult(asset_events=told, cursor=next_cursor(position, found))
 
 
@@ -43,13 +45,13 @@ def build_prompts_sensor() -> dg.SensorDefinition:
     return sensor
 
 
-def _in_force(prompts: PromptLibrary, prompt: str, tenant: str) -> dg.AssetMaterialization | None:
+def _in_force(prompts: PromptLibrary, tenant: str, prompt: str, label: str) -> dg.AssetMaterialization | None:
     try:
-        version = prompts.get(prompt, tenant=tenant)
+        version = prompts.get(prompt if label == PRODUCTION else f"{prompt}@{label}", tenant=tenant)
     except NotFoundError:  # what was told is not there yet for this reader; it will be told again when it changes
         return None
     return dg.AssetMaterialization(
-        prompt_key(prompt, tenant),
+        prompt_key(prompt, tenant, label=label),
         tags={"dagster/data_version": version.sha256},
         metadata={"version": version.reference, "labels": ", ".join(prompts.labels(prompt, tenant=tenant)) or "none"},
     )

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.partitions import CORRELATION_TAG, NODES_TAG, REVISION_TAG, TRIGGER_TAG, USER_TAG, WORKFLOW_TAG, tenant_of
+from assets.partitions import (
+    CORRELATION_TAG,
+    NODES_TAG,
+    PARTITION_INPUT_TAG,
+    REVISION_TAG,
+    TRIGGER_TAG,
+    USER_TAG,
+    WORKFLOW_TAG,
+    given_inputs,
+    node_of,
+    tenant_of,
+)
 from resources.errors import ConflictError
 from resources.events.catalog import (
     NodeCompleted,
@@ -131,7 +142,7 @@ class Story:
 
     def step_failed(self, event: dg.DagsterEvent, *, attempt: int, at: datetime | None = None) -> NewEvent:
         """What `STEP_FAILURE` and `STEP_UP_FOR_RETRY` say."""
-        key, reason = event.step_key or "", reason_of(event)
+        key, reason = node_of(event.step_key or ""), reason_of(event)
         if event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
             delay = float(event.step_retry_data.seconds_to_wait or 0)
             return self.node_retried(key, attempt=attempt, error=reason, delay=delay, at=at)
@@ -162,7 +173,7 @@ class Story:
             fact = WorkflowFailed(
                 **told,
                 error_message=(reason_of(failed) if failed is not None else event.message or "")[:_MAX_ERROR_CHARS],
-                failed_node=failed.step_key if failed is not None else None,
+                failed_node=node_of(failed.step_key or "") if failed is not None else None,
                 duration_ms=milliseconds,
             )
         return self._event(fact, at=at)
@@ -172,7 +183,7 @@ class Story:
         return {
             "workflow_id": self.id,
             "workflow_type": run.tags.get(WORKFLOW_TAG, run.job_name),
-            "input_data": run.run_config.get("inputs"),
+            "input_data": given_inputs(run, run.tags.get(PARTITION_INPUT_TAG)) or None,
             "user_id": run.tags.get(USER_TAG),
         }
 
@@ -233,7 +244,7 @@ def _from_log(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[NewE
     first = entries[0][1] if entries else None
     yield story.created(_time(first) if first is not None else None)
     for event, timestamp in entries:
-        key, at = event.step_key or "", _time(timestamp)
+        key, at = node_of(event.step_key or ""), _time(timestamp)
         match event.event_type:
             case dg.DagsterEventType.RUN_START:
                 run_began = timestamp
@@ -261,7 +272,7 @@ def _nodes_in(found: Iterator[dg.DagsterEvent]) -> dict[str, Mapping[str, Any]]:
     """The steps that are nodes, with what their outputs' metadata show; steps that only collect have no input there."""
     nodes: dict[str, Mapping[str, Any]] = {}
     for event in found:
-        key = event.step_key or ""
+        key = node_of(event.step_key or "")
         if event.event_type is dg.DagsterEventType.STEP_OUTPUT:
             shown = {name: getattr(value, "value", None) for name, value in event.step_output_data.metadata.items()}
             if "input" in shown:
@@ -273,7 +284,7 @@ def _nodes_in(found: Iterator[dg.DagsterEvent]) -> dict[str, Mapping[str, Any]]:
 
 def _outputs_in(entries: Sequence[tuple[dg.DagsterEvent, float]]) -> Any:
     for event, _ in entries:
-        if event.event_type is dg.DagsterEventType.STEP_OUTPUT and event.step_key == "outputs":
+        if event.event_type is dg.DagsterEventType.STEP_OUTPUT and node_of(event.step_key or "") == "outputs":
             value = event.step_output_data.metadata.get("output")
             return getattr(value, "value", None)
     return None

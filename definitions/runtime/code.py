@@ -22,11 +22,11 @@ from dagster._core.code_pointer import CustomPointer, ModuleCodePointer
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.workspace.autodiscovery import loadable_targets_from_python_module
 
-from assets.partitions import REVISION_TAG, TENANT_TAG, WORKFLOW_TAG
-from definitions.builder import job_name
+from assets.partitions import AS_ASSETS, REVISION_TAG, TENANT_TAG, WORKFLOW_TAG
+from definitions.naming import job_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dagster import DagsterInstance, DagsterRun, JobDefinition
 
@@ -37,6 +37,7 @@ KEPT_SNAPSHOTS = 1024
 ROOT = Path(__file__).parents[2]
 WORKFLOWS_MODULE = "definitions.workflows"
 WORKFLOW_FUNCTION = "workflow_job"
+ASSETS_FUNCTION = "assets_of_workflows"
 
 _for_workers: ContextVar[bool] = ContextVar("for_workers", default=False)
 
@@ -85,9 +86,13 @@ class CodeLocation:
         return self._repository.get_reconstructable_job(name)
 
     def job_of(self, instance: DagsterInstance, run: DagsterRun) -> ReconstructableJob:
-        """The job that a run was created with; of a workflow, in that revision."""
+        """The job that a run was created with; of workflows, in that revision, also where only their assets are made."""
         workflow = workflow_of(instance, run)
-        return self.job(run.job_name) if workflow is None else workflow.reconstructable()
+        if workflow is not None:
+            return workflow.reconstructable()
+        making = [WorkflowOrigin.of(tags) for tags in workflows_made(instance, run)]
+        origins = [origin for origin in making if origin is not None]
+        return _making(origins, run.job_name) if origins else self.job(run.job_name)
 
 
 class WorkflowOrigin(tuple[str, str, int]):
@@ -139,9 +144,33 @@ def workflow_of(instance: DagsterInstance, run: DagsterRun) -> WorkflowOrigin | 
 _snapshot_tags: dict[str, Mapping[str, str]] = {}
 
 
+def workflows_made(instance: DagsterInstance, run: DagsterRun) -> Sequence[Mapping[str, str]]:
+    """The tags of the workflows whose assets the run makes, in the revisions that it was created with."""
+    if run.job_snapshot_id is None or not run.asset_selection:
+        return ()
+    found = _snapshot_made.get(run.job_snapshot_id)
+    if found is None:
+        graphs = instance.get_job_snapshot(run.job_snapshot_id).node_defs_snapshot.graph_def_snaps
+        found = [graph.tags for graph in graphs if graph.name.endswith(AS_ASSETS)]
+        if len(_snapshot_made) >= KEPT_SNAPSHOTS:
+            _snapshot_made.clear()
+        _snapshot_made[run.job_snapshot_id] = found
+    return found
+
+
+_snapshot_made: dict[str, Sequence[Mapping[str, str]]] = {}
+
+
+def _making(origins: Sequence[WorkflowOrigin], job: str) -> ReconstructableJob:
+    """The job that makes the assets of workflows, as any process can make it."""
+    function = ModuleCodePointer(WORKFLOWS_MODULE, ASSETS_FUNCTION, str(ROOT))
+    arguments = [list(origin) for origin in sorted(origins)]
+    return ReconstructableJob(ReconstructableRepository(CustomPointer(function, arguments, [])), job)
+
+
 def _workflow_arguments(job: ReconstructableJob) -> tuple[str, str, int] | None:
     pointer = job.repository.pointer
-    if isinstance(pointer, CustomPointer) and pointer.reconstructor_pointer.module == WORKFLOWS_MODULE:
+    if isinstance(pointer, CustomPointer) and pointer.reconstructor_pointer.fn_name == WORKFLOW_FUNCTION:
         name, tenant, revision = pointer.reconstructable_args
         return str(name), str(tenant), int(str(revision))
     return None

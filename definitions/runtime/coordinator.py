@@ -20,7 +20,8 @@ from dagster import Field, IntSource
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, DagsterRunStatus
 
-from assets.partitions import CONCURRENCY_TAG, DEFAULT_TENANT, TENANT_TAG, tenant_of
+from assets.partitions import CONCURRENCY_TAG, DEFAULT_TENANT, TENANT_TAG, WORKFLOW_TAG, tenant_of
+from definitions.runtime.code import workflows_made
 from definitions.runtime.postgres import CONCURRENCY_IN_QUEUE, QUOTAS, RUNS_UNDER_WAY
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class FastLaneCoordinator(QueuedRunCoordinator[Any]):
         return super().get_run_queue_config()._replace(tag_concurrency_limits=limits)
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
-        run = context.dagster_run
+        run = self._as_of_workflow(context.dagster_run)
+        context = context._replace(dagster_run=run)
         if run.status is DagsterRunStatus.NOT_STARTED:
             with self._alone(tenant_of(run)) as connection:
                 if self._may_begin(run, connection):
@@ -89,6 +91,17 @@ class FastLaneCoordinator(QueuedRunCoordinator[Any]):
                     launched: DagsterRun = self._instance.launch_run(run.run_id, context.workspace)
                     return launched
         return super().submit_run(context)
+
+    def _as_of_workflow(self, run: DagsterRun) -> DagsterRun:
+        """A run that makes assets of a workflow has the tags of the workflow's runs: its tenant, its limits, its story."""
+        if WORKFLOW_TAG in run.tags:
+            return run
+        made = workflows_made(self._instance, run)
+        tags = made[0] if len(made) == 1 else {}
+        if not tags:
+            return run
+        self._instance.add_run_tags(run.run_id, {**run.tags, **tags})
+        return run.with_tags({**run.tags, **tags})
 
     def _may_begin(self, run: DagsterRun, connection: Connection) -> bool:
         concurrency = run.tags.get(CONCURRENCY_TAG)

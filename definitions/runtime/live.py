@@ -33,14 +33,14 @@ class Listener(Protocol):
 
 @dataclass(slots=True)
 class LiveRun:
-    """One run. `cancel` is set when it is to end; `inputs` are kept once they were checked.
+    """One run. `cancel` is set when it is to end; `inputs` are kept, by job, once they were checked.
 
     `told_within` counts the nodes in bodies of loops that were told of, as a loop may have more of them than anybody reads.
     """
 
     run_id: str
     listener: Listener | None = None
-    inputs: Mapping[str, Any] | None = None
+    inputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     told_within: int = 0
     cancel: threading.Event = field(default_factory=threading.Event)
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))

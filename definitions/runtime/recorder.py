@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType
 
-from assets.partitions import EXECUTOR_TAG, LAUNCHED_TAG, NODE_TAG, WORKFLOW_TAG, tenant_of
+from assets.partitions import EXECUTOR_TAG, LAUNCHED_TAG, NODE_TAG, WORKFLOW_TAG, node_of, tenant_of
 from definitions.runtime.lean.driver import execute
 from definitions.runtime.live import executing
 from resources.database.resource import shared_database
@@ -135,7 +135,7 @@ class Recorder:
 
     def see(self, event: DagsterEvent) -> None:
         """An event of the run, as the executor gave it."""
-        key = event.step_key or ""
+        key = node_of(event.step_key or "")
         match event.event_type:
             case DagsterEventType.STEP_FAILURE | DagsterEventType.STEP_UP_FOR_RETRY:
                 self._add(self._story.step_failed(event, attempt=self._attempts.get(key, 1)))
@@ -147,7 +147,7 @@ class Recorder:
 
     def follow(self, event: DagsterEvent, job: JobDefinition) -> None:
         """An event about a step that cannot tell of itself. What it was given is known only when it has an output."""
-        key = event.step_key or ""
+        key = node_of(event.step_key or "")
         match event.event_type:
             case DagsterEventType.STEP_START | DagsterEventType.STEP_RESTARTED:
                 assert event.node_handle is not None

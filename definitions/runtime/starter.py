@@ -9,9 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from assets.partitions import AS_ASSETS, TENANT_TAG, WORKFLOW_TAG
+from definitions.naming import job_name
 from definitions.runtime.outputs import NodeOutputs
 from definitions.runtime.reexecution import Reexecution
-from resources.errors import LimitExceededError
+from resources.errors import LimitExceededError, NotFoundError
 from resources.workflows.context import NodeResult
 from resources.workflows.triggers import ENDS, MAX_DEPTH, Start, start_of
 from sensors.events import DOCUMENT_EVENTS
@@ -90,7 +92,14 @@ class Starter:
 
     def output_of(self, run_id: str, node: str, *, tenant: str, item: str = "") -> Any:
         """What one node of the run gave, in full. Raises NotFoundError."""
-        stored = self._outputs.read(run_id, node, mapping_key=item, tenant=tenant)
+        try:
+            stored = self._outputs.read(run_id, node, mapping_key=item, tenant=tenant)
+        except NotFoundError:
+            run = self.launcher.instance.get_run_by_id(run_id)
+            if run is None or not run.asset_selection or WORKFLOW_TAG not in run.tags:
+                raise
+            graph = f"{job_name(run.tags[WORKFLOW_TAG], run.tags.get(TENANT_TAG))}{AS_ASSETS}"
+            stored = self._outputs.read(run_id, f"{graph}.{node}", mapping_key=item, tenant=tenant)
         return stored.output if isinstance(stored, NodeResult) else stored
 
     def _depth_of(self, run_id: str | None) -> int:

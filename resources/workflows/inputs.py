@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _SIZED = (str, list)
 _NUMBERS = (int, float)
+_INPUT: Final = re.compile(r"\s*\{\{\s*inputs\.(\w+)\s*\}\}\s*")
 
 
 def check_inputs(spec: WorkflowSpec, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,3 +157,11 @@ def _same(one: Any, other: Any) -> bool:
 def _type_of(value: Any) -> str:
     kinds = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object", list: "array"}
     return kinds.get(type(value), "null")
+
+
+def partition_input_of(spec: WorkflowSpec) -> str | None:
+    """The input that is the partition of all of the workflow's assets that have one. None: there is no such input."""
+    partitions = {node.asset.partition for node in spec.nodes if node.asset is not None} - {None}
+    found = {match[1] if (match := _INPUT.fullmatch(str(partition))) else None for partition in partitions}
+    name = found.pop() if len(found) == 1 else None
+    return name if name in spec.inputs and spec.inputs[name].type == "string" else None

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 
 from assets.nodes import NODES
-from definitions.builder import asset_specs, build_job, job_name, width
+from definitions.builder import build_job, width
+from definitions.naming import job_name
+from definitions.workflow_assets import asset_specs, build_assets
 from definitions.workflows import Workflows, load
 from resources.errors import InvalidInputError
 from resources.workflows.expressions import Expressions
@@ -17,6 +21,8 @@ from resources.workflows.validation import check
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
     from resources.workflows.graph import CheckedWorkflow
     from resources.workflows.spec import WorkflowSpec
@@ -339,7 +345,36 @@ def test_a_run_materialises_its_assets_with_their_partition() -> None:
             if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key is not None
         }
         assert made == {"reports/facts": None, "reports/daily": "monday"}
-        assert instance.has_dynamic_partition("reports__daily", "monday")
+        assert instance.has_dynamic_partition("reports.day", "monday")
+
+
+def test_dagster_makes_the_assets_of_a_partition_as_a_run_of_the_workflow_does() -> None:
+    job = job_of(ASSETS)
+    made, shown = build_assets(checked(ASSETS), job, tenant=None)
+    assert isinstance(made, dg.AssetsDefinition)
+    assert isinstance(shown, dg.AssetSpec)
+    daily, facts = dg.AssetKey(["reports", "daily"]), shown.key
+    resources = {"io_manager": dg.mem_io_manager}
+    location = dg.Definitions(assets=[made, shown], jobs=[job], resources=resources)  # shares all ops with the job
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert job.execute_in_process(run_config={"inputs": {"day": "monday"}}, instance=instance).success
+        instance.add_dynamic_partitions("reports.day", ["tuesday"])
+        asset_job = location.resolve_implicit_global_asset_job_def()
+        assert asset_job.execute_in_process(instance=instance, partition_key="tuesday", asset_selection=[daily]).success
+        graph = location.resolve_asset_graph()
+
+        def stale(graph: AssetGraph) -> list[StaleStatus]:
+            resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+            return [resolver.get_status(daily, partition) for partition in ("monday", "tuesday", "sunday")]
+
+        assert instance.get_latest_materialization_event(facts) is not None
+        assert stale(graph) == [StaleStatus.FRESH, StaleStatus.FRESH, StaleStatus.MISSING]
+        text = ASSETS.replace("template: x", "template: y")
+        newer = build_assets(checked(text), job_of(text), tenant=None)
+        assert stale(dg.Definitions(assets=newer, resources=resources).resolve_asset_graph())[:2] == [
+            StaleStatus.STALE,
+            StaleStatus.STALE,
+        ]
 
 
 # ---------------------------------------------------------------------- the code location
@@ -353,6 +388,7 @@ def test_a_broken_workflow_is_told_and_takes_nothing_down(tmp_path: Path) -> Non
     found = load(workflows, taken=())
     assert [job.name for job in found.jobs] == ["hello"]
     (told,) = found.assets
+    assert isinstance(told, dg.AssetSpec)
     assert told.key.to_user_string() == "platform/broken_workflows"
     assert "no_such" in (told.description or "")
     assert set(told.metadata) >= {"broken", "garbage"}
@@ -363,7 +399,9 @@ def test_a_workflow_does_not_take_the_name_of_another_job(tmp_path: Path) -> Non
     workflows = Workflows(definitions=None, types=NODES, resources={"io_manager": dg.mem_io_manager}, specs=tmp_path)
     found = load(workflows, taken={"hello"})
     assert found.jobs == ()
-    assert "another job" in (found.assets[0].description or "")
+    (told,) = found.assets
+    assert isinstance(told, dg.AssetSpec)
+    assert "another job" in (told.description or "")
 
 
 def test_jobs_of_tenants_with_similar_names_have_names_of_their_own() -> None:

@@ -22,7 +22,15 @@ pytestmark = pytest.mark.timeout(240)  # each load is seconds of work
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("openai", "anthropic", "boto3", "botocore", "onnxruntime", "great_expectations", "fastapi")
-JOBS = {"ingest_document", "rank_concepts", "study_guide", "rebuild_projections", "report_usage", "prune_history"}
+JOBS = {
+    "ingest_document",
+    "embed_document",
+    "rank_concepts",
+    "study_guide",
+    "rebuild_projections",
+    "report_usage",
+    "prune_history",
+}
 CANARY = "canary-5b1f0c"
 CANARIES = {
     "AIW_DATABASE__URL": f"postgresql://aiw:{CANARY}@127.0.0.1:1/aiw",

@@ -9,14 +9,12 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
-from assets.prompts import prompt_key, prompts_of, prompts_version
-from resources.events.memory import MemoryEventStore
+from assets.prompts import prompt_key, prompt_keys
 from resources.events.postgres import PostgresEventStore
 from resources.prompts.bundled import bundled_prompts
 from resources.prompts.engine import PromptEngine
 from resources.prompts.library import PromptLibrary
-from resources.prompts.model import PromptSpec
-from resources.workflows.spec import NodeSpec, WorkflowSpec
+from resources.workflows.spec import WorkflowSpec
 from sensors.prompts import prompt_versions
 
 if TYPE_CHECKING:
@@ -141,6 +139,16 @@ def test_nothing_new_is_nothing_to_tell(events: PostgresEventStore, library: Pro
     assert isinstance(prompt_versions(events, library, str(events.head(tenant=None))), dg.SkipReason)
 
 
+def test_another_label_has_a_version_of_its_own(
+    events: PostgresEventStore, library: PromptLibrary, instance: dg.DagsterInstance, as_default: str
+) -> None:
+    sensor = Sensor(events, library, instance)
+    first = publish(library, "agent_content", "First", as_default, "production")
+    sensor.tick()
+    library.label(first, "staging", tenant=as_default)
+    assert sensor.tick() == [prompt_key("agent_content", label="staging")]
+
+
 def test_the_prompts_of_a_workflow_are_found_in_bodies_agents_and_defaults_of_inputs() -> None:
     spec = WorkflowSpec.model_validate(
         {
@@ -154,34 +162,18 @@ def test_the_prompts_of_a_workflow_are_found_in_bodies_agents_and_defaults_of_in
                     "id": "d",
                     "type": "map",
                     "config": {"items": [1]},
-                    "nodes": [{"id": "e", "type": "prompt", "config": {"prompt_id": "own@3"}}],
+                    "nodes": [
+                        {"id": "e", "type": "prompt", "config": {"prompt_id": "own@3"}},
+                        {"id": "f", "type": "prompt", "config": {"prompt_id": "own@staging"}},
+                    ],
                 },
             ],
         }
     )
-    assert list(prompts_of(spec.nodes, spec.inputs)) == ["agent_content", "agent_system", "agent_support", "own"]
-
-
-def test_the_version_of_a_workflows_prompts_changes_with_the_text_behind_the_label_and_with_nothing_else() -> None:
-    library = PromptLibrary(MemoryEventStore(), PromptEngine())
-    prompt = PromptSpec(id="greet", content="Greet.")
-    nodes = (
-        NodeSpec.model_validate({"id": "a", "type": "prompt", "config": {"prompt_id": "greet@production"}}),
-        NodeSpec.model_validate({"id": "b", "type": "template", "config": {"template": "x"}}),
-    )
-
-    def version() -> str | None:
-        return prompts_version(nodes, {}, library, tenant="default")
-
-    seen = [version()]
-    library.publish(prompt)
-    library.label("greet@1", "production")
-    seen.append(version())
-    library.publish(prompt.model_copy(update={"content": "Greet warmly."}))
-    assert version() == seen[-1]
-    library.label("greet@2", "production")
-    seen.append(version())
-    library.label("greet@1", "production")
-    assert version() == seen[1]
-    assert len(set(seen)) == 3
-    assert prompts_version(nodes[1:], {}, library, tenant="default") is None
+    found = [key.to_user_string() for key in prompt_keys(spec.nodes, spec.inputs, "acme")]
+    assert found == [
+        "acme/prompts/agent_content",
+        "acme/prompts/agent_system",
+        "acme/prompts/agent_support",
+        "acme/prompts/own/staging",
+    ]

@@ -22,14 +22,16 @@ from anyio import CapacityLimiter, to_thread
 from api.realtime import frames
 from api.realtime.batcher import Batcher
 from api.realtime.batches import Batches
+from api.realtime.company import Company
 from api.realtime.connection import Connection, Frame
 from api.realtime.facts import FactsFeed
 from api.realtime.room import Room
+from api.realtime.upkeep import upkeep
 from resources.errors import InvalidInputError, LimitExceededError, PlatformError, UnavailableError
 from resources.realtime import topics
 from resources.realtime.limits import Limiter
-from resources.realtime.model import Notice, Priority, Retention
-from resources.realtime.presence import SWEEP_SECONDS, TYPING_SECONDS, Device, Joined, Status
+from resources.realtime.model import Priority
+from resources.realtime.presence import Device, Joined, Status
 from resources.telemetry.logging import get_logger
 from resources.tenants.quotas.model import sockets_exceeded
 
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from resources.events.store import EventStore
-    from resources.realtime.model import DeliveryStatus, Message, NewMessage
+    from resources.realtime.model import DeliveryStatus, Message, NewMessage, Notice
     from resources.realtime.postgres import PostgresRunLog
     from resources.realtime.publisher import Publisher
     from resources.realtime.store import PresenceStore
@@ -50,9 +52,6 @@ _PAGE = 500
 _BREATH = 200
 _RETRY = 0.5
 RESTART = 1012
-_NOT_ALLOWED = 1008
-_WARN_BEFORE = 60.0
-_PRESENCE_PAUSE = 0.05
 _ACTIVE_EVERY = 60.0
 
 
@@ -93,7 +92,6 @@ class Hub:
         self.draining = False
         self._rooms: dict[str, Room] = {}
         self._origins: dict[UUID, Connection] = {}
-        self._typing: dict[tuple[str, str, str], asyncio.TimerHandle] = {}
         self._threads = CapacityLimiter(threads)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -101,6 +99,7 @@ class Hub:
         self._facts = FactsFeed(
             self._rooms, events, runs, thread=self._thread, spawn=self._spawn, queue=self.limits.queue
         )
+        self.company = Company(self.messages, presence, thread=self._thread, spawn=self._spawn)
         self._starting = asyncio.Lock()
         self._open = 0
         self._empty = asyncio.Event()
@@ -123,8 +122,8 @@ class Hub:
                 return
             self._loop = asyncio.get_running_loop()
             self._cancel = await self._thread(self.messages.watch, self._notice)
-            for work in (self._beat, self._sweep, self._pulse):
-                self._spawn(work())
+            for work in upkeep(self, self._rooms, self._thread):
+                self._spawn(work)
 
     async def drain(self) -> None:
         """Take nobody new, let the queues run empty, and send everybody away (1012): they come back elsewhere, or later."""
@@ -198,7 +197,7 @@ class Hub:
             )
             connection.on_receipt = self._delivered
             if present:
-                self._check_joined(connection, await self._joins.submit("", self._device(connection)))
+                self._check_joined(connection, await self._joins.submit("", self.device(connection)))
             room = await self._room(principal.tenant)
             if not present:
                 room.check_listener(principal)
@@ -368,7 +367,7 @@ class Hub:
             if message.position <= seen:
                 self._offer(connection, message, {})
         if any(topics.fits(pattern, topics.PRESENCE) for pattern in patterns):
-            await self._tell_presence(principal.tenant, None, [connection])
+            await self.company.tell(principal.tenant, None, [connection])
 
     # --- Speaking -----------------------------------------------------------------------------------------------
 
@@ -401,18 +400,6 @@ class Hub:
         """The user says how it is."""
         await self._thread(self.presence.update, connection.id, at=datetime.now(UTC), status=status, note=note)
 
-    async def tell_typing(self, connection: Connection, conversation: str, *, typing: bool) -> None:
-        """The user types, or no longer does; that ends by itself after ten seconds."""
-        principal = connection.principal
-        key = (principal.tenant, conversation, principal.username)
-        if (timer := self._typing.pop(key, None)) is not None:
-            timer.cancel()
-        if typing:
-            later = asyncio.get_running_loop().call_later
-            self._typing[key] = later(TYPING_SECONDS, lambda: self._spawn(self._end_typing(key)))
-        ids = (conversation, principal.username, "start" if typing else "end")
-        await self._thread(self.messages.tell, [Notice("typing", principal.tenant, ids)])
-
     def active(self, connection: Connection) -> None:
         """The user did something."""
         connection.missed = 0
@@ -420,11 +407,6 @@ class Hub:
         if now - connection.active_at >= _ACTIVE_EVERY:
             connection.active_at = now
             self._spawn(self._thread(self.presence.update, connection.id, at=datetime.now(UTC)))
-
-    async def _end_typing(self, key: tuple[str, str, str]) -> None:
-        self._typing.pop(key, None)
-        tenant, conversation, user = key
-        await self._thread(self.messages.tell, [Notice("typing", tenant, (conversation, user, "end"))])
 
     # --- What is heard ------------------------------------------------------------------------------------------
 
@@ -443,9 +425,9 @@ class Hub:
                 case "delivery" if room is not None:
                     self._tell_delivery(room, *notice.ids)
                 case "typing" if room is not None:
-                    self._tell_typing(room, *notice.ids)
+                    self.company.typing_heard(room, *notice.ids)
                 case "presence" if room is not None:
-                    self._presence_changed(notice.tenant, room, notice.ids[0])
+                    self.company.changed(notice.tenant, room, notice.ids[0])
                 case "rules":
                     self.publisher.router.forget(notice.tenant)
                 case "events":
@@ -561,109 +543,10 @@ class Hub:
         for connection in connections:
             connection.offer(Frame(text, priority=Priority.HIGH))
 
-    def _tell_typing(self, room: Room, conversation: str, user: str, state: str) -> None:
-        pair = topics.members(conversation) if topics.is_direct(conversation) else None
-        readers = (
-            room.index.matching(conversation)
-            if pair is None
-            else [one for member in pair for one in room.users.get(member, ())]
-        )
-        data = {"conversation_id": conversation, "user_id": user, "typing": state == "start"}
-        text = frames.encode("TypingIndicator", data)
-        for connection in readers:
-            if connection.principal.username != user:
-                connection.offer(Frame(text, priority=Priority.LOW))
-
-    def _presence_changed(self, tenant: str, room: Room, user: str) -> None:
-        if not room.index.matching(topics.PRESENCE):
-            return
-        first = not room.changed_users
-        room.changed_users.add(user)
-        if first:
-            self._spawn(self._tell_changes(tenant, room))
-
-    async def _tell_changes(self, tenant: str, room: Room) -> None:
-        await asyncio.sleep(_PRESENCE_PAUSE)  # who comes back with many devices is told of once
-        users, room.changed_users = room.changed_users, set()
-        await self._tell_presence(tenant, users, room.index.matching(topics.PRESENCE))
-
-    async def _tell_presence(self, tenant: str, users: Collection[str] | None, to: Collection[Connection]) -> None:
-        now = datetime.now(UTC)
-        for presence in await self._thread(self.presence.find, users, tenant=tenant, now=now):
-            data = {
-                "user_id": presence.user,
-                "status": presence.status,
-                "last_seen": None if presence.last_seen is None else frames.stamp(presence.last_seen),
-                "devices": presence.devices,
-                "message": presence.note,
-            }
-            text = frames.encode("PresenceUpdate", data)
-            for connection in to:
-                connection.offer(Frame(text, priority=Priority.LOW))
-
-    # --- Once in a while ----------------------------------------------------------------------------------------
-
-    async def _beat(self) -> None:
-        """Tell that this process lives; write its devices again when the database has forgotten them."""
-        while True:
-            await asyncio.sleep(self.limits.beat)
-            try:
-                known = await self._thread(self.presence.beat, self.id, at=datetime.now(UTC))
-                mine = [one for room in self._rooms.values() for one in room.connections]
-                if mine and not known:
-                    await self._thread(self.presence.join, [self._device(one) for one in mine])
-            except PlatformError as error:
-                log.warning("realtime.beat_failed", error=error.message)
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            self.limiter.sweep()
-            try:
-                now = datetime.now(UTC)
-                await self._thread(self.presence.sweep, now)
-                await self._thread(self.messages.sweep, now, retention=Retention())
-            except PlatformError as error:
-                log.warning("realtime.sweep_failed", error=error.message)
-
-    async def _pulse(self) -> None:
-        """Ping those who were not pinged for long; send those away who once answered and no longer do.
-
-        Who never answers is kept: the protocol's own pings, which every library answers, find out whether it is there.
-        """
-        while True:
-            await asyncio.sleep(min(1.0, self.limits.heartbeat / 4))
-            now = time.monotonic()
-            for room in self._rooms.values():
-                for connection in tuple(room.connections):
-                    self._watch_token(connection)
-                    if now - connection.pinged_at < self.limits.heartbeat:
-                        continue
-                    connection.pinged_at = now
-                    if connection.pongs and connection.missed >= self.limits.missed:
-                        connection.close(1011, "no answer to the heartbeat")
-                        continue
-                    connection.missed += 1
-                    at = {"timestamp": frames.stamp(datetime.now(UTC))}
-                    # Behind an empty queue this is true: all up to here was sent.
-                    position = {"position": room.seen} if not connection.waiting else {}
-                    connection.say(frames.encode("Ping", {**at, **position}))
-
-    def _watch_token(self, connection: Connection) -> None:
-        expires = connection.principal.expires_at
-        if expires is None:
-            return
-        left = (expires - datetime.now(UTC)).total_seconds()
-        if left <= 0:
-            connection.close(_NOT_ALLOWED, "the token has expired: log in again")
-        elif left <= _WARN_BEFORE and not connection.warned:
-            connection.warned = True
-            status = {"status": "token_expiring", "expires_at": frames.stamp(expires)}
-            connection.say(frames.encode("AuthStatus", status))
-
     # --- Work in threads ----------------------------------------------------------------------------------------
 
-    def _device(self, connection: Connection) -> Device:
+    def device(self, connection: Connection) -> Device:
+        """The connection, as one of its user's devices."""
         principal, now = connection.principal, datetime.now(UTC)
         return Device(connection.id, principal.tenant, principal.username, self.id, now, now)
 

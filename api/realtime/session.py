@@ -148,7 +148,7 @@ class Session:
                 raise NotFoundError("There is no such conversation of yours.", code="conversation_unknown")
         else:
             topics.check_topic(conversation)
-        await self._hub.tell_typing(self._connection, conversation, typing=typing)
+        await self._hub.company.types(self._connection, conversation, typing=typing)
 
     def _named(self, given: str | int | None) -> dict[str, Any]:
         """A client's own id names the message if it is a UUID: so it can be said again without being said twice."""

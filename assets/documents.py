@@ -148,6 +148,15 @@ def analysis(
             "concepts": table(terms, columns={"concept": "string", "score": "float", "count": "int"}),
             "concept_count": dg.MetadataValue.int(len(found.concepts)),
             "summary": markdown_preview(found.summary),
+            "entities": table(
+                [
+                    {"entity": item.text, "kind": item.kind, "count": item.count}
+                    for item in found.entities[:_SHOWN_TERMS]
+                ],
+                columns={"entity": "string", "kind": "string", "count": "int"},
+            ),
+            "objectives": markdown_preview("\n".join(f"- {item.text}" for item in found.objectives)),
+            "tone": dg.MetadataValue.text("unknown" if found.sentiment is None else found.sentiment.label),
             "work_done": dg.MetadataValue.bool(outcome.changed),
         },
         data_version=dg.DataVersion(outcome.document.sha256[:16]),

@@ -49,6 +49,7 @@ from api.routes import (
     hooks,
     keys,
     knowledge,
+    mcp_servers,
     node_types,
     plugins,
     projections,
@@ -111,6 +112,7 @@ _ROUTES = (
     keys,
     approvals,
     plugins,
+    mcp_servers,
 )
 BODY_LIMIT = 4 * 1024 * 1024
 _FORM_OVERHEAD = 256 * 1024
@@ -126,6 +128,7 @@ _TAGS = [
     {"name": "routes", "description": "Rules: which event starts a workflow, or goes to a subscription."},
     {"name": "replays", "description": "Stored events, delivered once more."},
     {"name": "plugins", "description": "Modules of WebAssembly that work on documents, and may do nothing else."},
+    {"name": "mcp-servers", "description": "Servers whose tools workflows and agents call."},
     {"name": "prompts", "description": "What models are told: versions that never change, labels that move."},
     {"name": "workflows", "description": "Described once, published without a deploy, run at once."},
     {"name": "templates", "description": "Workflows as a catalogue to choose from."},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from api.workflows.pushing import Pushes
     from assets.nodes import NODES
     from resources.ai.accounts import AiAccounts
+    from resources.ai.build import build_ai
+    from resources.ai.configured import ai_options
     from resources.ai.minilm import MiniLmEmbedder
     from resources.content.intake import DocumentIntake
     from resources.content.jobs.postgres import PostgresAnalysisJobs
@@ -68,6 +71,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.knowledge.questions import GraphQuestions
     from resources.knowledge.resolution import Resolution
     from resources.knowledge.retrieval import GraphSearch
+    from resources.mcp.configured import configured_servers
+    from resources.mcp.postgres import PostgresServers
+    from resources.mcp.servers import McpServers
     from resources.plugins.library import Plugins
     from resources.plugins.postgres import PostgresPlugins
     from resources.plugins.wasmtime import WasmtimeRuntime
@@ -81,6 +87,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.resilience.breaker import BreakerPolicy, Breakers
     from resources.support.classify import MessageClassifier
     from resources.tenants.quotas.postgres import PostgresQuotas
+    from resources.tenants.vault import Vault
     from resources.workflows.catalogue import Catalogue
     from resources.workflows.definitions import WorkflowDefinitions
     from resources.workflows.executions import Executions
@@ -135,10 +142,20 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         return embedder.model_id
 
     ai = AiAccounts.open(database)
+    options = ai_options(
+        settings.ai, production=settings.environment == "production", networks=settings.egress.networks
+    )
+    mcp = McpServers(
+        configured_servers(settings.mcp.config, os.environ),
+        store=PostgresServers(database),
+        vault=Vault(settings.auth.master_keys),
+        networks=settings.egress.networks,
+    )
     identity = _identity(settings, database, events, ai.budgets)
     quotas = PostgresQuotas(database)
 
     def close() -> None:
+        mcp.close()
         identity.close()
         pushes.close()
         launches.close()
@@ -181,6 +198,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         breakers=breakers,
         learning_paths=LearningPaths(graph_views),
         progress=PostgresProgress(database),
+        mcp_servers=mcp,
+        ai_calls=cache(partial(build_ai, database, options)),
         plugins=Plugins(PostgresPlugins(database), WasmtimeRuntime(), events, together=database.together),
         prompts=PromptLibrary(events, PromptEngine(), bundled=bundled_prompts()),
         ai=ai,

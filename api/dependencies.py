@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from api.launcher import Launches, Runs
     from api.workflows.pushing import Pushes
     from resources.ai.accounts import AiAccounts
+    from resources.ai.pipeline import AiCalls
     from resources.content.intake import DocumentIntake
     from resources.content.jobs.store import AnalysisJobs
     from resources.content.parsers.base import ParseLimits
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from resources.knowledge.resolution import Resolution
     from resources.knowledge.retrieval import GraphSearch
     from resources.knowledge.store import GraphStore
+    from resources.mcp.servers import McpServers
     from resources.plugins.library import Plugins
     from resources.prompts.library import PromptLibrary
     from resources.realtime.postgres import PostgresRunLog
@@ -96,6 +98,8 @@ class Services:
     learning_paths: LearningPaths
     progress: ProgressStore
     plugins: Plugins
+    mcp_servers: McpServers
+    ai_calls: Callable[[], AiCalls]
     prompts: PromptLibrary
     ai: AiAccounts
     runs: Runs

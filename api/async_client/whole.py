@@ -8,6 +8,7 @@ from api.async_client.events import EventsClient
 from api.async_client.graph import GraphClient
 from api.async_client.health import HealthClient
 from api.async_client.identity import IdentityClient
+from api.async_client.mcp_servers import McpServersClient
 from api.async_client.money import MoneyClient
 from api.async_client.plugins import PluginsClient
 from api.async_client.prompts import PromptsClient
@@ -22,6 +23,7 @@ class AsyncApiClient(
     AnalysisClient,
     GraphClient,
     PluginsClient,
+    McpServersClient,
     PromptsClient,
     WorkflowsClient,
     RealtimeClient,

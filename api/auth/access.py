@@ -149,6 +149,14 @@ ACCESS: dict[str, str] = {
     "PUT /plugins/{name}/config": "manage:plugins",
     "POST /plugins/{name}/run": "execute:plugins",
     "GET /plugins/{name}/runs": "read:plugins",
+    # MCP servers that are called
+    "GET /mcp-servers": "read:mcp",
+    "GET /mcp-servers/{name}": "read:mcp",
+    "PUT /mcp-servers/{name}": "manage:mcp",
+    "DELETE /mcp-servers/{name}": "manage:mcp",
+    "GET /mcp-servers/{name}/tools": "read:mcp",
+    "POST /mcp-servers/{name}/tools/{tool}": "execute:mcp",
+    "POST /mcp-servers/{name}/check": "read:mcp",
     # Prompts
     "GET /prompts": "read:prompts",
     "POST /prompts": "write:prompts",
@@ -225,7 +233,17 @@ ACCESS: dict[str, str] = {
 }
 
 # Not routes of the framework: its documentation, and faces that authenticate by themselves.
-_OPEN_PREFIXES = ("/docs", "/redoc", "/dagster", "/login/", "/api/v1/hooks/", "/openapi.json", "/.well-known/", "/mcp/")
+_OPEN_PREFIXES = (
+    "/docs",
+    "/redoc",
+    "/dagster",
+    "/login/",
+    "/api/v1/hooks/",
+    "/openapi.json",
+    "/.well-known/",
+    "/mcp/",
+    "/graphql/assets/",
+)
 _PUBLIC_PATHS = frozenset(
     prefix + name.partition(" ")[2] for name, wanted in ACCESS.items() if wanted == PUBLIC for prefix in ("", "/api/v1")
 )

@@ -8,6 +8,7 @@ from api.client.events import EventsClient
 from api.client.graph import GraphClient
 from api.client.health import HealthClient
 from api.client.identity import IdentityClient
+from api.client.mcp_servers import McpServersClient
 from api.client.money import MoneyClient
 from api.client.plugins import PluginsClient
 from api.client.prompts import PromptsClient
@@ -22,6 +23,7 @@ class ApiClient(
     AnalysisClient,
     GraphClient,
     PluginsClient,
+    McpServersClient,
     PromptsClient,
     WorkflowsClient,
     RealtimeClient,

@@ -19,7 +19,6 @@ from resources.errors import (
     LimitExceededError,
     PlatformError,
     Problem,
-    UnavailableError,
     UpstreamError,
 )
 from resources.workflows.expressions import has_markers
@@ -192,19 +191,6 @@ def check_condition(value: Any, path: str) -> Sequence[Problem]:
     if isinstance(value, bool) or is_expression(value):
         return ()
     return (Problem(path, f"{value!r} is not an expression", "write it as {{ nodes.check.output.score > 0.5 }}"),)
-
-
-def unavailable(what: str) -> tuple[Check, Callable[[Any, NodeContext], Any]]:
-    """The check and the function of a type that this platform cannot run as it is installed: both say what is missing."""
-
-    def check(spec: NodeSpec) -> Sequence[Problem]:
-        return (Problem("type", f"{spec.type!r} cannot run here", what),)
-
-    def run(config: NodeConfig, context: NodeContext) -> Any:
-        del config
-        raise UnavailableError(f"The node {context.node_id!r} cannot run: {what}.", dependency="node_type")
-
-    return check, run
 
 
 def refuse(message: str, *problems: Problem, code: str = "node_config_invalid") -> InvalidInputError:

@@ -853,6 +853,16 @@ class ProviderKeyRemoved(EventData):
 # Plugins
 
 
+@CATALOG.event("mcp.server_changed")
+class McpServerChanged(EventData):
+    """A tenant's MCP server was added, changed or removed. `urls` are where it is; secrets are not told."""
+
+    server: str
+    change: Literal["added", "changed", "removed"]
+    transport: str | None = None
+    urls: tuple[str, ...] = ()
+
+
 @CATALOG.event("plugin.installed")
 class PluginInstalled(EventData):
     """A module runs in the tenant's name from now on, once it is enabled."""

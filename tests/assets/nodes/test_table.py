@@ -20,7 +20,7 @@ from resources.ai.pipeline import AiCalls
 from resources.ai.prices.book import PriceBook
 from resources.ai.providers.offline import OfflineProvider
 from resources.content.memory import MemoryChunkIndex, MemoryDocumentStore
-from resources.errors import NotFoundError, UnavailableError
+from resources.errors import NotFoundError
 from resources.events.memory import MemoryEventStore
 from resources.knowledge.memory import MemoryGraphStore
 from resources.prompts.bundled import bundled_prompts
@@ -114,10 +114,7 @@ def test_an_example_is_a_node_of_its_type_without_problems(row: NodeType, exampl
     assert spec.type == row.name
     assert re.fullmatch(NODE_ID, spec.id)
     problems = list(row.check(spec)) if row.check else []
-    if row.name == "mcp_tool":
-        assert [problem.path for problem in problems] == ["type"]
-    else:
-        assert problems == []
+    assert problems == []
 
 
 @pytest.mark.parametrize(
@@ -138,7 +135,7 @@ def test_an_example_runs_and_gives_what_its_type_promises(row: NodeType, example
 
 @pytest.mark.parametrize(
     "example",
-    [param.values[1] for param in EXAMPLES if param.values[0].name not in {"mcp_tool", "sub_workflow"}],  # type: ignore[union-attr]
+    [param.values[1] for param in EXAMPLES if param.values[0].name != "sub_workflow"],  # type: ignore[union-attr]
     ids=lambda example: example["id"],
 )
 def test_an_example_is_a_valid_workflow(example: dict[str, Any]) -> None:
@@ -149,13 +146,6 @@ def test_an_example_is_a_valid_workflow(example: dict[str, Any]) -> None:
 def test_an_unknown_type_is_refused_with_the_ones_that_there_are() -> None:
     with pytest.raises(NotFoundError, match="transform"):
         NODES["transfrom"]
-
-
-@pytest.mark.parametrize("name", ["mcp_tool"])
-def test_a_type_that_cannot_run_here_says_so_and_gives_no_answer(name: str) -> None:
-    (example,) = NODES[name].examples
-    with pytest.raises(UnavailableError, match="set up"):
-        bench().execute(NodeSpec.model_validate(example))
 
 
 def test_node_types_need_no_dagster() -> None:

@@ -3,7 +3,7 @@ SHELL := /bin/sh
 ARGS ?=
 AIW := .venv/bin/aiw
 PY := .venv/bin/python
-BENCHES := demo events workflows ai graph ws http mcp search content plugins
+BENCHES := demo events workflows ai graph ws http mcp search content plugins graphql
 
 .PHONY: help install dev demo up conformance test lint type imports format unit test-neo4j bench screenshots lock clean $(addprefix bench-,$(BENCHES))
 
@@ -71,6 +71,9 @@ bench-ws: dev  ## Ten thousand sockets, and a server killed under them
 
 bench-mcp: dev  ## A tool called over every transport, beside the bare SDK and fastmcp
 	@$(PY) -m tests.benchmarks.mcp $(ARGS)
+
+bench-graphql: dev  ## The graph: simple and nested queries, and a hundred entities by key
+	@$(PY) -m tests.benchmarks.graphql $(ARGS)
 
 conformance: dev  ## MCP's official conformance suite against our server code (npm; else skipped)
 	@$(PY) -m tests.conformance.run $(ARGS)

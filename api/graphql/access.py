@@ -79,7 +79,7 @@ def _checked(resolve: Any, asked: Guarded) -> Any:
         try:
             info.context.check(asked.scope)
             found = resolve(source, info, **arguments)
-        except Exception as error:  # noqa: BLE001  # all are told, one way or another
+        except Exception as error:  # all are told, one way or another
             raise errors.of(error, service=asked.service) from error
         return _awaited(found, asked.service) if inspect.isawaitable(found) else found
 
@@ -89,5 +89,5 @@ def _checked(resolve: Any, asked: Guarded) -> Any:
 async def _awaited(found: Any, service: str) -> Any:
     try:
         return await found
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise errors.of(error, service=service) from error

@@ -34,7 +34,9 @@ def of(error: Exception, *, service: str | None = None) -> GraphQLError:
         return error
     if not isinstance(error, PlatformError):
         log.error("graphql.failed", service=service, exc_info=error)
-        return FieldError("Something went wrong inside.", extensions=_extensions(INTERNAL, service), original_error=error)
+        return FieldError(
+            "Something went wrong inside.", extensions=_extensions(INTERNAL, service), original_error=error
+        )
     extensions = {**error.details, **_extensions(error.code, service), "retryable": error.retryable}
     if isinstance(error, InvalidInputError) and error.problems:
         extensions["problems"] = [

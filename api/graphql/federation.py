@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from api.graphql import errors
 from api.graphql.module import key_of, stub
-from resources.errors import InvalidInputError, LimitExceededError
+from resources.errors import InvalidInputError, LimitExceededError, PlatformError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -35,23 +35,23 @@ def resolve(schema: GraphSchema, context: GraphContext, representations: Sequenc
 
 
 def _one(schema: GraphSchema, context: GraphContext, representation: Any) -> Any:
-    service = None
+    name = representation.get("__typename") if isinstance(representation, dict) else None
+    type_ = schema.entity_types.get(name) if isinstance(name, str) else None
+    if type_ is None or name not in schema.core.type_map:
+        unknown = InvalidInputError(f"{str(name)[:100]!r} is no entity of this graph.", code="entity_unknown")
+        return errors.of(unknown, service="graph")
+    asked = schema.guards[name]
+    key = representation.get(key_of(type_))
+    if isinstance(key, bool) or not isinstance(key, str | int) or not 0 < len(str(key)) <= _LONGEST_KEY:
+        wrong = InvalidInputError(f"A {name} is named by its {key_of(type_)!r}.", code="entity_key")
+        return errors.of(wrong, service=asked.service)
     try:
-        name = representation.get("__typename") if isinstance(representation, dict) else None
-        type_ = schema.entity_types.get(name) if isinstance(name, str) else None
-        if type_ is None or name not in schema.core.type_map:
-            raise InvalidInputError(f"{str(name)[:100]!r} is no entity of this graph.", code="entity_unknown")
-        asked = schema.guards[name]
-        service = asked.service
-        key = representation.get(key_of(type_))
-        if isinstance(key, bool) or not isinstance(key, str | int) or not 0 < len(str(key)) <= _LONGEST_KEY:
-            raise InvalidInputError(f"A {name} is named by its {key_of(type_)!r}.", code="entity_key")
         context.check(asked.scope)
-        if type_ not in schema.owned:
-            return stub(type_, str(key))
-        return _loaded(context.load(schema.owned[type_], str(key)), service)
-    except Exception as error:  # noqa: BLE001  # told in its own place
-        return errors.of(error, service=service)
+    except PlatformError as error:
+        return errors.of(error, service=asked.service)
+    if type_ not in schema.owned:
+        return stub(type_, str(key))
+    return _loaded(context.load(schema.owned[type_], str(key)), asked.service)
 
 
 async def _loaded(found: Awaitable[Any], service: str) -> Any | GraphQLError:

@@ -16,7 +16,6 @@ from resources.realtime.output import topic_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-
     from datetime import datetime
 
     from api.graphql.context import GraphContext
@@ -118,7 +117,11 @@ async def presence(
         while not context.closing():
             for found in await context.run(context.services.presence.find, users, tenant=context.tenant, now=now()):
                 known = told.get(found.user)
-                if known is None or (known.status, known.devices, known.note) != (found.status, found.devices, found.note):
+                if known is None or (known.status, known.devices, known.note) != (
+                    found.status,
+                    found.devices,
+                    found.note,
+                ):
                     told[found.user] = found
                     yield found
             await wait()

@@ -1,12 +1,11 @@
 """How much one operation may ask for: told before anything is executed.
 
-`complexity` counts fields, those within a list as often as the list is long (`first`, else ten). What asks about the schema itself
-is for those who operate the platform, and costs no complexity; the sizes hold for it as well.
+`complexity` counts fields, those within a list as often as the list is long (`first`, else ten). What asks about the schema
+itself is for those who operate the platform, and costs no complexity; the sizes hold for it, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +30,8 @@ from api.graphql.access import INTROSPECTION
 from resources.errors import LimitExceededError, PlatformError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from graphql import DocumentNode, GraphQLSchema, SelectionSetNode
 
 _LENGTH: Final = 10
@@ -146,7 +147,9 @@ class _Walk:
         self._hold("complexity")
         if node.selection_set is None:
             return
-        known = within.fields.get(node.name.value) if isinstance(within, GraphQLObjectType | GraphQLInterfaceType) else None
+        known = (
+            within.fields.get(node.name.value) if isinstance(within, GraphQLObjectType | GraphQLInterfaceType) else None
+        )
         length = 1
         if known is not None and (said := self._length(node)) is not None:
             length = said

@@ -36,7 +36,10 @@ class Module:
 
 
 def extends(target: type) -> Callable[[Added], Added]:
-    """Add the fields of the decorated class to a type of another module. In resolvers `self` is the target; count on its key alone."""
+    """Add the fields of the decorated class to a type of another module.
+
+    In resolvers `self` is the target, of which only the key is sure to be known.
+    """
 
     def add(cls: Added) -> Added:
         added = strawberry.type(cls)

@@ -1,4 +1,4 @@
-"""Connections, after Relay's specification: pages that stay right while things come and go, as a cursor names a place, not a number."""
+"""Connections, after Relay's specification. Pages stay right while things come and go: a cursor names a place, not a number."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def decode(kind: str, cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
-        text = base64.b64decode(cursor[:_LONGEST_CURSOR] + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        text = base64.b64decode(
+            cursor[:_LONGEST_CURSOR] + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True
+        ).decode()
     except (binascii.Error, ValueError):
         text = ""
     known, colon, place = text.partition(":")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import strawberry
 from graphql import GraphQLObjectType, GraphQLSchema, GraphQLUnionType, get_named_type
 from strawberry.federation import Schema
-from strawberry.federation.schema import FederationAny  # noqa: TC002  # the library reads it from the annotation
+from strawberry.federation.schema import FederationAny  # the library reads it from the annotation
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
@@ -67,8 +67,11 @@ class GraphSchema(Schema):
         """Instances for keys that a gateway holds; what is wrong with one of them is told of that one alone."""
         return resolve(self, info.context, representations)  # type: ignore[return-value,arg-type]
 
-    def process_errors(self, errors_found: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+    def process_errors(
+        self, errors_found: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
         """Tell each in our words."""
+        del execution_context
         errors.told(errors_found)
 
     @property

@@ -27,12 +27,11 @@ from api.auth.principal import principal_of
 from api.graphql import errors
 from api.graphql.access import INTROSPECTION
 from api.graphql.context import GraphContext
-from api.graphql.guards import GuardExtension
 from api.realtime.auth import headers_of, token_of
 from resources.errors import InvalidInputError, LimitExceededError, NotFoundError, PlatformError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from starlette.types import Receive, Scope, Send
     from starlette.websockets import WebSocket
@@ -134,7 +133,9 @@ class GraphFace(GraphQL[GraphContext, None]):
             found.query = self._persisted(found)
         return found
 
-    async def execute_operation(self, *arguments: Any, **named: Any) -> ExecutionResult | list[ExecutionResult] | SubscriptionExecutionResult:  # fmt: skip
+    async def execute_operation(
+        self, *arguments: Any, **named: Any
+    ) -> ExecutionResult | list[ExecutionResult] | SubscriptionExecutionResult:
         """Within its time."""
         asked = named["request_data"]
         query = "" if isinstance(asked, list) else asked.query or ""

@@ -195,7 +195,7 @@ async def analyses_by_document(context: GraphContext, ids: list[str]) -> Sequenc
     return [DocumentAnalysis.of(found[id]) if id in found else None for id in ids]
 
 
-async def jobs_by_id(context: GraphContext, ids: list[str]) -> Sequence[ProcessingJob | None | Exception]:
+async def jobs_by_id(context: GraphContext, ids: list[str]) -> Sequence[ProcessingJob | Exception | None]:
     """Each with its result; of several that are asked for at once, one at a time, as results are large."""
 
     def read(id: str) -> ProcessingJob | None:
@@ -237,7 +237,9 @@ def named_in(run: Execution) -> Iterator[str]:
         if isinstance(value, dict):
             for name, inside in value.items():
                 if name in _NAMES:
-                    yield from (one for one in (inside if isinstance(inside, list) else [inside]) if isinstance(one, str))
+                    yield from (
+                        one for one in (inside if isinstance(inside, list) else [inside]) if isinstance(one, str)
+                    )
                 waiting.append(inside)
         elif isinstance(value, list):
             waiting.extend(value)

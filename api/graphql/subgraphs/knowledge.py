@@ -24,7 +24,6 @@ RelationType = strawberry.enum(model.EdgeType, name="RelationType")
 ProgressStatus = strawberry.enum(progress.ProgressStatus, name="ProgressStatus")
 
 
-
 @strawberry.federation.type(keys=["id"])
 class Concept:
     """Something that can be known."""
@@ -75,9 +74,7 @@ class Concept:
     @classmethod
     def of(cls, found: model.Concept) -> Concept:
         same = ("name", "kind", "description", "difficulty", "category", "quality", "minutes")
-        return cls(
-            id=strawberry.ID(found.id), tags=list(found.tags), **{name: getattr(found, name) for name in same}
-        )
+        return cls(id=strawberry.ID(found.id), tags=list(found.tags), **{name: getattr(found, name) for name in same})
 
 
 @strawberry.federation.type(keys=["id"])
@@ -201,10 +198,10 @@ async def resources_by_id(context: GraphContext, ids: list[str]) -> Sequence[Lea
     return [LearningResource(id=strawberry.ID(id)) if id in found else None for id in ids]
 
 
-async def paths_by_id(context: GraphContext, ids: list[str]) -> Sequence[LearningPath | None | Exception]:
+async def paths_by_id(context: GraphContext, ids: list[str]) -> Sequence[LearningPath | Exception | None]:
     """Each planned anew, over the graph in memory."""
 
-    def plan(id: str) -> LearningPath | None | Exception:
+    def plan(id: str) -> LearningPath | Exception | None:
         source, dots, target = id.rpartition("..")
         try:
             return _planned(context, target, source if dots else None, ())

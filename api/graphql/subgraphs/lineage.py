@@ -14,7 +14,14 @@ from api.graphql.module import Module, extends
 from api.graphql.paging import First, checked
 from api.graphql.subgraphs.content import Document, documents_by_id
 from api.graphql.subgraphs.knowledge import Concept, concepts_of
-from api.graphql.subgraphs.usage import ModelCall, PromptVersion, calls_by_id, calls_of_runs, cost_of, prompts_by_reference
+from api.graphql.subgraphs.usage import (
+    ModelCall,
+    PromptVersion,
+    calls_by_id,
+    calls_of_runs,
+    cost_of,
+    prompts_by_reference,
+)
 from api.mcp.lineage import Lineage
 from resources.errors import NotFoundError
 from resources.knowledge.model import Support
@@ -101,7 +108,7 @@ class Run:
 
 @strawberry.type
 class Evidence:
-    """One document that supports a concept: the partition of the asset that said so, in which run, by which calls, at what price."""
+    """One document that supports a concept: the partition of the asset that said so, in which run, by which calls, its price."""
 
     asset: Asset
     partition: strawberry.ID

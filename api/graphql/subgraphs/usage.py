@@ -263,7 +263,9 @@ class Query:
         found = await info.context.run(
             info.context.services.ai.usage.summary, tenant=info.context.tenant, since=start, until=end
         )
-        parts = {name: [*map(UsageShare.of, getattr(found, name))] for name in ("providers", "models", "users", "workflows")}
+        parts = {
+            name: [*map(UsageShare.of, getattr(found, name))] for name in ("providers", "models", "users", "workflows")
+        }
         return UsageSummary(since=start, until=end, total=UsageShare.of(found.total), **parts)
 
     @strawberry.field

@@ -261,7 +261,9 @@ class Query:
             and (tag is None or tag in entry.spec.tags)
         ]
         if order_by is WorkflowOrder.UPDATED_AT:
-            listed.sort(key=lambda one: (one.updated_at is not None, one.updated_at and one.updated_at.timestamp(), one.name))
+            listed.sort(
+                key=lambda one: (one.updated_at is not None, one.updated_at and one.updated_at.timestamp(), one.name)
+            )
         if descending:
             listed.reverse()
         return paging.slice_of("workflows", listed, lambda one: one.name, first=paging.checked(first), after=after)

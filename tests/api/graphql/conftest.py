@@ -96,7 +96,10 @@ def build_world(services: Services, database: Database, tenant: str) -> World:
     stream = StreamId("workflow", run)
     story = [
         NewEvent("workflow.created", {"workflow_id": run, "workflow_type": "brew", "user_id": "ada"}),
-        NewEvent("workflow.started", {"workflow_id": run, "workflow_type": "brew", "input_data": {"document_id": document.id}}),
+        NewEvent(
+            "workflow.started",
+            {"workflow_id": run, "workflow_type": "brew", "input_data": {"document_id": document.id}},
+        ),
         NewEvent(
             "workflow.completed",
             {"workflow_id": run, "output_data": {"documents": [document.id]}, "duration_ms": 5, "nodes_executed": 1},

@@ -43,7 +43,9 @@ def test_each_role_passes_the_fields_that_its_scopes_allow_and_no_others(
         except NotPermittedError:
             continue
     assert passed == {
-        place for place, asked in unified().guards.items() if asked.scope == ANYONE or allows(principal.scopes, asked.scope)
+        place
+        for place, asked in unified().guards.items()
+        if asked.scope == ANYONE or allows(principal.scopes, asked.scope)
     }
     assert "Query.workflows" in passed
     assert ("Mutation.setBudget" in passed) is (role is Role.ADMIN)
@@ -57,9 +59,12 @@ async def test_a_field_that_is_not_permitted_is_null_and_the_rest_stands(service
     assert result.data["workflows"] is not None
     assert result.data["documents"] is None
     assert result.errors is not None
-    assert result.errors[0].extensions == {"code": "scope_missing", "service": "content", "scope": "read:documents", "retryable": False} | {
-        name: value for name, value in (result.errors[0].extensions or {}).items() if name == "correlationId"
-    }
+    assert result.errors[0].extensions == {
+        "code": "scope_missing",
+        "service": "content",
+        "scope": "read:documents",
+        "retryable": False,
+    } | {name: value for name, value in (result.errors[0].extensions or {}).items() if name == "correlationId"}
 
 
 async def test_only_who_operates_the_platform_sees_the_schema(services: Services, tenant: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import pytest
 
 from api.auth.principal import local_principal
 from api.graphql.context import GraphContext
@@ -14,10 +14,9 @@ from api.graphql.schema import unified
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pytest
+    import httpx
 
     from api.dependencies import Services
-    from resources.database.postgres import Database
     from tests.api.graphql.conftest import World
 
     Ask = Callable[..., dict[str, Any]]
@@ -41,7 +40,9 @@ query Evidence($id: ID!) {
   }
 }
 """
-ENTITIES = "query($all: [_Any!]!) { _entities(representations: $all) { ... on Document { title } ... on Concept { name } } }"
+ENTITIES = (
+    "query($all: [_Any!]!) { _entities(representations: $all) { ... on Document { title } ... on Concept { name } } }"
+)
 
 
 def test_one_query_leads_from_a_workflow_to_what_it_read_and_who_works_on_it(ask: Ask, world: World) -> None:
@@ -95,7 +96,8 @@ def test_a_hundred_entities_are_read_in_one_statement(
     assert asked == [100]
 
 
-def test_a_nested_query_makes_few_statements(ask: Ask, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("world")
+def test_a_nested_query_makes_few_statements(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     import psycopg
 
     from resources.knowledge.neo4j import BoltGraphStore
@@ -117,15 +119,22 @@ def test_a_nested_query_makes_few_statements(ask: Ask, world: World, monkeypatch
     ask(EVIDENCE, id="tea")  # the graph is in memory from here on
     monkeypatch.setattr(psycopg.Cursor, "execute", counted)
     monkeypatch.setattr(BoltGraphStore, "_read", looked)
-    ask("{ concepts(first: 4) { nodes { name prerequisites { name } resources { document { title analysis { summary } } } } } }")
-    assert (len(sql), len(cypher)) == (2, 2)  # documents and their analyses; the revision of the graph, for both questions
+    ask(
+        "{ concepts(first: 4) { nodes { name prerequisites { name } resources { document { title analysis { summary } } } } } }"
+    )
+    assert (len(sql), len(cypher)) == (
+        2,
+        2,
+    )  # documents and their analyses; the revision of the graph, for both questions
     ask("{ concepts(first: 4) { nodes { evidence { partition calls { model promptVersion { version } } } } } }")
     assert len(sql) <= 6
     assert len(cypher) <= 6
 
 
-def test_a_page_is_continued_behind_its_cursor(ask: Ask, services: Services, world: World, tenant: str) -> None:
-    query = "query($after: String) { concepts(first: 3, after: $after) { totalCount pageInfo { hasNextPage endCursor } nodes { name } } }"
+@pytest.mark.usefixtures("world")
+def test_a_page_is_continued_behind_its_cursor(ask: Ask) -> None:
+    fields = "totalCount pageInfo { hasNextPage endCursor } nodes { name }"
+    query = f"query($after: String) {{ concepts(first: 3, after: $after) {{ {fields} }} }}"
     first = ask(query)["concepts"]
     assert (first["totalCount"], first["pageInfo"]["hasNextPage"], len(first["nodes"])) == (4, True, 3)
     second = ask(query, after=first["pageInfo"]["endCursor"])["concepts"]
@@ -137,7 +146,8 @@ def test_a_page_is_continued_behind_its_cursor(ask: Ask, services: Services, wor
     assert answer["errors"][0]["extensions"]["service"] == "knowledge"
 
 
-def test_one_part_that_fails_leaves_the_others(ask: Ask, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("world")
+def test_one_part_that_fails_leaves_the_others(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     from resources.errors import UnavailableError
     from resources.realtime.postgres import PostgresPresence
 
@@ -145,7 +155,7 @@ def test_one_part_that_fails_leaves_the_others(ask: Ask, world: World, monkeypat
         raise UnavailableError("Nobody knows who is there.", dependency="database")
 
     monkeypatch.setattr(PostgresPresence, "find", fail)
-    answer = ask("{ workflow(id: \"brew\") { name collaborators { id presence { status } } } }", errors=True)
+    answer = ask('{ workflow(id: "brew") { name collaborators { id presence { status } } } }', errors=True)
     assert answer["data"]["workflow"] == {"name": "brew", "collaborators": [{"id": "ada", "presence": None}]}
     [error] = answer["errors"]
     assert error["path"] == ["workflow", "collaborators", 0, "presence"]
@@ -153,7 +163,8 @@ def test_one_part_that_fails_leaves_the_others(ask: Ask, world: World, monkeypat
     assert error["extensions"]["service"] == "realtime"
 
 
-def test_mutations_do_what_the_rest_of_the_api_does(ask: Ask, world: World) -> None:
+@pytest.mark.usefixtures("world")
+def test_mutations_do_what_the_rest_of_the_api_does(ask: Ask) -> None:
     spec = "name: stew\nnodes:\n  - {id: wait, type: delay, config: {seconds: 0}}\n"
     assert ask("mutation($s: JSON!) { createWorkflow(spec: $s) { id revision } }", s=spec)["createWorkflow"] == {
         "id": "stew",
@@ -161,7 +172,8 @@ def test_mutations_do_what_the_rest_of_the_api_does(ask: Ask, world: World) -> N
     }
     assert ask('mutation { archiveWorkflow(id: "stew") { status } }')["archiveWorkflow"] == {"status": "ARCHIVED"}
     told = ask(
-        'mutation { updateLearningProgress(conceptId: "Water", status: COMPLETED) { completedConcepts concepts { concept { name } } } }'
+        'mutation { updateLearningProgress(conceptId: "Water", status: COMPLETED)'
+        " { completedConcepts concepts { concept { name } } } }"
     )
     assert told["updateLearningProgress"] == {"completedConcepts": 1, "concepts": [{"concept": {"name": "Water"}}]}
     handed = ask('mutation { handInDocument(name: "n.md", text: "# N") { outcome document { status } } }')
@@ -171,7 +183,9 @@ def test_mutations_do_what_the_rest_of_the_api_does(ask: Ask, world: World) -> N
     assert ask("mutation($id: ID!) { removeBudget(id: $id) }", id=budget["id"]) == {"removeBudget": True}
     prompt = ask('mutation { publishPrompt(prompt: {id: "farewell", content: "Bye"}) { id } }')["publishPrompt"]
     assert prompt == {"id": "farewell@1"}
-    sent = ask('mutation { sendMessage(topic: "tea.room", content: {hello: "you"}) { id topic position } }')["sendMessage"]
+    sent = ask('mutation { sendMessage(topic: "tea.room", content: {hello: "you"}) { id topic position } }')[
+        "sendMessage"
+    ]
     assert ask("query($id: ID!) { message(id: $id) { topic content } }", id=sent["id"])["message"] == {
         "topic": "tea.room",
         "content": {"hello": "you"},
@@ -187,7 +201,7 @@ def test_an_invalid_workflow_is_refused_with_all_its_problems(ask: Ask) -> None:
 async def test_a_batch_never_crosses_tenants(services: Services, world: World) -> None:
     async def title(tenant: str) -> Any:
         context = GraphContext(services, local_principal(tenant))
-        query = "query($id: ID!) { document(id: $id) { title } concept(id: \"tea\") { name } }"
+        query = 'query($id: ID!) { document(id: $id) { title } concept(id: "tea") { name } }'
         result = await unified().execute(query, {"id": world.document}, context_value=context)
         assert result.errors is None
         return result.data
@@ -200,7 +214,7 @@ async def test_a_batch_never_crosses_tenants(services: Services, world: World) -
 
 
 def test_events_are_followed_from_a_position_over_sse(http: httpx.Client, world: World) -> None:
-    query = "subscription { events(after: 0, types: [\"workflow.completed\"]) { type data } }"
+    query = 'subscription { events(after: 0, types: ["workflow.completed"]) { type data } }'
     seen = ""
     with http.stream("POST", "/graphql", json={"query": query}, headers={"Accept": "text/event-stream"}) as answer:
         assert answer.status_code == 200

@@ -46,7 +46,9 @@ def test_every_root_field_and_every_field_of_another_module_is_nullable() -> Non
         type_name, _, field = place.partition(".")
         type_ = unified().core.type_map.get(type_name)
         if field and isinstance(type_, GraphQLObjectType) and found.service != "graph":
-            needed += [place] if isinstance(type_.fields[field].type, GraphQLNonNull) and type_name != "Subscription" else []
+            needed += (
+                [place] if isinstance(type_.fields[field].type, GraphQLNonNull) and type_name != "Subscription" else []
+            )
     assert needed == []
 
 
@@ -73,7 +75,7 @@ def test_each_module_is_a_subgraph_with_its_own_fields_and_no_others(name: str) 
 
 
 def nested(depth: int) -> str:
-    return "{ concept(id: \"x\") { " + "prerequisites { " * depth + "name" + " }" * depth + " } }"
+    return '{ concept(id: "x") { ' + "prerequisites { " * depth + "name" + " }" * depth + " } }"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@
 
 The caller is the SDK's client, the same for all. `<transport>_<era>_<callers>_` p50_ms, p99_ms, per_second, and the milliseconds
 of CPU that the server (`server_cpu_ms`) and the caller (`client_cpu_ms`) spent on a call. stdio is the server's own process here,
-not the relay to a platform that `aiw mcp serve` is.
+not the relay to a platform that `aiw mcp serve` is. `<transport>_modern_1_pool_adds_cpu_ms` is what a pool of connections costs
+the caller besides.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import psutil
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
+from resources.mcp.model import ServerConfig
+from resources.mcp.pool import Pool
 from resources.mcp.websocket import websocket_client
 from resources.servers.ports import accepts_connections, free_port
 from tests.benchmarks.harness import PEERS, ROOT, Report, peer_python, run, version_of
@@ -34,6 +37,9 @@ Era = Literal["modern", "legacy"]
 ERAS: dict[Era, Literal["2026-07-28", "legacy"]] = {"modern": "2026-07-28", "legacy": "legacy"}
 CALLERS = (1, 16)
 P50_MS = 5.0
+POOLED: tuple[Literal["http", "websocket"], ...] = ("http", "websocket")
+POOL_MS = 0.3
+_ROUNDS = 10
 _START = 60.0
 
 
@@ -120,6 +126,38 @@ async def measured(target: Target, transport: str, era: Era, calls: int) -> dict
     return figures
 
 
+async def pooled(target: Target, transport: Literal["http", "websocket"], calls: int) -> dict[str, float]:
+    """What a call costs the caller through a pool, and straight through the SDK's client, by turns in small rounds."""
+    scheme, path = ("http", "/mcp") if transport == "http" else ("ws", "/mcp/ws")
+    url = f"{scheme}://127.0.0.1:{target.port}{path}"
+    pool = Pool(ServerConfig(name="bench", transport=transport, urls=(url,), era=ERAS["modern"]))
+    spent = {"pool": 0.0, "direct": 0.0}
+    try:
+        async with target.client(transport, "modern") as (client, _):
+            await client.list_tools()
+            for number in range(20):
+                await pool.call("add", {"a": number, "b": 1})
+                await client.call_tool("add", {"a": number, "b": 1})
+            for _ in range(_ROUNDS):
+                before = time.process_time()
+                for number in range(calls // _ROUNDS):
+                    await client.call_tool("add", {"a": number, "b": 1})
+                spent["direct"] += time.process_time() - before
+                before = time.process_time()
+                for number in range(calls // _ROUNDS):
+                    if (await pool.call("add", {"a": number, "b": 1})).structured != {"result": number + 1}:
+                        raise RuntimeError("The pool cannot add.")
+                spent["pool"] += time.process_time() - before
+    finally:
+        await pool.close()
+    made = calls // _ROUNDS * _ROUNDS
+    key = f"{transport}_modern_1_pool_"
+    return {
+        f"{key}client_cpu_ms": 1000 * spent["pool"] / made,
+        f"{key}adds_cpu_ms": 1000 * (spent["pool"] - spent["direct"]) / made,
+    }
+
+
 def work(report: Report, quick: bool) -> None:
     """Ours, the SDK and fastmcp by turns."""
     here = [sys.executable, "-m", "tests.benchmarks.mcp_servers"]
@@ -136,6 +174,11 @@ def work(report: Report, quick: bool) -> None:
                         if transport in target.transports:
                             found = asyncio.run(measured(target, transport, era, calls))
                             report.add(dict(found), peer=None if target is own else target.name)
+            for pooled_over in POOLED:
+                report.add(asyncio.run(pooled(own, pooled_over, calls)))
+    for transport in POOLED:
+        key = f"{transport}_modern_1_pool_adds_cpu_ms"
+        report.bar(key, report.median(key), POOL_MS, better="less")
     for transport in own.transports:
         for era in ERAS:
             for callers in CALLERS:

@@ -19,6 +19,7 @@ from resources.content.jobs.model import (
     AnalysisResult,
     JobError,
     JobStatus,
+    PluginFindings,
     Structure,
     new_job,
 )
@@ -132,6 +133,7 @@ class AnalyzeResultOut(BaseModel):
     model: str | None
     notice: str | None
     confidence: dict[str, float]
+    plugin_results: dict[str, PluginFindings]
     processing_time_ms: int
     processed_at: datetime | None
 
@@ -213,9 +215,19 @@ def media_type_of(declared: str | None, *, strict: bool) -> MediaType | None:
 def analyse_now(request: AnalysisRequest, *, services: Services, tenant: str) -> AnalysisJob:
     """Do the work in this request, by rule; the result is kept like that of a job. Raises what the parsers raise."""
     started = datetime.now(UTC)
-    result, _ = analyse_request(request, limits=services.parse_limits)
+    result, errors = analyse_request(
+        request,
+        limits=services.parse_limits,
+        plugins=lambda name, given: services.plugins.process(name, given, tenant=tenant, now=datetime.now(UTC)),
+    )
     job = new_job(uuid4(), request, tenant=tenant, now=started)
-    ended = {"status": JobStatus.COMPLETED, "result": result, "started_at": started, "ended_at": datetime.now(UTC)}
+    ended = {
+        "status": JobStatus.PARTIAL if errors else JobStatus.COMPLETED,
+        "result": result,
+        "errors": errors,
+        "started_at": started,
+        "ended_at": datetime.now(UTC),
+    }
     return services.analyses.keep(job.model_copy(update=ended))
 
 
@@ -306,6 +318,7 @@ def _result_out(job: AnalysisJob, result: AnalysisResult) -> AnalyzeResultOut:
         model=found.model,
         notice=found.notice,
         confidence=found.confidence,
+        plugin_results=result.plugin_results,
         processing_time_ms=result.processing_ms,
         processed_at=job.ended_at,
     )

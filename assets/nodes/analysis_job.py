@@ -34,17 +34,21 @@ class Output(BaseModel):
     "analysis_job",
     output=Output,
     summary="Do an analysis that was asked for as a job",
-    resources={"analyses", "content", "ai"},
+    resources={"analyses", "content", "ai", "plugins"},
     effects=True,
     compute_kind="postgres",
     examples=[{"id": "done", "type": "analysis_job", "config": {"job": "00000000-0000-4000-8000-000000000000"}}],
 )
 def analysis_job(config: Config, context: NodeContext) -> Output:
     """Safe to repeat: a job ends once. Raises NotFoundError for an unknown job, UnavailableError."""
+    plugins = context.resource("plugins")
     job = run_job(
         UUID(config.job),
         context.resource("analyses"),
         limits=limits_of(context.resource("content")),
+        plugins=lambda name, given: plugins.process(
+            name, given, tenant=context.tenant, now=datetime.now(UTC), run_id=context.run_id
+        ),
         ai=context.resource("ai"),
         caller=CallContext(
             tenant=context.tenant,

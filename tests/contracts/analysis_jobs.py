@@ -24,6 +24,7 @@ from resources.errors import NotFoundError
 
 if TYPE_CHECKING:
     from resources.content.jobs.store import AnalysisJobs
+    from resources.plugins.model import PluginInput, Processed
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -33,8 +34,14 @@ REQUEST = AnalysisRequest(
 )
 
 
+def no_plugin(name: str, given: PluginInput) -> Processed:
+    """A tenant without plugins."""
+    del given
+    raise NotFoundError(f"There is no plugin {name!r}.", code="plugin_not_found")
+
+
 def result() -> AnalysisResult:
-    return analyse_request(REQUEST, limits=ParseLimits())[0]
+    return analyse_request(REQUEST, limits=ParseLimits(), plugins=no_plugin)[0]
 
 
 class AnalysisJobsContract:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from resources.content.model import Analysis, Citation, Link, Media, MediaType, SectionNode, sha256_of
+from resources.plugins.model import PluginName
 
 
 class JobStatus(StrEnum):
-    """queued → running → completed, partial (rules answered, the model did not) or failed; or cancelled on the way."""
+    """queued → running → completed, partial (a model or a plugin did not do its part) or failed; or cancelled on the way."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -52,6 +53,19 @@ class AnalysisOptions(_Frozen):
         default=None, min_length=1, max_length=200, description="The provider's name for the model"
     )
 
+    plugins: tuple[PluginName, ...] = Field(
+        default=(), max_length=20, description="Names of installed and enabled plugins that work on the text as well"
+    )
+    plugin_params: dict[PluginName, dict[str, Any]] = Field(
+        default_factory=dict, max_length=20, description="By plugin: goes before what it is configured with"
+    )
+
+    @model_validator(mode="after")
+    def _only_of_plugins(self) -> Self:
+        if unknown := sorted(self.plugin_params.keys() - set(self.plugins)):
+            raise ValueError(f"`plugin_params` names {', '.join(unknown)}, which `plugins` does not")
+        return self
+
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.provider is None) != (self.model is None):
@@ -64,7 +78,8 @@ class JobError(_Frozen):
 
     code: str
     message: str
-    part: Literal["document", "model"] = "document"
+    part: Literal["document", "model", "plugin"] = "document"
+    plugin: str | None = Field(default=None, description="Which plugin failed")
 
 
 class Structure(_Frozen):
@@ -91,12 +106,23 @@ class DocumentFacts(_Frozen):
     characters: int
 
 
+class PluginFindings(_Frozen):
+    """What a plugin made of the text. `content` is null when it changed nothing."""
+
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+    content: str | None = None
+    milliseconds: float
+    cached: bool
+
+
 class AnalysisResult(_Frozen):
     """What came of it. `analysis` holds all values."""
 
     document: DocumentFacts
     structure: Structure
     analysis: Analysis
+    plugin_results: dict[str, PluginFindings] = Field(default_factory=dict, description="By name of the plugin")
     processing_ms: int
 
 

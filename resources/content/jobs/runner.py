@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from resources.ai.call import CallOptions
 from resources.content.analysers import analyse
 from resources.content.analysers.llm import analyse_with_model
-from resources.content.jobs.model import AnalysisResult, DocumentFacts, JobError, JobStatus, Structure
+from resources.content.jobs.model import AnalysisResult, DocumentFacts, JobError, JobStatus, PluginFindings, Structure
 from resources.content.model import sha256_of
 from resources.content.parse import parse_document
 from resources.errors import InvalidInputError, LimitExceededError, PlatformError, UnavailableError
+from resources.plugins.model import PluginInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +26,20 @@ if TYPE_CHECKING:
     from resources.content.jobs.store import AnalysisJobs
     from resources.content.model import Analysis, ParsedDocument
     from resources.content.parsers.base import ParseLimits
+    from resources.plugins.model import Processed
+
+    PluginCall = Callable[[str, PluginInput], Processed]
 
 
 def analyse_request(
-    request: AnalysisRequest, *, limits: ParseLimits, ai: AiCalls | None = None, caller: CallContext | None = None
+    request: AnalysisRequest,
+    *,
+    limits: ParseLimits,
+    plugins: PluginCall,
+    ai: AiCalls | None = None,
+    caller: CallContext | None = None,
 ) -> tuple[AnalysisResult, tuple[JobError, ...]]:
-    """The result, and what a model could not do where one was asked: rules have answered then.
+    """The result, and what a model (rules have answered then) or a plugin could not do. `plugins` calls one by its name.
 
     Raises InvalidInputError and LimitExceededError for a document that cannot be read.
     """
@@ -38,6 +47,7 @@ def analyse_request(
     within = replace(limits, timeout=min(limits.timeout, request.options.timeout_seconds))
     parsed = parse_document(request.content, name=request.name, declared=request.media_type, limits=within)
     analysis, errors = _analysed(parsed, request, ai, caller, started)
+    findings, failures = _with_plugins(parsed, request, plugins)
     facts = DocumentFacts(
         name=request.name,
         content_type=parsed.media_type,
@@ -57,7 +67,10 @@ def analyse_request(
         tables=len(parsed.tables),
     )
     spent = round((time.monotonic() - started) * 1000)
-    return AnalysisResult(document=facts, structure=structure, analysis=analysis, processing_ms=spent), errors
+    result = AnalysisResult(
+        document=facts, structure=structure, analysis=analysis, plugin_results=findings, processing_ms=spent
+    )
+    return result, (*errors, *failures)
 
 
 def run_job(
@@ -65,6 +78,7 @@ def run_job(
     jobs: AnalysisJobs,
     *,
     limits: ParseLimits,
+    plugins: PluginCall,
     ai: AiCalls,
     caller: CallContext,
     clock: Callable[[], datetime],
@@ -74,12 +88,41 @@ def run_job(
     if request is None:
         return jobs.get(job_id, tenant=caller.tenant)
     try:
-        result, errors = analyse_request(request, limits=limits, ai=ai, caller=caller)
+        result, errors = analyse_request(request, limits=limits, plugins=plugins, ai=ai, caller=caller)
     except (InvalidInputError, LimitExceededError) as error:
         failure = JobError(code=error.code, message=error.message)
         return jobs.end(job_id, JobStatus.FAILED, errors=(failure,), tenant=caller.tenant, now=clock())
     status = JobStatus.PARTIAL if errors else JobStatus.COMPLETED
     return jobs.end(job_id, status, result=result, errors=errors, tenant=caller.tenant, now=clock())
+
+
+def _with_plugins(
+    parsed: ParsedDocument, request: AnalysisRequest, plugins: PluginCall
+) -> tuple[dict[str, PluginFindings], list[JobError]]:
+    """What each plugin found in the text, and what went wrong; one that fails does not stop the others."""
+    findings: dict[str, PluginFindings] = {}
+    failures = []
+    for name in dict.fromkeys(request.options.plugins):
+        given = PluginInput(
+            content=parsed.text,
+            metadata={"name": request.name, "title": parsed.title, "media_type": parsed.media_type.value},
+            config=request.options.plugin_params.get(name, {}),
+        )
+        try:
+            found = plugins(name, given)
+        except PlatformError as error:
+            if isinstance(error, UnavailableError) and error.details.get("dependency") == "database":
+                raise
+            failures.append(JobError(code=error.code, message=error.message, part="plugin", plugin=name))
+            continue
+        findings[name] = PluginFindings(
+            data=found.output.extracted_data,
+            metadata=found.output.metadata_updates,
+            content=found.output.modified_content,
+            milliseconds=found.processing_time_ms,
+            cached=found.cached,
+        )
+    return findings, failures
 
 
 def _analysed(

@@ -16,8 +16,9 @@ from resources.content.jobs.model import AnalysisJob, AnalysisOptions, AnalysisR
 from resources.content.jobs.postgres import PostgresAnalysisJobs
 from resources.content.jobs.runner import run_job
 from resources.content.parsers.base import ParseLimits
-from resources.errors import UnavailableError
-from tests.contracts.analysis_jobs import NOW, AnalysisJobsContract
+from resources.errors import UnavailableError, UpstreamError
+from resources.plugins.model import PluginInput, PluginOutput, Processed
+from tests.contracts.analysis_jobs import NOW, AnalysisJobsContract, no_plugin
 from tests.resources.ai.calls.parts import answer, memory_calls
 from tests.resources.content.test_llm import SAID, TEXT
 
@@ -48,7 +49,9 @@ def done(
     request = AnalysisRequest(name=name, content=content, options=options or AnalysisOptions())
     job = jobs.add(uuid.uuid4(), request, tenant="t", now=NOW)
     calls = memory_calls(ScriptedProvider(lines))
-    return run_job(job.id, jobs, limits=ParseLimits(), ai=calls, caller=CALLER, clock=lambda: datetime.now(UTC))
+    return run_job(
+        job.id, jobs, limits=ParseLimits(), plugins=no_plugin, ai=calls, caller=CALLER, clock=lambda: datetime.now(UTC)
+    )
 
 
 def test_a_job_is_done_by_rule() -> None:
@@ -86,7 +89,15 @@ def test_the_work_of_a_cancelled_job_is_not_done() -> None:
     job = jobs.add(uuid.uuid4(), AnalysisRequest(content=TEXT, options=BY_MODEL), tenant="t", now=NOW)
     jobs.end(job.id, JobStatus.CANCELLED, tenant="t", now=NOW)
     provider = ScriptedProvider()
-    ended = run_job(job.id, jobs, limits=ParseLimits(), ai=memory_calls(provider), caller=CALLER, clock=lambda: NOW)
+    ended = run_job(
+        job.id,
+        jobs,
+        limits=ParseLimits(),
+        plugins=no_plugin,
+        ai=memory_calls(provider),
+        caller=CALLER,
+        clock=lambda: NOW,
+    )
     assert ended.status is JobStatus.CANCELLED
     assert provider.requests == []
 
@@ -97,5 +108,37 @@ def test_a_database_that_is_away_leaves_the_job_to_be_tried_again() -> None:
     job = jobs.add(uuid.uuid4(), AnalysisRequest(content=TEXT, options=BY_MODEL), tenant="t", now=NOW)
     calls = memory_calls(ScriptedProvider([away]))
     with pytest.raises(UnavailableError):
-        run_job(job.id, jobs, limits=ParseLimits(), ai=calls, caller=CALLER, clock=lambda: NOW)
+        run_job(job.id, jobs, limits=ParseLimits(), plugins=no_plugin, ai=calls, caller=CALLER, clock=lambda: NOW)
     assert jobs.get(job.id, tenant="t").status is JobStatus.RUNNING
+
+
+def test_a_plugin_that_fails_makes_the_job_partial_and_the_others_still_work() -> None:
+    def shout(name: str, given: PluginInput) -> Processed:
+        if name == "broken":
+            raise UpstreamError("The plugin 'broken' trapped.", code="plugin_trapped")
+        return Processed(PluginOutput(extracted_data={"loud": given.content.upper(), **given.config}), 1.5)
+
+    jobs = MemoryAnalysisJobs()
+    options = AnalysisOptions(plugins=("shout", "broken"), plugin_params={"shout": {"marks": 2}})
+    request = AnalysisRequest(name="tea.txt", content=b"Tea is made from leaves.", options=options)
+    job = jobs.add(uuid.uuid4(), request, tenant=CALLER.tenant, now=NOW)
+    ended = run_job(
+        job.id,
+        jobs,
+        limits=ParseLimits(),
+        plugins=shout,
+        ai=memory_calls(ScriptedProvider(())),
+        caller=CALLER,
+        clock=lambda: NOW,
+    )
+    assert ended.status is JobStatus.PARTIAL
+    assert [(error.code, error.part, error.plugin) for error in ended.errors] == [
+        ("plugin_trapped", "plugin", "broken")
+    ]
+    assert ended.result is not None
+    assert ended.result.plugin_results["shout"].data == {"loud": "TEA IS MADE FROM LEAVES.", "marks": 2}
+
+
+def test_parameters_of_a_plugin_that_is_not_asked_for_are_refused() -> None:
+    with pytest.raises(ValueError, match="names shout"):
+        AnalysisOptions(plugin_params={"shout": {}})

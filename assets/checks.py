@@ -1,4 +1,4 @@
-"""What must hold of each document before the next step may use it, and of the graph as a whole.
+"""What must hold of each document before the next step may use it.
 
 A blocking check that fails stops its document there: what comes after is not materialised, the reason stands in the UI, and the
 document is rejected with an event. Checks that only warn are about taste, not about truth.
@@ -12,19 +12,15 @@ from warnings import catch_warnings, simplefilter
 import dagster as dg
 import numpy as np
 
-from assets.concepts import ranking
 from assets.documents import analysis, embeddings, parsed
 from assets.expectations import validate
 from assets.failures import failures
-from assets.partitions import DOCUMENTS, correlated_with, partition_of, tenant_of
+from assets.partitions import DOCUMENTS, correlated_with, partition_of
 from resources.ai.embedder import Embedder
 from resources.content.ingestion import reject
 from resources.content.store import ChunkIndex, DocumentStore
 from resources.errors import InvalidInputError
 from resources.events.store import EventStore
-from resources.knowledge.algorithms.prerequisites import cycles
-from resources.knowledge.model import EdgeType
-from resources.knowledge.store import GraphStore
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -172,47 +168,6 @@ def check_embeddings(
         results = list(validate(rows, suite, asset_key=embeddings.key, columns=columns))
         _reject_if_failed(results, document_id, tenant=tenant, documents=documents, events=events)
     yield from results
-
-
-@dg.multi_asset_check(
-    name="check_graph",
-    specs=[
-        dg.AssetCheckSpec(
-            "prerequisites_have_no_cycle",
-            asset=ranking.key,
-            description="No concept requires itself in the end; where documents say so, learning paths cut the weakest edge",
-        ),
-        dg.AssetCheckSpec(
-            "edges_have_both_ends",
-            asset=ranking.key,
-            description="No edge names a concept that is not there",
-            blocking=True,
-        ),
-    ],
-)
-def check_graph(
-    context: dg.AssetCheckExecutionContext, graph: dg.ResourceParam[GraphStore]
-) -> Iterator[dg.AssetCheckResult]:
-    """The graph is sound."""
-    tenant = tenant_of(context.run)
-    with failures():
-        known = {concept.id for concept in graph.concepts(tenant=tenant)}
-        edges = graph.edges(tenant=tenant)
-    loops = cycles(edge for edge in edges if edge.type is EdgeType.REQUIRES)
-    yield dg.AssetCheckResult(
-        asset_key=ranking.key,
-        check_name="prerequisites_have_no_cycle",
-        passed=not loops,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"cycles": dg.MetadataValue.json(loops[:20])},
-    )
-    loose = [edge for edge in edges if not {edge.source, edge.target} <= known]
-    yield dg.AssetCheckResult(
-        asset_key=ranking.key,
-        check_name="edges_have_both_ends",
-        passed=not loose,
-        metadata={"edges": dg.MetadataValue.int(len(edges)), "loose": dg.MetadataValue.int(len(loose))},
-    )
 
 
 def _reject_if_failed(

@@ -1,17 +1,20 @@
-"""The graph of knowledge as a whole: what matters most in it, tenant by tenant, written back beside the concepts."""
+"""The graph of knowledge as a whole, tenant by tenant: what matters most in it, written back, and the paths through it."""
 
 import dagster as dg
 
 from assets.documents import OWNERS, concepts
 from assets.failures import RETRY_POLICY, failures
 from assets.partitions import tenant_of
-from assets.previews import table
+from assets.previews import markdown_preview, table
+from resources.knowledge.learning_path import LearningPaths, hardest
 from resources.knowledge.projection import GraphProjections
 from resources.knowledge.scoring import score
 from resources.knowledge.store import GraphStore
 
 _SHOWN = 25
 _NAMED = 5
+_PATHS = 25
+_BAR = 20
 
 
 @dg.asset(
@@ -74,6 +77,55 @@ def ranking(context: dg.AssetExecutionContext, graph: dg.ResourceParam[GraphStor
                 },
             ),
             "communities": table(communities, columns={"community": "int", "concepts": "int", "first": "string"}),
+        },
+        data_version=dg.DataVersion(str(view.revision)),
+    )
+
+
+@dg.asset(
+    key=["knowledge", "paths"],
+    deps=[ranking],
+    group_name="knowledge",
+    kinds={"python"},
+    owners=OWNERS,
+    code_version="1",
+    retry_policy=RETRY_POLICY,
+    description="The way to each of the most demanding concepts: how long it is, and whether it stands. One is drawn.",
+)
+def paths(context: dg.AssetExecutionContext, graph: dg.ResourceParam[GraphStore]) -> dg.MaterializeResult[None]:
+    """Plan the tenant's longest paths, as a learner gets them."""
+    tenant = tenant_of(context.run)
+    with failures():
+        views = GraphProjections(graph)
+        view = views.view(tenant)
+        planner = LearningPaths(views)
+        planned = [planner.plan(view.ids[place], tenant=tenant) for place in hardest(view, _PATHS)]
+    planned.sort(key=lambda path: -len(path.steps))
+    rows = [
+        {
+            "target": view.concepts[view.place[path.target]].name,
+            "steps": len(path.steps),
+            "minutes": path.minutes,
+            "levels": max((step.level for step in path.steps), default=0),
+            "cut": len(path.cut_edges),
+        }
+        for path in planned
+    ]
+    drawn = (
+        [f"{step.order:>3}. {'#' * min(step.level, _BAR)} {step.concept.name}" for step in planned[0].steps]
+        if planned
+        else []
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "tenant": dg.MetadataValue.text(tenant),
+            "paths": dg.MetadataValue.int(len(planned)),
+            "longest": dg.MetadataValue.int(max((len(path.steps) for path in planned), default=0)),
+            "minutes": dg.MetadataValue.int(sum(path.minutes for path in planned)),
+            "targets": table(
+                rows, columns={"target": "string", "steps": "int", "minutes": "int", "levels": "int", "cut": "int"}
+            ),
+            "longest_path": markdown_preview("\n".join(drawn), title="The longest, with the level of each step"),
         },
         data_version=dg.DataVersion(str(view.revision)),
     )

@@ -348,6 +348,13 @@ class _Plan(NamedTuple):
         return f"needed by {', '.join(names[:_NAMED_REASONS])}{more}"
 
 
+def hardest(view: GraphView, limit: int) -> list[int]:
+    """The concepts (places) below which most prerequisites stand one on another; those without any are left out."""
+    levels = view.once(order).levels
+    first = np.lexsort((np.arange(len(view)), -levels))[:limit].tolist()
+    return [place for place in first if levels[place] > 0]
+
+
 def _related(view: GraphView) -> Adjacency:
     """What is related to each concept, in both directions."""
     chosen = (view.kinds == RELATED_TO) & (view.sources != view.targets)

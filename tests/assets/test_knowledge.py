@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from assets.checks import check_graph
-from assets.concepts import ranking
+from assets.concepts import paths, ranking
+from assets.graph_checks import check_graph, check_paths
 from assets.partitions import TENANT_TAG
 from assets.study import STUDY_GUIDE
 from resources.knowledge.model import Concept, Edge, EdgeType, Extraction
@@ -66,6 +66,38 @@ def test_a_cycle_of_prerequisites_is_a_warning_that_names_it(workshop: Workshop)
     (check,) = [item for item in result.get_asset_check_evaluations() if not item.passed]
     assert json.dumps(check.metadata["cycles"].value).count("egg") >= 1
     assert metadata_of(result, "ranking")["edges_that_close_cycles"] == 1
+
+
+def test_the_longest_paths_are_planned_and_stand(taught: Workshop) -> None:
+    result = taught.rank(ranking, check_graph, paths, check_paths)
+    assert result.success
+    told = metadata_of(result, "paths")
+    first = told["targets"].records[0].data
+    assert (first["target"], first["steps"]) == ("fastapi", 3)
+    assert "typing" in told["longest_path"]
+    assert failed_checks(result) == set()
+
+
+def test_a_graph_that_has_jumped_is_told(workshop: Workshop) -> None:
+    def weave(edges: int) -> None:
+        names = [f"c{number:02}" for number in range(30)]
+        pairs = [(one, other) for one in names for other in names if one < other][:edges]
+        contribution = Extraction(
+            document_id="book",
+            sha256="0",
+            title=None,
+            concepts=tuple(Concept(id=name, name=name) for name in names),
+            mentions={},
+            edges=tuple(Edge(source=one, target=other, type=EdgeType.RELATED_TO) for one, other in pairs),
+        )
+        workshop.graph.weave(contribution, tenant=workshop.tenant)
+
+    weave(30)
+    assert failed_checks(workshop.rank(ranking, check_graph)) == set()
+    weave(40)
+    assert failed_checks(workshop.rank(ranking, check_graph)) == set()
+    weave(300)
+    assert failed_checks(workshop.rank(ranking, check_graph)) == {"the_graph_has_not_drifted"}
 
 
 def guide(workshop: Workshop, **config: dict[str, Any]) -> ExecuteInProcessResult:

@@ -62,3 +62,47 @@ def test_a_concept_is_shown_with_its_neighbours(http: httpx.Client) -> None:
 
 def test_a_concept_that_nobody_mentions_is_not_found(http: httpx.Client) -> None:
     assert http.get("/api/v1/concepts/nothing").status_code == 404
+
+
+@pytest.mark.usefixtures("taught")
+def test_a_path_is_planned_anew_from_what_the_user_has_learned(http: httpx.Client) -> None:
+    said = {"status": "in_progress", "percent": 50, "minutes": 10}
+    assert http.put("/api/v1/progress/Fire", json=said).json()["percent"] == 50
+    first = http.post(PATH, json={"target_concept": "tea"}).json()
+    assert [step["concept"]["id"] for step in first["steps"]] == ["fire", "water", "tea"]
+    assert http.put("/api/v1/progress/Fire", json={"status": "mastered"}).json()["minutes_spent"] == 10
+    rest = http.post(PATH, json={"target_concept": "tea"}).json()
+    assert [step["concept"]["id"] for step in rest["steps"]] == ["water", "tea"]
+    assert rest["minutes"] < first["minutes"]
+    whole = http.post(PATH, json={"target": "tea", "use_progress": False}).json()
+    assert len(whole["steps"]) == 3
+    assert [one["concept"] for one in http.get("/api/v1/progress").json()] == ["fire"]
+    assert http.delete("/api/v1/progress/fire").status_code == 204
+    assert http.delete("/api/v1/progress/fire").status_code == 404
+
+
+@pytest.mark.usefixtures("taught")
+def test_wishes_that_cannot_be_kept_are_told(http: httpx.Client) -> None:
+    path = http.post(PATH, json={"target": "tea", "wishes": {"max_steps": 2}}).json()
+    assert [step["concept"]["id"] for step in path["steps"]] == ["fire", "water"]
+    assert not path["complete"]
+    assert path["left_out"] == [{"concept": "tea", "reason": "would be more than 2 steps"}]
+    assert http.post(PATH, json={"target": "tea", "wishes": {"style": "wild"}}).status_code == 422
+
+
+@pytest.mark.usefixtures("taught")
+def test_the_short_paths_of_concepts_answer_too(http: httpx.Client) -> None:
+    assert http.get("/api/v1/concept/water").json()["concept"]["name"] == "Water"
+    near = {one["concept"]["id"] for one in http.get("/api/v1/related/water").json()}
+    assert {"fire", "tea"} <= near
+    assert http.put("/api/v1/progress/nothing", json={"status": "mastered"}).status_code == 404
+
+
+@pytest.mark.usefixtures("taught")
+def test_a_search_along_the_graph_tells_what_led_there(http: httpx.Client) -> None:
+    answer = http.get(SEARCH, params={"q": "What does one need for tea?", "mode": "graph"}).json()
+    led = [hit for hit in answer["hits"] if hit["place_by_graph"] is not None]
+    assert led
+    assert "Tea" in led[0]["through"]
+    assert answer["next_cursor"] is None
+    assert http.get(SEARCH, params={"q": "tea", "mode": "graph", "cursor": "x"}).status_code == 422

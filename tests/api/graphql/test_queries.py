@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,32 +23,26 @@ if TYPE_CHECKING:
 
     Ask = Callable[..., dict[str, Any]]
 
-EXAMPLE = """
-query Example($id: ID!) {
-  workflow(id: $id) {
-    name
-    executions(first: 5) { nodes { id status progress { percentage } costUsd } }
-    processedContent { title concepts { name prerequisites { name } } }
-    knowledgeGraph { nodes { name } relationships { source target type } }
-    collaborators { id presence { status } }
-  }
-}
-"""
-EVIDENCE = """
-query Evidence($id: ID!) {
-  concept(id: $id) {
-    name
-    evidence { asset { id } partition document { title } calls { model } promptVersion { version } costUsd }
-  }
-}
-"""
+ROOT = Path(__file__).parents[3]
+
+
+def shown(document: str, name: str) -> str:
+    """A query as a document shows it."""
+    blocks = re.findall(r"```graphql\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    return next(block for block in blocks if f"query {name}" in block)
+
+
+EVIDENCE = shown("docs/graphql.md", "Evidence")
 ENTITIES = (
     "query($all: [_Any!]!) { _entities(representations: $all) { ... on Document { title } ... on Concept { name } } }"
 )
 
 
-def test_one_query_leads_from_a_workflow_to_what_it_read_and_who_works_on_it(ask: Ask, world: World) -> None:
-    workflow = ask(EXAMPLE, id=world.workflow)["workflow"]
+@pytest.mark.parametrize("document", ["README.md", "docs/graphql.md"])
+def test_the_query_that_is_shown_leads_from_a_workflow_to_what_it_read_and_who_works_on_it(
+    ask: Ask, world: World, document: str
+) -> None:
+    workflow = ask(shown(document, "Example"), id=world.workflow)["workflow"]
     assert workflow["name"] == "brew"
     [run] = workflow["executions"]["nodes"]
     assert (run["id"], run["status"], float(run["costUsd"])) == (world.run, "COMPLETED", 0.25)

@@ -5,7 +5,7 @@ AIW := .venv/bin/aiw
 PY := .venv/bin/python
 BENCHES := demo events workflows ai graph ws http mcp search content plugins graphql
 
-.PHONY: help install dev demo up conformance test lint type imports format unit test-neo4j bench screenshots lock clean $(addprefix bench-,$(BENCHES))
+.PHONY: help install dev demo up gateway conformance test lint type imports format unit test-neo4j bench screenshots lock clean $(addprefix bench-,$(BENCHES))
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ demo: install  ## The main job on real documents, from nothing (ARGS="--keep --j
 
 up: install  ## Keep the platform running in the foreground; Ctrl-C stops it
 	@$(AIW) up $(ARGS)
+
+gateway: dev  ## The graph federated: subgraphs, a supergraph and a gateway beside the platform; Ctrl-C ends it all
+	@$(AIW) gateway $(ARGS)
 
 test: dev lint type imports unit  ## Lint, types, import contracts and all tests on real servers
 

@@ -15,6 +15,7 @@ from api.cli import (
     doctor,
     documents,
     events,
+    gateway,
     graph,
     graphql,
     identity,
@@ -76,6 +77,8 @@ def build() -> typer.Typer:
     app.command("doctor", rich_help_panel=panel)(doctor.doctor)
     app.command("migrate", rich_help_panel=panel)(system.migrate)
     app.command("health", rich_help_panel=panel)(system.health)
+    app.command("gateway", rich_help_panel=panel)(gateway.gateway)
+    app.command("serve", rich_help_panel=panel)(gateway.serve)
     panel = "Documents and knowledge"
     app.command("demo", rich_help_panel=panel)(demo.demo)
     app.command("ingest", rich_help_panel=panel)(ingest.ingest)

@@ -290,9 +290,8 @@ class WorkflowLauncher:
         try:
             plan = _plan(job, config)
         except DagsterInvalidConfigError as error:
-            if key is not None:
-                self.keys.forget(tenant, key, run_id=run_id)
-            self._quotas.give_back_run(tenant, now=datetime.now(UTC))
+            if key is None or self.keys.forget(tenant, key, run_id=run_id):
+                self._quotas.give_back_run(tenant, now=datetime.now(UTC))
             problems = tuple(Problem("run_config", found.message) for found in error.errors)
             raise InvalidInputError(f"The run config does not fit {job.name!r}.", problems=problems) from error
         if partition is not None and job.partitions_def == DOCUMENTS:
@@ -391,7 +390,8 @@ class WorkflowLauncher:
             if run.status is DagsterRunStatus.NOT_STARTED:
                 self._submit(run)
         except (NotFoundError, InvalidInputError) as error:
-            self.keys.forget(tenant, key, run_id=run_id)
+            if self.keys.forget(tenant, key, run_id=run_id):
+                self._quotas.give_back_run(tenant, now=datetime.now(UTC))
             log.warning("run.launch_given_up", run_id=run_id, key=key, error=str(error))
             return False
         self.keys.launched(tenant, key)

@@ -234,10 +234,10 @@ class RunKeys:
         with self._database.transaction() as connection:
             connection.execute(KEY_LAUNCHED, (tenant, key))
 
-    def forget(self, tenant: str, key: str, *, run_id: str) -> None:
-        """Take a claim back whose run cannot be created, as what was asked for is wrong."""
+    def forget(self, tenant: str, key: str, *, run_id: str) -> bool:
+        """Take a claim back whose run cannot be created, as what was asked for is wrong. False: it was taken back already."""
         with self._database.transaction() as connection:
-            connection.execute(FORGET_KEY, (tenant, key, run_id))
+            return connection.execute(FORGET_KEY, (tenant, key, run_id)).rowcount > 0
 
     def unfinished(self, *, older_than: float, limit: int = 100) -> list[ClaimedKey]:
         """Claims of launchers that did not note their run's launch within `older_than` seconds, the oldest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from dagster import DagsterRunStatus, RunsFilter
 from dagster._core.storage.tags import RUN_KEY_TAG
 
 from resources.errors import InvalidInputError, NotFoundError
+from resources.tenants.quotas.postgres import PostgresQuotas
 from tests.definitions.runtime.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -145,6 +147,24 @@ def test_a_launch_that_died_after_its_claim_is_finished_with_the_same_run(engine
     assert engine.end_of(run_id) is DagsterRunStatus.SUCCESS
     assert engine.launcher.launch("chain", tenant=engine.tenant, key="died").run_id == run_id
     assert engine.launcher.finish(older_than=0) == 0
+
+
+def test_a_claim_that_is_given_up_does_not_count_as_a_run_of_the_day(engine: Engine) -> None:
+    quotas, now = PostgresQuotas(engine.runtime.database), datetime.now(UTC)
+    quotas.take_run(engine.tenant, now=now)  # as whoever claims does
+    request: dict[str, object] = {
+        "name": "never-published",
+        "inputs": {},
+        "revision": None,
+        "tags": {},
+        "partition": None,
+    }
+    request |= {"correlation_id": None, "trigger": None, "run_config": {}}
+    run_id = "22222222-2222-4222-8222-222222222222"
+    assert engine.launcher.keys.claim(engine.tenant, "hopeless", run_id=run_id, request=request)
+    engine.launcher.finish(older_than=0)
+    assert engine.launcher.launched("hopeless", tenant=engine.tenant) is None
+    assert quotas.consumption(engine.tenant, now=now).runs_today == 0
 
 
 def test_a_sensor_asks_for_no_run_that_was_pushed_and_for_its_own_again(engine: Engine) -> None:

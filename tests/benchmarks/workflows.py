@@ -315,7 +315,7 @@ class Bench:
     def _shown(self, name: str) -> None:
         """Wait until Dagster has a job of the published workflow: the platform reloads by itself after a publish."""
         wanted = """{ repositoriesOrError { ... on RepositoryConnection { nodes { pipelines { name } } } } }"""
-        for _ in range(600):
+        for _ in range(1800):
             nodes = self._ask(wanted)["repositoriesOrError"].get("nodes", [])  # none while it reloads
             if any(job["name"] == name for node in nodes for job in node["pipelines"]):
                 return

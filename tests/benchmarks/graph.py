@@ -17,19 +17,21 @@ from typing import TYPE_CHECKING, Any, cast
 import networkx as nx
 import numpy as np
 
+from resources.content.retrieval.model import Mode
 from resources.knowledge.algorithms.centrality import centralities
 from resources.knowledge.algorithms.communities import communities
 from resources.knowledge.algorithms.paths import shortest
 from resources.knowledge.algorithms.ranking import pagerank
 from resources.knowledge.algorithms.structure import components, order, strong_components
-from resources.knowledge.model import Concept, Edge, Extraction
+from resources.knowledge.learning_path import LearningPaths
+from resources.knowledge.model import Concept, Edge, Extraction, PathWishes
 from resources.knowledge.neo4j import BoltGraphStore
 from resources.knowledge.projection import GraphProjections
 from resources.knowledge.questions import GraphQuestions
 from resources.knowledge.view import KINDS, REQUIRES, GraphView
 from resources.servers.arcadedb import EmbeddedArcadeDB
 from resources.telemetry.logging import configure_logging
-from tests.benchmarks import harness
+from tests.benchmarks import harness, multihop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +53,7 @@ def main(report: Report, quick: bool) -> None:
     view = random_view(10_000, 50_000)
     waited = _queries(report, view, count=20 if quick else 100)
     _whole(report, view, "10k", rounds=2 if quick else 5)
+    _multihop(report)
     if not quick:
         _whole(report, random_view(200_000, 1_000_000), "200k", rounds=2)
     _store(report, *((2_000, 10_000) if quick else (100_000, 500_000)))
@@ -101,7 +104,9 @@ class _Resident:
 
 def _queries(report: Report, view: GraphView, *, count: int) -> dict[str, float]:
     """The 95th percentile of each query."""
-    asked = GraphQuestions(cast("GraphProjections", _Resident(view)))
+    views = cast("GraphProjections", _Resident(view))
+    asked, planner = GraphQuestions(views), LearningPaths(views)
+    wishes = PathWishes(max_minutes=3000, optional=5, style="easy", alternatives=3)
     names = [view.ids[place] for place in np.random.default_rng(1).integers(0, len(view), 2 * count)]
     pairs = list(zip(names[:count], names[count:], strict=True))
 
@@ -121,6 +126,8 @@ def _queries(report: Report, view: GraphView, *, count: int) -> dict[str, float]
         "similar_attributes": lambda one, _: asked.similar(one, tenant=TENANT, by="attributes"),
         "spanning": lambda one, _: asked.spanning(one, tenant=TENANT),
         "structure": lambda _, __: asked.structure(tenant=TENANT),
+        "learning_path": lambda one, other: planner.plan(one, known=[other], tenant=TENANT),
+        "learning_path_with_wishes": lambda one, _: planner.plan(one, wishes=wishes, tenant=TENANT),
         "communities": lambda _, __: asked.communities(tenant=TENANT),
         "search": lambda one, _: asked.concepts(one[-3:], tenant=TENANT),
     }
@@ -130,6 +137,25 @@ def _queries(report: Report, view: GraphView, *, count: int) -> dict[str, float]
         found[name] = float(np.percentile(times[1:], 95))
         report.add({f"{name}_p95": found[name], f"{name}_first": times[0]})
     return {name: round(value, 1) for name, value in found.items()}
+
+
+def _multihop(report: Report) -> None:
+    """Search along the graph beside plain full text and vectors alone, over questions that no document answers alone."""
+    from resources.ai.minilm import MiniLmEmbedder
+
+    search = multihop.search_over(MiniLmEmbedder())
+    found = {mode: multihop.measure(search, mode) for mode in Mode}
+    for mode, outcome in found.items():
+        told = {"multihop_recall_at_5": outcome.recall, "multihop_all_at_5": outcome.whole, "multihop_p95": outcome.p95}
+        report.add(told, peer=None if mode is Mode.GRAPH else mode.value)
+    report.add({"multihop_tokens": 0})
+    for mode in (Mode.WORDS, Mode.MEANING):
+        report.bar(
+            f"multi-hop recall@5 along the graph, at no tokens, against {mode.value} alone",
+            found[Mode.GRAPH].recall,
+            found[mode].recall,
+            better="more",
+        )
 
 
 def _whole(report: Report, view: GraphView, size: str, *, rounds: int) -> None:

@@ -67,4 +67,4 @@ def _plain(type_: Any) -> str:
     if isinstance(type_, GraphQLList):
         inside = _told(type_.of_type)
         return f"({inside})[]" if " " in inside else f"{inside}[]"
-    return _SCALARS.get(type_.name, type_.name)
+    return _SCALARS.get(type_.name, str(type_.name))

@@ -84,7 +84,7 @@ class GuardExtension(SchemaExtension):
         context = self.execution_context
         document = context.graphql_document
         assert document is not None
-        schema: GraphQLSchema = context.schema._schema  # type: ignore[attr-defined]  # noqa: SLF001  # the library's own way
+        schema: GraphQLSchema = context.schema._schema  # noqa: SLF001  # the library's own way
         limits = self.limits
         if depth_of(context.variables or {}) > limits.variable_depth:
             raise _exceeded("variable_depth", limits.variable_depth)

@@ -59,6 +59,6 @@ def key_of(type: type) -> str:
 
 def stub(type: type, key: str) -> Any:
     """An entity of which only the key is known: for fields that a module adds to another's type."""
-    found = type.__new__(type)
+    found: Any = object.__new__(type)
     setattr(found, key_of(type), key)
     return found

@@ -15,15 +15,16 @@ from api.graphql.context import GraphContext
 from api.graphql.module import Module, extends
 from api.graphql.paging import After, Connection, First
 from api.graphql.subgraphs.workflows import Workflow, WorkflowExecution, executions_by_id
-from resources.content import model
 from resources.content.jobs.model import AnalysisJob, JobStatus
+from resources.content.model import Analysis, DocumentSource, DocumentStatus
+from resources.content.model import Document as Entry
 from resources.content.retrieval.model import Filters, Mode
 from resources.errors import InvalidInputError, NotFoundError
 from resources.workflows.executions import Execution
 
-DocumentStatus = strawberry.enum(model.DocumentStatus, name="DocumentStatus")
-ProcessingStatus = strawberry.enum(JobStatus, name="ProcessingStatus")
-SearchMode = strawberry.enum(Mode, name="SearchMode")
+strawberry.enum(DocumentStatus)
+strawberry.enum(JobStatus, name="ProcessingStatus")
+strawberry.enum(Mode, name="SearchMode")
 
 _NEWEST = 20
 """Runs of a workflow that are looked through for documents."""
@@ -47,7 +48,7 @@ class DocumentAnalysis:
     notice: str | None
 
     @classmethod
-    def of(cls, found: model.Analysis) -> DocumentAnalysis:
+    def of(cls, found: Analysis) -> DocumentAnalysis:
         same = (
             "summary", "language", "words", "reading_seconds", "quality", "difficulty", "difficulty_level", "mode", "model",
             "notice",
@@ -92,7 +93,7 @@ class Document:
         return await context.load_many(documents_by_id, [one.document_id for one in found])
 
     @classmethod
-    def of(cls, found: model.Document) -> Document:
+    def of(cls, found: Entry) -> Document:
         same = (
             "media_type", "status", "language", "size_bytes", "sha256", "chunk_count", "concept_count", "rejection_code",
             "rejection_reason", "received_at", "updated_at",
@@ -122,7 +123,7 @@ class ProcessingJob:
     """A job of analysis. `result` is there when it has ended, and was asked for by its id."""
 
     id: strawberry.ID
-    status: ProcessingStatus
+    status: JobStatus
     name: str
     sha256: str
     size_bytes: int
@@ -147,7 +148,7 @@ class ProcessingJob:
             sha256=job.sha256,
             size_bytes=job.size_bytes,
             run_id=None if job.run_id is None else strawberry.ID(job.run_id),
-            result=None if job.result is None else job.result.model_dump(mode="json"),
+            result=None if job.result is None else JSON(job.result.model_dump(mode="json")),
             errors=[ProcessingError(code=one.code, message=one.message, part=one.part) for one in job.errors],
             created_at=job.created_at,
             started_at=job.started_at,
@@ -296,7 +297,7 @@ class Query:
         query: str,
         first: First = 10,
         after: str | None = None,
-        mode: SearchMode = Mode.HYBRID,
+        mode: Mode = Mode.HYBRID,
         tags: list[str] | None = None,
         languages: list[str] | None = None,
         min_quality: float | None = None,
@@ -317,7 +318,7 @@ class Query:
             SearchHit(document_id=strawberry.ID(hit.document_id), **{name: getattr(hit, name) for name in same})
             for hit in found.hits
         ]
-        return SearchResult(hits=hits, total=found.total, facets=found.facets, next_cursor=found.next_cursor)
+        return SearchResult(hits=hits, total=found.total, facets=JSON(found.facets), next_cursor=found.next_cursor)
 
     @strawberry.field
     async def processing_job(self, info: strawberry.Info[GraphContext], id: strawberry.ID) -> ProcessingJob | None:
@@ -330,7 +331,7 @@ class Query:
         info: strawberry.Info[GraphContext],
         first: First = 10,
         after: After = None,
-        status: ProcessingStatus | None = None,
+        status: JobStatus | None = None,
     ) -> Connection[ProcessingJob] | None:
         """Jobs of analysis, the newest first, without their results."""
         behind = paging.decode("jobs", after)
@@ -387,13 +388,13 @@ class Mutation:
         return HandedIn(document=Document.of(receipt.document), outcome=receipt.outcome, position=receipt.position)
 
 
-def _source(**declared: Any) -> model.DocumentSource:
+def _source(**declared: Any) -> DocumentSource:
     from pydantic import ValidationError
 
     from api import problems
 
     try:
-        return model.DocumentSource(**declared)
+        return DocumentSource(**declared)
     except ValidationError as error:
         raise problems.validation_error(error.errors()) from error
 

@@ -40,7 +40,7 @@ class Event:
             type=found.type,
             stream=str(found.stream),
             version=found.version,
-            data=dict(found.data),
+            data=JSON(dict(found.data)),
             correlation_id=metadata.correlation_id,
             causation_id=None if metadata.causation_id is None else str(metadata.causation_id),
             user_id=metadata.user_id,

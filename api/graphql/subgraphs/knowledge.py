@@ -20,8 +20,8 @@ from resources.knowledge.model import concept_id
 from resources.knowledge.progress import model as progress
 from resources.knowledge.view import KINDS, PART_OF, RELATED_TO, GraphView
 
-RelationType = strawberry.enum(model.EdgeType, name="RelationType")
-ProgressStatus = strawberry.enum(progress.ProgressStatus, name="ProgressStatus")
+strawberry.enum(model.EdgeType, name="RelationType")
+strawberry.enum(progress.ProgressStatus)
 
 
 @strawberry.federation.type(keys=["id"])
@@ -124,7 +124,7 @@ class ConceptProgress:
     """Where a user stands with a concept."""
 
     concept_id: strawberry.ID
-    status: ProgressStatus
+    status: progress.ProgressStatus
     percent_complete: int
     minutes_spent: int
     difficulty_rating: int | None
@@ -168,7 +168,7 @@ class Relationship:
 
     source: strawberry.ID
     target: strawberry.ID
-    type: RelationType
+    type: model.EdgeType
     weight: float
 
 
@@ -394,7 +394,7 @@ class Mutation:
         self,
         info: strawberry.Info[GraphContext],
         concept_id: strawberry.ID,
-        status: ProgressStatus | None = None,
+        status: progress.ProgressStatus | None = None,
         percent_complete: int | None = None,
         minutes: int = 0,
         difficulty_rating: int | None = None,

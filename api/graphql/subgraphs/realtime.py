@@ -15,9 +15,11 @@ from api.graphql.module import Module, extends
 from api.graphql.paging import After, Connection, First
 from api.graphql.subgraphs.knowledge import UserProgress, progress_of_users
 from api.graphql.subgraphs.workflows import Workflow, WorkflowExecution
-from resources.realtime import model, presence, topics
+from resources.realtime import model, topics
+from resources.realtime.presence import Device, Status
+from resources.realtime.presence import Presence as Known
 
-PresenceStatus = strawberry.enum(presence.Status, name="PresenceStatus")
+strawberry.enum(Status, name="PresenceStatus")
 
 _NEWEST = 50
 
@@ -26,13 +28,13 @@ _NEWEST = 50
 class Presence:
     """How a user is; `lastSeen` is the last activity, where it is known."""
 
-    status: PresenceStatus
+    status: Status
     devices: int
     last_seen: datetime | None
     note: str | None
 
     @classmethod
-    def of(cls, found: presence.Presence) -> Presence:
+    def of(cls, found: Known) -> Presence:
         return cls(status=found.status, devices=found.devices, last_seen=found.last_seen, note=found.note)
 
 
@@ -74,13 +76,13 @@ class Session:
 
     id: strawberry.ID
     user: User
-    status: PresenceStatus
+    status: Status
     joined_at: datetime
     active_at: datetime
     note: str | None
 
     @classmethod
-    def of(cls, device: presence.Device) -> Session:
+    def of(cls, device: Device) -> Session:
         return cls(
             id=strawberry.ID(device.id),
             user=User(id=strawberry.ID(device.user)),
@@ -145,7 +147,7 @@ async def sessions_by_id(context: GraphContext, ids: list[str]) -> Sequence[Sess
 
 async def messages_by_id(context: GraphContext, ids: list[str]) -> Sequence[Message | None]:
     """Those that the principal may see, in one statement."""
-    asked = {id: found for id in ids if (found := _uuid(id)) is not None}
+    asked = {id: named for id in ids if (named := _uuid(id)) is not None}
     store, user = context.services.publisher.messages, context.principal.username
     found = await context.run(store.find, list(asked.values()), tenant=context.tenant, user=user)
     by_id = {one.message_id: Message.of(one) for one in found}

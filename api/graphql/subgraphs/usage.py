@@ -164,7 +164,7 @@ class BudgetStatus:
 
 async def calls_by_id(context: GraphContext, ids: list[str]) -> Sequence[ModelCall | None]:
     """In one statement."""
-    asked = {id: found for id in ids if (found := _uuid(id)) is not None}
+    asked = {id: named for id in ids if (named := _uuid(id)) is not None}
     found = await context.run(context.services.ai.books.find, list(asked.values()), tenant=context.tenant)
     by_id = {record.call_id: ModelCall.of(record) for record in found}
     return [by_id.get(asked[id]) if id in asked else None for id in ids]

@@ -177,7 +177,7 @@ class Workflow:
             node_count=len(spec.nodes),
             updated_at=published.published_at if published else None,
             updated_by=published.published_by if published else None,
-            spec=spec.model_dump(mode="json", exclude_defaults=True),
+            spec=JSON(spec.model_dump(mode="json", exclude_defaults=True)),
         )
 
 

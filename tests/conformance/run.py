@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 _TOTAL = re.compile(r"Total: (\d+) passed, (\d+) failed")
 _FAILED = re.compile(r"^✗ (\S+)", re.MULTILINE)
+
+ROOT = Path(__file__).parents[2]
+CLIENT_SCENARIOS = ("initialize", "tools_call", "sse-retry")
+"""What our client does: it lists and calls tools. It neither logs in by OAuth nor answers what servers ask."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,17 @@ def judged(suite: Suite, url: str, *, timeout: float = 300.0) -> Score:
     return Score(suite.name, int(found[1]), int(found[2]), tuple(_FAILED.findall(done.stdout)))
 
 
+def judged_client(scenario: str, *, timeout: float = 120.0) -> bool:
+    """Whether our client passes a scenario of the stable suite, which plays the server."""
+    client = shlex.join([sys.executable, "-m", "tests.conformance.client"])
+    command = [*script("conformance-stable", "dist/index.js"), "client", "--command", client, "--scenario", scenario]
+    command += ["--timeout", str(int(1000 * timeout / 2))]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
+    )
+    return done.returncode == 0 and "OVERALL: PASSED" in done.stdout
+
+
 def main() -> int:
     """Judge, print, and compare with what was promised."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.run", description=__doc__)
@@ -95,6 +111,7 @@ def main() -> int:
     try:
         with fixture_server() as url:
             scores = [judged(suite, url) for suite in SUITES]
+        passed = {scenario: judged_client(scenario) for scenario in CLIENT_SCENARIOS}
     except NoNodeError as error:
         print(f"conformance: skipped: {error}")  # noqa: T201  # for the person who asked
         return 0
@@ -103,9 +120,12 @@ def main() -> int:
         print(f"{score.suite}: {score.passed}/{score.passed + score.failed}{missing}")  # noqa: T201
         if score.passed < suite.least:
             print(f"  promised: {suite.promise}")  # noqa: T201
+    for scenario, good in passed.items():
+        print(f"client, {scenario}: {'passed' if good else 'failed'}")  # noqa: T201
     if options.json:
         options.json.write_text(json.dumps([asdict(score) for score in scores], indent=1))
-    return int(any(score.passed < suite.least for suite, score in zip(SUITES, scores, strict=True)))
+    worse = any(score.passed < suite.least for suite, score in zip(SUITES, scores, strict=True))
+    return int(worse or not all(passed.values()))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from mcp import Client, StdioServerParameters
 
 from resources.mcp.websocket import websocket_client
 from tests.conformance.node import NoNodeError, environment, installed, script
-from tests.conformance.run import SUITES, Suite, fixture_server, judged
+from tests.conformance.run import CLIENT_SCENARIOS, SUITES, Suite, fixture_server, judged, judged_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,12 @@ def test_the_official_suite_finds_what_the_readme_says(url: str, suite: Suite) -
     score = judged(suite, url)
     assert score.failures == ()
     assert (score.passed, score.failed) == (suite.least, suite.checks - suite.least)
+
+
+@pytest.mark.usefixtures("_judges")
+@pytest.mark.parametrize("scenario", CLIENT_SCENARIOS)
+def test_the_official_suite_finds_no_fault_in_the_client(scenario: str) -> None:
+    assert judged_client(scenario)
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)

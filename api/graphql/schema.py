@@ -58,10 +58,10 @@ class GraphSchema(Schema):
         )
         if len(modules) < len(whole):
             self._schema = _part(self._schema, {module.query.__module__ for module in modules})
-            self._schema._strawberry_schema = self  # noqa: SLF001  # as the library itself does
+            self._schema._strawberry_schema = self  # type: ignore[attr-defined]  # noqa: SLF001  # as the library itself does
         self.guards: dict[str, Guarded] = guard(self._schema, whole)
 
-    def entities_resolver(  # type: ignore[override]  # the library's is synchronous, and one bad one fails all
+    def entities_resolver(  # the library's is synchronous, and one bad one fails all
         self, info: strawberry.Info, representations: list[FederationAny]
     ) -> list[FederationAny]:
         """Instances for keys that a gateway holds; what is wrong with one of them is told of that one alone."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from api.graphql.module import Module
-from api.graphql.subgraphs import content, events, knowledge, lineage, realtime, usage, workflows
+from api.graphql.subgraphs.content import MODULE as CONTENT
+from api.graphql.subgraphs.events import MODULE as EVENTS
+from api.graphql.subgraphs.knowledge import MODULE as KNOWLEDGE
+from api.graphql.subgraphs.lineage import MODULE as LINEAGE
+from api.graphql.subgraphs.realtime import MODULE as REALTIME
+from api.graphql.subgraphs.usage import MODULE as USAGE
+from api.graphql.subgraphs.workflows import MODULE as WORKFLOWS
 
-MODULES: Final[tuple[Module, ...]] = (
-    workflows.MODULE,
-    content.MODULE,
-    knowledge.MODULE,
-    realtime.MODULE,
-    events.MODULE,
-    usage.MODULE,
-    lineage.MODULE,
-)
+MODULES: Final[tuple[Module, ...]] = (WORKFLOWS, CONTENT, KNOWLEDGE, REALTIME, EVENTS, USAGE, LINEAGE)

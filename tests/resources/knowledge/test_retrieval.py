@@ -30,7 +30,7 @@ QUESTION = "On which river lies the town where the Kestrel is made?"
 def search() -> GraphSearch:
     index, graph, embedder = MemoryChunkIndex(), MemoryGraphStore(), HashingEmbedder()
     for document, (text, names) in PAGES.items():
-        chunk = Chunk(ordinal=0, text=text, start=0, end=len(text), sha256=sha256_of(text.encode()))
+        chunk = Chunk(ordinal=0, text=text, section=None, start=0, end=len(text), sha256=sha256_of(text.encode()))
         vectors = np.asarray(embedder.embed([text]), dtype=np.float32)
         index.replace(document, [chunk], vectors, model_id=embedder.model_id, title=None, tenant=TENANT)
         concepts = [Concept(id=name.lower().replace(" ", "-"), name=name) for name in names]

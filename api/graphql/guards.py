@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 _LENGTH: Final = 10
 """Of a list that does not say how long it is."""
+TOKENS: Final = 5000
+"""Of the text of one request: the parser stops there."""
+
 _META: Final = frozenset({"__schema", "__type"})
 _CONNECTION: Final = frozenset({"edges", "nodes"})
 
@@ -49,7 +52,6 @@ class Limits:
     aliases: int = 100
     selections: int = 200
     variable_depth: int = 10
-    tokens: int = 5000
     operations: int = 20
 
 

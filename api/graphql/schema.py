@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import strawberry
 from graphql import GraphQLObjectType, GraphQLSchema, GraphQLUnionType, get_named_type
+from strawberry.extensions import MaxTokensLimiter
 from strawberry.federation import Schema
 from strawberry.federation.schema import FederationAny  # the library reads it from the annotation
 from strawberry.schema.config import StrawberryConfig
@@ -19,7 +20,7 @@ from strawberry.tools import merge_types
 from api.graphql import errors
 from api.graphql.access import Guarded, guard
 from api.graphql.federation import resolve
-from api.graphql.guards import GuardExtension
+from api.graphql.guards import TOKENS, GuardExtension
 from api.graphql.subgraphs import MODULES
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class GraphSchema(Schema):
             mutation=_merged("Mutation", [module.mutation for module in modules]),
             subscription=_merged("Subscription", [module.subscription for module in modules]),
             types=list(self.entity_types.values()),
-            extensions=[GuardExtension],
+            extensions=[GuardExtension, lambda: MaxTokensLimiter(max_token_count=TOKENS)],
             config=StrawberryConfig(disable_field_suggestions=True),
             federation_version=FEDERATION,
         )

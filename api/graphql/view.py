@@ -96,7 +96,7 @@ class GraphFace(GraphQL[GraphContext, None]):
             from api import problems
 
             response = self._refused(error, request, int(problems.status_of(error)))
-        await response(scope, receive, send)
+        await response(scope, receive, with_plain_lines(send))
 
     async def schema_text(self, request: Request) -> Response:
         """`GET /_service/schema`."""

@@ -46,9 +46,9 @@ def test_the_query_that_is_shown_leads_from_a_workflow_to_what_it_read_and_who_w
     assert workflow["name"] == "brew"
     [run] = workflow["executions"]["nodes"]
     assert (run["id"], run["status"], float(run["costUsd"])) == (world.run, "COMPLETED", 0.25)
-    [document] = workflow["processedContent"]
-    assert document["title"] == "On tea"
-    assert document["concepts"][0] == {"name": "Tea", "prerequisites": [{"name": "Water"}]}
+    [processed] = workflow["processedContent"]
+    assert processed["title"] == "On tea"
+    assert processed["concepts"][0] == {"name": "Tea", "prerequisites": [{"name": "Water"}]}
     assert {node["name"] for node in workflow["knowledgeGraph"]["nodes"]} == {"Tea", "Water", "Fire", "Coffee"}
     assert {"source": "tea", "target": "water", "type": "REQUIRES"} in workflow["knowledgeGraph"]["relationships"]
     assert workflow["collaborators"] == [{"id": "ada", "presence": {"status": "OFFLINE"}}]

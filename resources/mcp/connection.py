@@ -85,10 +85,6 @@ class Connection:
         """Whether it is being connected."""
         return self._wanted.is_set() and self._client is None
 
-    @property
-    def health(self) -> Health:
-        return self._health
-
     def status(self, now: datetime | None = None) -> str:
         """healthy, degraded (slow), unhealthy or disconnected. When is not asked for: it is looked after all the time."""
         del now

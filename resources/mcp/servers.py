@@ -73,10 +73,6 @@ class McpServers:
         self._pools: OrderedDict[tuple[int, str, str], Pool] = OrderedDict()
         self._lock = threading.Lock()
 
-    def names(self) -> frozenset[str]:
-        """Of the operator's servers: those that are there for every tenant."""
-        return frozenset(self._operator)
-
     # --- which there are -------------------------------------------------------------------------------------------
 
     def list(self, *, tenant: str) -> Sequence[Server]:

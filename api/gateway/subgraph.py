@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from api.dependencies import Services
     from resources.settings import Settings
@@ -42,29 +41,6 @@ if TYPE_CHECKING:
 _BODY_LIMIT: Final = 4 * 1024 * 1024
 _NO_LIMIT: Final = 10**9
 _THREADS: Final = 16
-
-
-class _PlainLines:
-    """Server-sent events with LF alone. Both line ends are right (HTML Standard, 9.2.6); the gateway knows only this one."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        events = False
-
-        async def plain(message: Message) -> None:
-            nonlocal events
-            if message["type"] == "http.response.start":
-                events = any(
-                    name.lower() == b"content-type" and value.startswith(b"text/event-stream")
-                    for name, value in message["headers"]
-                )
-            elif events and message["type"] == "http.response.body":
-                message = {**message, "body": message.get("body", b"").replace(b"\r\n", b"\n")}
-            await send(message)
-
-        await self._app(scope, receive, plain)
 
 
 def create_subgraph(name: str, services: Services, settings: Settings) -> Starlette:
@@ -86,7 +62,7 @@ def create_subgraph(name: str, services: Services, settings: Settings) -> Starle
 
     app.router.routes.extend(
         [
-            Route(PATH, _PlainLines(face)),
+            Route(PATH, face),
             Route(SCHEMA_PATH, face.schema_text),
             Route("/live", live),
         ]

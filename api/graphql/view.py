@@ -27,6 +27,7 @@ from api.auth.principal import principal_of
 from api.graphql import errors
 from api.graphql.access import INTROSPECTION
 from api.graphql.context import GraphContext
+from api.graphql.lines import with_plain_lines
 from api.realtime.auth import headers_of, token_of
 from resources.errors import InvalidInputError, LimitExceededError, NotFoundError, PlatformError
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 from pydantic import SecretStr
 
+from tests.benchmarks import graphql_gateway
 from tests.benchmarks.harness import Report, run, version_of
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def work(report: Report, quick: bool) -> None:
         url = stack.enter_context(serving(create_app(services, settings)))
         with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
             _measure(report, client, world, rounds=100 if quick else 1000)
+        graphql_gateway.measure(report, settings, url, world.document, rounds=100 if quick else 1000)
 
 
 def _measure(report: Report, client: httpx.Client, world: World, *, rounds: int) -> None:

@@ -172,7 +172,7 @@ def test_public_clients_read_the_same_from_both(graphs: Graphs, scripts: Scripts
 
 @pytest.mark.parametrize("assembly", ["unified", "federated"])
 def test_a_public_client_follows_events_over_a_socket(graphs: Graphs, scripts: Scripts, assembly: str) -> None:
-    url = graphs.unified if assembly == "unified" else graphs.federation.url
+    url = f"{graphs.unified}?token={graphs.token}" if assembly == "unified" else graphs.federation.url
     asked = {"url": url.replace("http", "ws", 1), "token": graphs.token, "count": 2}
     came = scripts.run("follow.mjs", {**asked, "query": "subscription { events(after: 0) { position type } }"})
     positions = [one["data"]["events"]["position"] for one in came]

@@ -1,6 +1,6 @@
 """How much one operation may ask for: told before anything is executed.
 
-`complexity` counts fields, those within a list as often as the list is long (`first`, else ten). What asks about the schema
+`complexity` counts fields, those within a list as often as the list is long (`first`, else five). What asks about the schema
 itself is for those who operate the platform, and costs no complexity; the sizes hold for it, too.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from graphql import DocumentNode, GraphQLSchema, SelectionSetNode
 
-_LENGTH: Final = 10
+_LENGTH: Final = 5
 """Of a list that does not say how long it is."""
 TOKENS: Final = 5000
 """Of the text of one request: the parser stops there."""

@@ -122,7 +122,7 @@ def test_a_nested_query_makes_few_statements(ask: Ask, monkeypatch: pytest.Monke
         2,
         2,
     )  # documents and their analyses; the revision of the graph, for both questions
-    ask("{ concepts(first: 4) { nodes { evidence { partition calls { model promptVersion { version } } } } } }")
+    ask("{ concepts(first: 2) { nodes { evidence { partition calls { model promptVersion { version } } } } } }")
     assert len(sql) <= 6
     assert len(cypher) <= 6
 

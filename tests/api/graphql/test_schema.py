@@ -85,7 +85,7 @@ BROAD = Limits(complexity=10**30)
     ("query", "code", "limits"),
     [
         (nested(20), "graphql_depth", BROAD),
-        (nested(3), "graphql_complexity", Limits()),
+        (nested(6), "graphql_complexity", Limits()),
         ("{ " + " ".join(f"a{n}: __typename" for n in range(101)) + " }", "graphql_aliases", BROAD),
         ("{ viewer { " + "id " * 201 + "} }", "graphql_selections", BROAD),
         (

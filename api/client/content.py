@@ -139,7 +139,7 @@ class ContentClient(HttpClient):
         self._send("DELETE", f"{V1}/progress/{quote(concept, safe='')}")
 
     def concept(self, concept: str) -> ConceptView:
-        return self._get(f"{V1}/concept/{quote(concept, safe='')}", ConceptView)
+        return self._get(f"{V1}/concepts/{quote(concept, safe='')}", ConceptView)
 
     def related(self, concept: str, *, depth: int = 1, limit: int = 20) -> list[Neighbour]:
         """What is near a concept, the nearest first."""

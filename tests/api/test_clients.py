@@ -94,6 +94,7 @@ WITHOUT = {
     "POST /analyze",  # an alias
     "GET /.well-known/jwks.json",
     "GET /auth/oidc/callback",
+    "GET /concept/{concept}",
     "GET /auth/oidc/start",
     "GET /auth/verify",
     "GET /health",

@@ -54,6 +54,20 @@ nodes:
   wait: {type: delay, needs: first, config: {seconds: 6}}
   last: {type: template, needs: wait, config: {template: y}}
 """
+DIARY = """
+name: ui_diary
+inputs:
+  day: {type: string}
+nodes:
+  ask: {type: prompt, config: {prompt_id: ui_diary, variables: {day: "{{ inputs.day }}"}}}
+  page:
+    type: template
+    asset: {key: diary/page, partition: "{{ inputs.day }}"}
+    config: {template: "{{ inputs.day }}: {{ nodes.ask.output.text }}"}
+outputs: {page: "{{ nodes.page.output.text }}"}
+"""
+DAYS = ("friday", "saturday", "sunday")
+PAGE = ["diary", "page"]
 WHERE = {"repositoryLocationName": "aiw", "repositoryName": "__repository__"}
 JOBS = """query($r: RepositorySelector!) { repositoryOrError(repositorySelector: $r) {
     ... on Repository { jobs { name } } } }"""
@@ -72,6 +86,12 @@ AGAIN = """mutation($executionParams: ExecutionParams, $reexecutionParams: Reexe
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 FILL = """mutation($b: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $b) { __typename
     ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+DAY = """mutation($day: String!, $r: RepositorySelector!) { addDynamicPartition(
+    partitionsDefName: "ui_diary.day", partitionKey: $day, repositorySelector: $r) { __typename } }"""
+TOLD = """query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
+    assetMaterializations(limit: 1) { metadataEntries { label ... on TextMetadataEntry { text } } } } } }"""
+STALE = """query($key: AssetKeyInput!, $days: [String!]!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+    isMaterializable staleStatusByPartition(partitions: $days) } } }"""
 FILLED = """query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {
     status runs { id status tags { key value } } } } }"""
 RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run { status startTime endTime parentRunId
@@ -85,9 +105,9 @@ ENDS = ("SUCCESS", "FAILURE", "CANCELED")
 @pytest.fixture(scope="module", autouse=True)
 def published(stage: Stage) -> None:
     """The workflows of this file, which the UI knows."""
-    for text in (ORDER, SLOW, BROKEN, LASTING):
+    for text in (ORDER, SLOW, BROKEN, LASTING, DIARY):
         stage.api.publish_workflow(text.encode())
-    wanted = {"ui_order", "ui_slow", "ui_broken", "ui_lasting"}
+    wanted = {"ui_order", "ui_slow", "ui_broken", "ui_lasting", "ui_diary"}
 
     def known() -> bool:
         told = stage.graphql(JOBS, r=WHERE)["repositoryOrError"]
@@ -261,6 +281,61 @@ def test_documents_are_backfilled(stage: Stage) -> None:
     assert sorted(partitions) == sorted(documents)
     assert {run["status"] for run in runs} == {"SUCCESS"}
     assert {stage.api.document(document).status for document in documents} == {DocumentStatus.READY}
+
+
+def in_force(stage: Stage, text: str) -> None:
+    """Publish the prompt of the diary, and wait until Dagster knows that it is in force."""
+    prompt = {"id": "ui_diary", "content": text + " {{day}}", "variables": {"day": {"type": "string"}}}
+    published = stage.api.publish_prompt(prompt, labels=["production"])
+    version = published["reference"]
+
+    def told() -> bool:
+        asset = stage.graphql(TOLD, key={"path": ["prompts", "ui_diary"]})["assetOrError"]
+        entries = [entry for one in asset.get("assetMaterializations", []) for entry in one["metadataEntries"]]
+        return any(entry["label"] == "version" and entry["text"] == version for entry in entries)
+
+    wait_for(told, "the data version of the prompt", seconds=60)
+
+
+def stale(stage: Stage) -> list[str]:
+    node = stage.graphql(STALE, key={"path": PAGE}, days=list(DAYS))["assetNodeOrError"]
+    assert node["isMaterializable"]
+    return list(node["staleStatusByPartition"])
+
+
+def test_assets_of_a_workflow_are_backfilled_and_those_made_with_another_text_of_the_prompt_are_stale(
+    stage: Stage,
+) -> None:
+    in_force(stage, "Write about")
+    for day in DAYS:
+        assert stage.graphql(DAY, day=day, r=WHERE)["addDynamicPartition"]["__typename"] == "AddDynamicPartitionSuccess"
+    assert stale(stage) == ["MISSING"] * 3
+    answer = stage.graphql(FILL, b={"assetSelection": [{"path": PAGE}], "partitionNames": list(DAYS)})
+    backfill = answer["launchPartitionBackfill"]
+    assert backfill["__typename"] == "LaunchBackfillSuccess", backfill
+
+    def completed() -> Mapping[str, Any] | None:
+        told: Mapping[str, Any] = stage.graphql(FILLED, id=backfill["backfillId"])["partitionBackfillOrError"]
+        return told if told["status"].startswith("COMPLETED") or told["status"] == "FAILED" else None
+
+    told = wait_for(completed, "the end of the backfill", seconds=120)
+    assert {run["status"] for run in told["runs"]} == {"SUCCESS"}
+    assert stale(stage) == ["FRESH"] * 3
+    pages = {}
+    for run in told["runs"]:
+        tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+        assert tags["aiw/workflow"] == "ui_diary"
+        assert "aiw/cost_usd" in tags or any("tokens" in key for key in tags), tags
+        pages[tags["dagster/partition"]] = stage.api.outputs(run["id"])["page"]
+        assert {node.id for node in stage.api.execution(run["id"]).nodes} >= {"ask", "page"}
+    assert set(pages) == set(DAYS)
+    assert all(page.startswith(f"{day}: ") for day, page in pages.items())
+
+    in_force(stage, "Write a poem about")
+    assert stale(stage) == ["STALE"] * 3
+    again = stage.api.run_workflow("ui_diary", {"day": "friday"}).run_id
+    assert end_of(stage, again)["status"] == "SUCCESS"
+    assert stale(stage) == ["FRESH", "STALE", "STALE"]
 
 
 # ---------------------------------------------------------------------- what dies

@@ -521,7 +521,8 @@ class AgentApprovalDecided(EventData):
 class McpToolCalled(EventData):
     """A client has called a tool of one of the platform's own MCP servers, as the user of the event: `mcp_call/<id>`.
 
-    `outcome` is `answered`, `asked` (for more from the client), `cancelled`, or the code of the error. Arguments are told by name alone.
+    `outcome` is `answered`, `asked` (for more from the client), `cancelled`, or the code of the error. Arguments are told by
+    name alone.
     """
 
     server: str

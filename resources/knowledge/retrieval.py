@@ -2,8 +2,8 @@
 
 A question about the river of the town where something is made names neither the river nor the town. What it names, and what words
 and meaning find, tell which concepts it is about; personalised PageRank carries their weight along the graph of knowledge
-(compare HippoRAG, Gutiérrez et al. 2024), and the documents where it arrives are searched once more. Both lists are fused by rank.
-No model is called but the embedder for the question: it costs no tokens.
+(compare HippoRAG, Gutiérrez et al. 2024), and the documents where it arrives are searched once more. Both lists are fused by
+rank. No model is called but the embedder for the question: it costs no tokens.
 """
 
 from __future__ import annotations

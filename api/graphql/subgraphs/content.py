@@ -305,7 +305,7 @@ class Query:
         """Passages by words and by meaning."""
         filters = Filters(tags=tuple(tags or ()), languages=tuple(languages or ()), min_quality=min_quality)
         found = await info.context.run(
-            info.context.services.search.find,
+            info.context.services.graph_search.find,
             query,
             tenant=info.context.tenant,
             mode=mode,

@@ -31,7 +31,9 @@ CANARY = "canary7f3a"  # what it must never see
 # What the framework serves besides: documentation, and the socket, which `test_a_socket_needs_a_token` is about.
 OTHERS = {
     **dict.fromkeys(("/openapi.json", "/docs", "/redoc", "/login", "/login/session", "/login/end"), Route),
-    **dict.fromkeys(("/docs/assets", "/dagster", "/graphql/assets"), Mount),  # `tests/api/test_proxy.py` is about the latter
+    **dict.fromkeys(
+        ("/docs/assets", "/dagster", "/graphql/assets"), Mount
+    ),  # `tests/api/test_proxy.py` is about the latter
     **dict.fromkeys(
         (
             "/.well-known/oauth-protected-resource",
@@ -41,7 +43,9 @@ OTHERS = {
         ),
         Route,
     ),
-    **dict.fromkeys(("/ws", "/mcp/ws", "/graphql"), WebSocketRoute),  # `tests/api/mcp/test_access.py` is about those of MCP
+    **dict.fromkeys(
+        ("/ws", "/mcp/ws", "/graphql"), WebSocketRoute
+    ),  # `tests/api/mcp/test_access.py` is about those of MCP
 }
 # Bodies that are good enough to get to where the tenant matters.
 BODIES: dict[str, Any] = {

@@ -3,6 +3,11 @@ import { text } from 'node:stream/consumers'
 import { ApolloClient, gql, HttpLink, InMemoryCache } from '@apollo/client'
 import { Client, fetchExchange } from '@urql/core'
 
+// urql ends the stream that an answer came on by aborting it, and nobody hears of that.
+process.on('unhandledRejection', (reason) => {
+  if (reason?.name !== 'AbortError') throw reason
+})
+
 const { url, token, query, variables } = JSON.parse(await text(process.stdin))
 const headers = token ? { authorization: `Bearer ${token}` } : {}
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from api.content import AnalyzeIn
 from tests.api.workflows.conftest import wait_for
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from api.client import ApiClient
     from tests.api.workflows.conftest import Platform
 
 TEXT = "# Tea\n\nGreen tea is made from leaves. Green tea wants water of eighty degrees."
@@ -21,7 +25,7 @@ def test_each_document_of_a_batch_is_a_run_of_its_own(platform: Platform) -> Non
         jobs = api.analyze_batch([good, bad, unknown]).jobs
         assert [job.status for job in jobs] == ["queued"] * 3
         for job in jobs:
-            wait_for(lambda job=job: api.analysis(job.job_id).status.ended, f"the end of {job.job_id}")
+            wait_for(partial(_ended, api, job.job_id), f"the end of {job.job_id}")
         read, broken, by_rule = (api.analysis(job.job_id) for job in jobs)
         cancelled = api.cancel_analysis(read.job_id)
     assert (read.status, broken.status, by_rule.status) == ("completed", "failed", "partial")
@@ -31,9 +35,12 @@ def test_each_document_of_a_batch_is_a_run_of_its_own(platform: Platform) -> Non
     assert [error.part for error in by_rule.errors] == ["model"]
     assert by_rule.result is not None
     assert cancelled == read
-    assert {run.run_id for run in platform.runs_of("content_analysis")} == {
-        job.run_id for job in (read, broken, by_rule)
-    }
+    runs = {job.run_id for job in (read, broken, by_rule)}
+    wait_for(lambda: {run.run_id for run in platform.runs_of("content_analysis")} == runs, "the list of the runs")
+
+
+def _ended(api: ApiClient, job_id: UUID) -> bool:
+    return api.analysis(job_id).status.ended
 
 
 def test_a_job_is_cancelled_with_its_run(platform: Platform) -> None:

@@ -47,7 +47,9 @@ class Output(BaseModel):
 def search(config: Config, context: NodeContext) -> Output:
     """By meaning, a passage's score is its cosine. Raises InvalidInputError for a blank query."""
     search_ = SearchService(context.resource("embedder"), context.resource("chunks"))
-    service = GraphSearch(search_, GraphProjections(context.resource("graph")))
+    service: SearchService | GraphSearch = search_
+    if config.mode is Mode.GRAPH:
+        service = GraphSearch(search_, GraphProjections(context.resource("graph")))
     page = service.find(
         config.query,
         tenant=context.tenant,

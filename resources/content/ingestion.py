@@ -129,6 +129,7 @@ def analyse_step(document_id: str, *, documents: DocumentStore, tenant: str, now
         now=now,
         language=analysis.language,
         concept_count=len(analysis.concepts),
+        unless_rejected=True,
     )
     return AnalyseOutcome(documents.get(document_id, tenant=tenant), analysis, changed=True)
 
@@ -182,7 +183,14 @@ def describe(document: Document, documents: DocumentStore, index: ChunkIndex) ->
 
 
 def _embedded(document: Document, documents: DocumentStore, count: int, now: datetime) -> None:
-    documents.set_status(document.id, DocumentStatus.EMBEDDED, tenant=document.tenant, now=now, chunk_count=count)
+    documents.set_status(
+        document.id,
+        DocumentStatus.EMBEDDED,
+        tenant=document.tenant,
+        now=now,
+        chunk_count=count,
+        unless_rejected=True,
+    )
 
 
 def _vectors(

@@ -107,6 +107,7 @@ class MemoryDocumentStore:
         concept_count: int | None = None,
         rejection_code: str | None = None,
         rejection_reason: str | None = None,
+        unless_rejected: bool = False,
     ) -> None:
         known = {
             "title": title,
@@ -121,6 +122,8 @@ class MemoryDocumentStore:
             document = self._documents.get((tenant, document_id))
             if document is None:
                 raise _unknown(document_id)
+            if unless_rejected and document.status is DocumentStatus.REJECTED:
+                return
             self._documents[tenant, document_id] = document.model_copy(update=changes)
 
     def save_parsed(self, document_id: str, sha256: str, parsed: ParsedDocument, *, tenant: str) -> None:

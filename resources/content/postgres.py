@@ -66,7 +66,7 @@ _SET_STATUS = """UPDATE aiw.document SET status = %(status)s, updated_at = %(now
     language = coalesce(%(language)s, language), chunk_count = coalesce(%(chunk_count)s, chunk_count),
     concept_count = coalesce(%(concept_count)s, concept_count),
     rejection_code = %(rejection_code)s, rejection_reason = %(rejection_reason)s
-WHERE tenant = %(tenant)s AND id = %(id)s"""
+WHERE tenant = %(tenant)s AND id = %(id)s AND NOT (%(unless_rejected)s AND status = 'rejected')"""
 _EXISTS = "SELECT 1 FROM aiw.document WHERE tenant = %s AND id = %s FOR KEY SHARE"
 _SAVE_PARSED = """INSERT INTO aiw.parsed_document (tenant, document_id, sha256, parsed)
 VALUES (%s, %s, decode(%s, 'hex'), %s::jsonb)
@@ -207,6 +207,7 @@ class PostgresDocumentStore(_Tenants):
         concept_count: int | None = None,
         rejection_code: str | None = None,
         rejection_reason: str | None = None,
+        unless_rejected: bool = False,
     ) -> None:
         values = {
             "id": document_id,
@@ -219,9 +220,12 @@ class PostgresDocumentStore(_Tenants):
             "concept_count": concept_count,
             "rejection_code": rejection_code,
             "rejection_reason": rejection_reason,
+            "unless_rejected": unless_rejected,
         }
         with self._transaction(tenant) as connection:
-            if connection.execute(_SET_STATUS, values).rowcount == 0:
+            if connection.execute(_SET_STATUS, values).rowcount:
+                return
+            if not unless_rejected or connection.execute(_EXISTS, (tenant, document_id)).fetchone() is None:
                 raise _unknown(document_id)
 
     def save_parsed(self, document_id: str, sha256: str, parsed: ParsedDocument, *, tenant: str) -> None:

@@ -64,8 +64,12 @@ class DocumentStore(Protocol):
         concept_count: int | None = None,
         rejection_code: str | None = None,
         rejection_reason: str | None = None,
+        unless_rejected: bool = False,
     ) -> None:
-        """Move the document on. A value that is None is left as it is, but for the rejection, which is always replaced."""
+        """Move the document on. A value that is None is left as it is, but for the rejection, which is always replaced.
+
+        `unless_rejected` leaves a rejected document as it is: what one step found wrong is not undone by another.
+        """
 
     def save_parsed(self, document_id: str, sha256: str, parsed: ParsedDocument, *, tenant: str) -> None:
         """Keep the parsed text of the revision with these bytes; replaces that of an older revision."""

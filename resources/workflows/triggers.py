@@ -292,7 +292,7 @@ def webhook_starts(
 RESERVED: Final = frozenset(
     {
         *("available", "instances", "schema", "status", "trigger"),
-        *("ingest_document", "rank_concepts", "rebuild_projections", "report_usage", "study_guide"),
+        *("embed_document", "ingest_document", "rank_concepts", "rebuild_projections", "report_usage", "study_guide"),
     }
 )
 """Names that addresses of the API have for something else, and those of the platform's own jobs."""

@@ -11,12 +11,16 @@ from resources.settings import DatabaseSettings, GraphSettings, Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 
 def findings(settings: Settings) -> dict[str, Finding]:
     return {finding.name: finding for finding in examine(settings)}
 
 
-def test_this_machine_is_fit(tmp_path: Path) -> None:
+def test_this_machine_is_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AIW_DATABASE__URL", "AIW_GRAPH__URL"):
+        monkeypatch.delenv(name, raising=False)
     found = findings(Settings(data_dir=tmp_path))
     assert [finding for finding in found.values() if finding.status == "failed"] == []
     assert "384 dimensions" in found["embedding model"].detail

@@ -233,7 +233,8 @@ def marked(process: psutil.Process, data_dir: Path) -> bool:
         return False
 
 
-def test_children_get_the_complete_settings_with_secrets_and_no_unset_ones() -> None:
+def test_children_get_the_complete_settings_with_secrets_and_no_unset_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIW_GRAPH__URL", raising=False)
     settings = Settings(database=DatabaseSettings(url=SecretStr("postgresql://u:secret@h/d"), pool_size=3))
     variables = as_environment(settings)
     assert variables["AIW_DATABASE__URL"] == "postgresql://u:secret@h/d"

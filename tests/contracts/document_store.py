@@ -148,6 +148,16 @@ class DocumentStoreContract:
         )
         assert store.get(document.id, tenant=tenant) == expected
 
+    def test_what_is_rejected_can_be_left_so(self, store: DocumentStore, tenant: str) -> None:
+        document = make_document(tenant)
+        store.save(document)
+        store.set_status(document.id, DocumentStatus.REJECTED, tenant=tenant, now=NOW, rejection_code="bad")
+        store.set_status(document.id, DocumentStatus.EMBEDDED, tenant=tenant, now=NOW, unless_rejected=True)
+        found = store.get(document.id, tenant=tenant)
+        assert (found.status, found.rejection_code) == (DocumentStatus.REJECTED, "bad")
+        with pytest.raises(NotFoundError):
+            store.set_status("nothing", DocumentStatus.EMBEDDED, tenant=tenant, now=NOW, unless_rejected=True)
+
     def test_a_rejection_is_forgotten_when_the_document_moves_on(self, store: DocumentStore, tenant: str) -> None:
         document = make_document(tenant)
         store.save(document)

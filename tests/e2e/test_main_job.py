@@ -171,6 +171,7 @@ def test_the_ui_shows_lineage_checks_partitions_and_numbers(stage: Stage) -> Non
         "knowledge/concepts": {"content/parsed", "content/analysis"},
         "content/published": {"content/embeddings", "knowledge/concepts"},
         "knowledge/ranking": {"knowledge/concepts"},
+        "knowledge/paths": {"knowledge/ranking"},
     }
     for key, node in nodes.items():
         assert node["description"], key

@@ -49,6 +49,8 @@ class Lookups:
         """The row as JSON; None if the tenant has none of this name. Raises UnavailableError."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
+            if self._connection is not None:
+                self._connection.pgconn.finish()  # its loop is another one, and may be gone
             self._loop, self._connection, self._waiting, self._worker = loop, None, [], None
         if self._closed_until and monotonic() < self._closed_until:
             raise _unavailable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from resources.content.memory import MemoryChunkIndex, MemoryDocumentStore
 from resources.errors import NotFoundError
 from resources.events.memory import MemoryEventStore
 from resources.knowledge.memory import MemoryGraphStore
+from resources.plugins.library import Plugins
+from resources.plugins.memory import MemoryPlugins
+from resources.plugins.wasmtime import WasmtimeRuntime
 from resources.prompts.bundled import bundled_prompts
 from resources.prompts.engine import PromptEngine
 from resources.prompts.library import PromptLibrary
@@ -67,6 +71,7 @@ def bench(**given: Any) -> Bench:
             "content": ContentSettings(),
             "prompts": PromptLibrary(MemoryEventStore(), PromptEngine(), bundled=bundled_prompts()),
             "web": WebClient(),
+            "plugins": Plugins(MemoryPlugins(), WasmtimeRuntime(), MemoryEventStore(), together=nullcontext),
             **given,
         }
     )

@@ -79,7 +79,7 @@ def test_every_type_has_a_dotted_name_and_a_sentence() -> None:
         model = CATALOG.model(name)
         assert TYPE_NAME.fullmatch(name)
         assert model is not None
-        assert (model.__doc__ or "").endswith(".")
+        assert (model.__doc__ or "").rstrip().endswith(".")
 
 
 def first_catalog() -> Catalog:

@@ -248,7 +248,10 @@ def test_old_addresses_work_as_before(platform: Platform) -> None:
         assert status["outputs"] == {"greeting": "Hello, old!"}
         assert status["progress"]["percentage"] == 100
         assert status["steps"]["greet"]["status"] == "completed"
-        assert instance in {one["instance_id"] for one in http.get("/api/v1/workflows/instances").json()}
+        wait_for(
+            lambda: instance in {one["instance_id"] for one in http.get("/api/v1/workflows/instances").json()},
+            "the list of the runs",
+        )
         assert "hello" in {one["name"] for one in http.get("/api/v1/workflows/available").json()}
         assert http.post("/api/v1/workflows/hello/execute", json={"inputs": {}}).status_code == 202
         assert http.get("/api/v1/workflows/status/nonsense").status_code == 404

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,6 @@ from resources.content.memory import MemoryChunkIndex, MemoryDocumentStore
 from resources.errors import NotFoundError
 from resources.events.memory import MemoryEventStore
 from resources.knowledge.memory import MemoryGraphStore
-from resources.plugins.library import Plugins
-from resources.plugins.memory import MemoryPlugins
-from resources.plugins.wasmtime import WasmtimeRuntime
 from resources.prompts.bundled import bundled_prompts
 from resources.prompts.engine import PromptEngine
 from resources.prompts.library import PromptLibrary
@@ -39,8 +35,19 @@ from tests.fixtures.nodes import Bench
 
 FOLDER = Path(assets.nodes.__file__).parent
 SHARED = {"__init__", "base", "functions", "reading"}
-ELSEWHERE = {"http", "notify", "sub_workflow", "map", "parallel", "fail", "mcp_tool", "relate", "plugin"}
-"""Types whose example calls another machine or workflow, reads a document, has no function or plugin, or fails by design."""
+ELSEWHERE = {
+    "http",
+    "notify",
+    "sub_workflow",
+    "map",
+    "parallel",
+    "fail",
+    "mcp_tool",
+    "relate",
+    "plugin",
+    "analysis_job",
+}
+"""Types whose example calls another machine or workflow, reads a document, has no function, plugin or job, or fails by design."""
 
 EXAMPLES = [
     pytest.param(row, example, id=f"{row.name}-{number}")
@@ -71,7 +78,6 @@ def bench(**given: Any) -> Bench:
             "content": ContentSettings(),
             "prompts": PromptLibrary(MemoryEventStore(), PromptEngine(), bundled=bundled_prompts()),
             "web": WebClient(),
-            "plugins": Plugins(MemoryPlugins(), WasmtimeRuntime(), MemoryEventStore(), together=nullcontext),
             **given,
         }
     )

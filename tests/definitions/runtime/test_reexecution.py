@@ -86,7 +86,11 @@ def test_a_failed_run_goes_on_with_the_mended_revision(engine: Engine, trace: Pa
     assert engine.end_of(again) is DagsterRunStatus.SUCCESS, engine.runtime.messages(again)
     assert trace.read_text().splitlines() == ["f", "m-f", "l-m-f"]
     assert _executed(engine, again) == {"middle", "last", "outputs"}
-    told = [event.data.get("revision") for event in engine.story(again) if event.type == "workflow.started"]
+    told = [
+        event.data.get("revision")
+        for event in engine.story(again, until="workflow.completed")
+        if event.type == "workflow.started"
+    ]
     assert told == [2]
 
 

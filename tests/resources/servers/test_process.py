@@ -107,7 +107,8 @@ def test_what_a_dead_process_started_is_killed_too(tmp_path: Path) -> None:
 @pytest.mark.skipif(not dies_with_parent(signal.SIGTERM), reason="needs setpriv")
 def test_children_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     program = (
-        "import sys, time, pathlib\n"
+        "import signal, sys, time, pathlib\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"  # whoever runs the tests may have it ignored
         "from resources.servers.process import ChildProcess, Command\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         f"child = ChildProcess(Command('sleeper', (sys.executable, '-S', '-c', {SLEEPER!r}), folder / 'log'))\n"

@@ -87,15 +87,19 @@ def _judged(arrived: list[tuple[float, str, int]]) -> dict[str, Number]:
             refused += 1
         else:
             window.append((at, tokens))
-    first, last = arrived[0][0] + MINUTE, arrived[-1][0]
+    first = arrived[0][0] + MINUTE
+    # Whole minutes alone: the tokens of a minute may all arrive at its beginning, so that a part of one tells nothing.
+    minutes = int((arrived[-1][0] - first) // MINUTE)
+    if not minutes:
+        raise RuntimeError("There is no whole minute after the first: the processes ran for too short a time.")
     used: Counter[str] = Counter()
     for at, tenant, tokens in arrived:
-        if at > first:
+        if first < at <= first + minutes * MINUTE:
             used[tenant] += tokens
     shares = [used[str(tenant)] for tenant in range(TENANTS)]
     return {
         "shared_refused": refused,
-        "shared_used": sum(shares) / (TOKENS * (last - first) / MINUTE),
+        "shared_used": sum(shares) / (TOKENS * minutes),
         "shared_jain": sum(shares) ** 2 / (TENANTS * sum(share**2 for share in shares)),
     }
 

@@ -165,3 +165,15 @@ def partition_input_of(spec: WorkflowSpec) -> str | None:
     found = {match[1] if (match := _INPUT.fullmatch(str(partition))) else None for partition in partitions}
     name = found.pop() if len(found) == 1 else None
     return name if name in spec.inputs and spec.inputs[name].type == "string" else None
+
+
+def problems_of_given(path: str, given: Mapping[str, Any], spec: WorkflowSpec) -> Iterator[Problem]:
+    """What is wrong with the inputs that something gives to a workflow."""
+    for name in given:
+        if name not in spec.inputs:
+            message = f"the workflow {spec.name!r} has no such input"
+            yield Problem(f"{path}.{name}", message, nearest(name, spec.inputs), "input_not_found")
+    for name, wanted in spec.inputs.items():
+        if wanted.required and not wanted.has_default and name not in given:
+            message = f"the input {name!r} of {spec.name!r} is required and has no default"
+            yield Problem(path, message, None, "input_missing")

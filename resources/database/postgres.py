@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from resources.errors import UnavailableError
+from resources.errors import UnavailableError, UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+AGAIN = "Try again."
+"""What may be done about a failure that may pass."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -27,6 +30,8 @@ SCHEMA = "aiw"
 _RECONNECT_SECONDS = 2.0  # then the next request tries afresh, rather than wait for an attempt that is minutes away
 _DRAIN_SECONDS = 0.5
 SET_TENANT = "SELECT set_config('aiw.tenant', %s, true)"
+AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
+AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
 _AS_NOBODY = "SELECT set_config('role', 'none', true), set_config('aiw.tenant', '', true)"
 
 
@@ -101,6 +106,19 @@ class Database:
                 dependency="database",
             ) from error
 
+    @contextmanager
+    def scoped(self, tenant: str | None, what: str, *, again: str = AGAIN) -> Iterator[Connection]:
+        """A transaction of the tenant, whatever role has logged in; None = of the platform, which sees all of them.
+
+        Raises as `transaction` and `in_our_words` do; `what` and `again` are the latter's.
+        """
+        with self.transaction() as connection, in_our_words(what, again=again):
+            if tenant is None:
+                connection.execute(AS_SYSTEM)
+            else:
+                connection.execute(AS_TENANT, (tenant,))
+            yield connection
+
     def connect(self, *, autocommit: bool = True) -> Connection:
         """A connection of the caller's own, outside of the pool: for LISTEN, advisory locks and administration."""
         try:
@@ -170,6 +188,26 @@ class Database:
 
     def _pool_here(self) -> ConnectionPool[Connection] | None:
         return self._pool if self._pool_owner == os.getpid() else None
+
+
+@contextmanager
+def in_our_words(what: str, *, again: str = AGAIN) -> Iterator[None]:
+    """PostgreSQL's errors as ours: what may pass is UnavailableError, what will not is UpstreamError.
+
+    `what` is what was asked for, as in "the messages cannot be reached"; `again` says how to repeat it.
+    """
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        message = f"{what[:1].upper()}{what[1:]} cannot be reached ({first_line(error)}). {again}"
+        raise UnavailableError(message, dependency="database") from error
+    except psycopg.Error as error:
+        raise UpstreamError(f"The database refused what was asked of {what}: {first_line(error)}") from error
+
+
+def first_line(error: psycopg.Error) -> str:
+    """What happened, without the statement that PostgreSQL repeats under it."""
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _has_news(connection: Connection) -> bool:

@@ -20,6 +20,7 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format, TransactionStatus
 from psycopg.types.string import ByteaBinaryLoader
 
+from resources.database.postgres import in_our_words as database_in_our_words
 from resources.errors import UnavailableError, UpstreamError
 from resources.events import arrays, envelope
 from resources.events.batches import plan
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     from resources.events.writer import Outcome
 
 log = get_logger(__name__)
+
+in_our_words = partial(database_in_our_words, "the event store", again="Try again, with the same event ids.")
+"""Errors of what belongs to the event store, and of what is kept beside it."""
 
 AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
 AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
@@ -374,24 +378,6 @@ def _blocks(accepted: Sequence[Accepted], first: int) -> list[arrays.Block]:
             blocks.append(arrays.Block(first, head + 1, unit.tenant, append.stream, append.events))
             first += len(append.events)
     return blocks
-
-
-@contextmanager
-def in_our_words() -> Iterator[None]:
-    """PostgreSQL's errors as ours: what may pass is UnavailableError, what will not is UpstreamError."""
-    try:
-        yield
-    except psycopg.OperationalError as error:
-        raise UnavailableError(
-            f"The event store did not answer as it should ({_first_line(error)}). Try again, with the same event ids.",
-            dependency="database",
-        ) from error
-    except psycopg.Error as error:
-        raise UpstreamError(f"The database refused what the event store asked: {_first_line(error)}") from error
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def in_turn(prepared: Sequence[PreparedAppend]) -> list[tuple[int, PreparedEvent]]:

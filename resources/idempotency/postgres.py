@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import psycopg
 from psycopg.types.json import Json
 
-from resources.errors import UnavailableError, UpstreamError
 from resources.idempotency.memory import answer_of
 from resources.idempotency.store import CLAIM_HOLDS, KEPT, Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from resources.database.postgres import Connection, Database
     from resources.idempotency.store import Key
 
-_AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
-_AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
 _CLAIM = """INSERT INTO aiw.kept_answer AS kept (tenant, subject, key, request, claimed_at)
     VALUES (%(tenant)s, %(subject)s, %(key)s, %(request)s, %(now)s)
     ON CONFLICT (tenant, subject, key) DO UPDATE
@@ -64,27 +59,9 @@ class PostgresAnswers:
         with self._as(None) as connection:
             return connection.execute(_FORGET, (now - KEPT,)).rowcount
 
-    @contextmanager
-    def _as(self, tenant: str | None) -> Iterator[Connection]:
-        """A transaction of the tenant; None = of the platform."""
-        with self._database.transaction() as connection:
-            try:
-                if tenant is None:
-                    connection.execute(_AS_SYSTEM)
-                else:
-                    connection.execute(_AS_TENANT, (tenant,))
-                yield connection
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                raise UnavailableError(
-                    f"Kept answers cannot be reached ({_first_line(error)}). Try again.", dependency="database"
-                ) from error
-            except psycopg.Error as error:
-                raise UpstreamError(f"The database refused to keep an answer: {_first_line(error)}") from error
+    def _as(self, tenant: str | None) -> AbstractContextManager[Connection]:
+        return self._database.scoped(tenant, "the kept answers")
 
 
 def _named(key: Key) -> dict[str, str]:
     return {"tenant": key.tenant, "subject": key.subject, "key": key.key}
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

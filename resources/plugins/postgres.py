@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from psycopg.types.json import Jsonb
 
-from resources.errors import UnavailableError, UpstreamError
 from resources.plugins.model import Manifest, Plugin, PluginLimits, PluginRun
 from resources.plugins.store import unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from resources.database.postgres import Connection, Database
 
-_AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
-_AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
 _WITHOUT_WAIT = "SELECT set_config('synchronous_commit', 'off', true)"
 _INSTALL = """INSERT INTO aiw.plugin
         (tenant, name, sha256, module, manifest, installed_at, changed_at, enabled, grants, config, limits)
@@ -110,22 +106,8 @@ class PostgresPlugins:
         with self._as(None) as connection:
             return connection.execute(_FORGET, (before,)).rowcount
 
-    @contextmanager
-    def _as(self, tenant: str | None) -> Iterator[Connection]:
-        """A transaction of the tenant; None = of the platform, which sees all of them."""
-        with self._database.transaction() as connection:
-            try:
-                if tenant is None:
-                    connection.execute(_AS_SYSTEM)
-                else:
-                    connection.execute(_AS_TENANT, (tenant,))
-                yield connection
-            except psycopg.OperationalError as error:
-                raise UnavailableError(
-                    f"The plugins cannot be reached ({_first_line(error)}). Try again.", dependency="database"
-                ) from error
-            except psycopg.Error as error:
-                raise UpstreamError(f"The database refused what was asked of plugins: {_first_line(error)}") from error
+    def _as(self, tenant: str | None) -> AbstractContextManager[Connection]:
+        return self._database.scoped(tenant, "the plugins")
 
 
 _RUN_FIELDS = [name.strip() for name in _RUN.split(",")][:-1]
@@ -148,7 +130,3 @@ def _plugin(row: tuple[Any, ...]) -> Plugin:
 
 def _lines(logs: list[list[str]]) -> tuple[tuple[str, str], ...]:
     return tuple((level, line) for level, line in logs)
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-import psycopg
 from psycopg.types.json import Jsonb
 
-from resources.errors import UnavailableError, UpstreamError
 from resources.registry.memory import unknown
 from resources.registry.model import LOST_AFTER, Agent, Health, Registration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from resources.database.postgres import Connection, Database
     from resources.registry.model import Beat
 
-_AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
-_AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
 _COLUMNS = """tenant, id, name, endpoint, capabilities, weight, health_url, metadata, registered_at, last_seen, reported,
     connections, response_ms, checks, failed, streak, down"""
 _REGISTER = f"""INSERT INTO aiw.registered_agent AS a ({_COLUMNS})
@@ -110,22 +106,8 @@ class PostgresAgentRegistry:
         with self._as(None) as connection:
             return connection.execute(_FORGET, (before,)).rowcount
 
-    @contextmanager
-    def _as(self, tenant: str | None) -> Iterator[Connection]:
-        """A transaction of the tenant; None = of the platform, which sees all of them."""
-        with self._database.transaction() as connection:
-            try:
-                if tenant is None:
-                    connection.execute(_AS_SYSTEM)
-                else:
-                    connection.execute(_AS_TENANT, (tenant,))
-                yield connection
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                raise UnavailableError(
-                    f"The registry cannot be reached ({_first_line(error)}). Try again.", dependency="database"
-                ) from error
-            except psycopg.Error as error:
-                raise UpstreamError(f"The database refused what the registry asked: {_first_line(error)}") from error
+    def _as(self, tenant: str | None) -> AbstractContextManager[Connection]:
+        return self._database.scoped(tenant, "the registry")
 
 
 def _one(connection: Connection, agent_id: UUID, tenant: str, *, lock: bool = False) -> Agent:
@@ -156,7 +138,3 @@ def _state(agent: Agent) -> dict[str, Any]:
         "streak": health.streak,
         "down": health.down,
     }
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter
 
 from resources.content.jobs.memory import unknown
 from resources.content.jobs.model import AnalysisJob, AnalysisOptions, AnalysisRequest, JobStatus, new_job
 from resources.content.model import MediaType
-from resources.errors import UnavailableError, UpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from uuid import UUID
 
     from resources.content.jobs.model import AnalysisResult, JobError
     from resources.database.postgres import Connection, Database
 
-_AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
-_AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
 _BRIEF = """id, tenant, status, name, media_type, sha256, size_bytes, options, run_id, errors, created_at, started_at,
     ended_at"""
 _COLUMNS = f"{_BRIEF}, result"
@@ -142,22 +138,8 @@ class PostgresAnalysisJobs:
         with self._as(None) as connection:
             return connection.execute(_FORGET, (before,)).rowcount
 
-    @contextmanager
-    def _as(self, tenant: str | None) -> Iterator[Connection]:
-        """A transaction of the tenant; None = of the platform, which sees all of them."""
-        with self._database.transaction() as connection:
-            try:
-                if tenant is None:
-                    connection.execute(_AS_SYSTEM)
-                else:
-                    connection.execute(_AS_TENANT, (tenant,))
-                yield connection
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                raise UnavailableError(
-                    f"The analyses cannot be reached ({_first_line(error)}). Try again.", dependency="database"
-                ) from error
-            except psycopg.Error as error:
-                raise UpstreamError(f"The database refused what an analysis asked: {_first_line(error)}") from error
+    def _as(self, tenant: str | None) -> AbstractContextManager[Connection]:
+        return self._database.scoped(tenant, "the analyses")
 
 
 def _one(connection: Connection, job_id: UUID, tenant: str) -> AnalysisJob:
@@ -170,7 +152,3 @@ def _one(connection: Connection, job_id: UUID, tenant: str) -> AnalysisJob:
 def _job(row: Sequence[Any]) -> AnalysisJob:
     names = [name.strip() for name in _COLUMNS.split(",")]
     return _JOB.validate_python(dict(zip(names, row, strict=False)))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
-from resources.errors import UnavailableError, UpstreamError
 from resources.knowledge.progress.model import ConceptProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from resources.database.postgres import Connection, Database
     from resources.knowledge.progress.model import ProgressChange
 
-_AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(%s || chr(1) || %s || chr(1) || %s, 93))"
 _COLUMNS = """concept, status, percent, minutes_spent, difficulty_rating, documents, notes, started_at, completed_at,
     updated_at"""
@@ -59,16 +55,8 @@ class PostgresProgress:
         with self._as(tenant) as connection:
             return connection.execute(_FORGET, (tenant, user, concept)).rowcount > 0
 
-    @contextmanager
-    def _as(self, tenant: str) -> Iterator[Connection]:
-        with self._database.transaction() as connection:
-            try:
-                connection.execute(_AS_TENANT, (tenant,))
-                yield connection
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                raise UnavailableError("Progress cannot be reached now. Try again.", dependency="database") from error
-            except psycopg.Error as error:
-                raise UpstreamError("The database refused what was said about progress.") from error
+    def _as(self, tenant: str) -> AbstractContextManager[Connection]:
+        return self._database.scoped(tenant, "the progress")
 
 
 def _progress(row: Sequence[Any]) -> ConceptProgress:

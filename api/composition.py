@@ -80,9 +80,12 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.prompts.bundled import bundled_prompts
     from resources.prompts.engine import PromptEngine
     from resources.prompts.library import PromptLibrary
-    from resources.realtime.postgres import PostgresMessages, PostgresPresence, PostgresRealtimeRules, PostgresRunLog
+    from resources.realtime.postgres import PostgresMessages
+    from resources.realtime.presence.postgres import PostgresPresence
     from resources.realtime.publisher import Publisher
-    from resources.realtime.rules import Router
+    from resources.realtime.rules.model import Router
+    from resources.realtime.rules.postgres import PostgresRealtimeRules
+    from resources.realtime.runs.postgres import PostgresRunLog
     from resources.registry.postgres import PostgresAgentRegistry
     from resources.resilience.breaker import BreakerPolicy, Breakers
     from resources.support.classify import MessageClassifier
@@ -259,6 +262,7 @@ def _identity(settings: Settings, database: Database, events: EventStore, budget
     from resources.ai.budgets.quota import limit_spending
     from resources.tenants.identity import build_identity
     from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresNotices, PostgresSecrets
+    from resources.tenants.schemas.postgres import PostgresSchemas
     from resources.tenants.tokens import Tokens
     from resources.tenants.vault import Vault
 
@@ -282,6 +286,7 @@ def _identity(settings: Settings, database: Database, events: EventStore, budget
         tokens=tokens,
         vault=vault,
         home=settings.tenant,
+        schemas=PostgresSchemas(database),
         access_seconds=auth.access_seconds,
         session_seconds=auth.session_days * 86_400,
         together=database.together,

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from resources.mcp.servers import McpServers
     from resources.plugins.library import Plugins
     from resources.prompts.library import PromptLibrary
-    from resources.realtime.postgres import PostgresRunLog
     from resources.realtime.publisher import Publisher
+    from resources.realtime.runs.postgres import PostgresRunLog
     from resources.realtime.store import PresenceStore
     from resources.realtime.store import RuleStore as RealtimeRules
     from resources.registry.store import AgentRegistry

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from api.graphql.context import GraphContext
     from resources.events.model import RecordedEvent
     from resources.realtime.model import Message, Notice
-    from resources.realtime.presence import Presence
+    from resources.realtime.presence.model import Presence
     from resources.workflows.executions import Execution
 
 LOOK: Final = 1.0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from resources.realtime.model import DeliveryStatus, Message, NewMessage
-    from resources.realtime.presence import Device, Joined
+    from resources.realtime.presence.model import Device, Joined
     from resources.realtime.publisher import Publisher
     from resources.realtime.store import PresenceStore
 

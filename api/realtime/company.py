@@ -10,7 +10,7 @@ from api.realtime import frames
 from api.realtime.connection import Connection, Frame
 from resources.realtime import topics
 from resources.realtime.model import Notice, Priority
-from resources.realtime.presence import TYPING_SECONDS
+from resources.realtime.presence.model import TYPING_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from api.realtime.room import Room
     from resources.events.model import RecordedEvent
     from resources.events.store import EventStore
-    from resources.realtime.postgres import PostgresRunLog
+    from resources.realtime.runs.postgres import PostgresRunLog
 
 log = get_logger(__name__)
 

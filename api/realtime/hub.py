@@ -31,7 +31,7 @@ from resources.errors import InvalidInputError, LimitExceededError, PlatformErro
 from resources.realtime import topics
 from resources.realtime.limits import Limiter
 from resources.realtime.model import Priority
-from resources.realtime.presence import Device, Joined, Status
+from resources.realtime.presence.model import Device, Joined, Status
 from resources.telemetry.logging import get_logger
 from resources.tenants.quotas.model import sockets_exceeded
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from resources.events.store import EventStore
     from resources.realtime.model import DeliveryStatus, Message, NewMessage, Notice
-    from resources.realtime.postgres import PostgresRunLog
     from resources.realtime.publisher import Publisher
+    from resources.realtime.runs.postgres import PostgresRunLog
     from resources.realtime.store import PresenceStore
     from resources.tenants.model import Principal
 

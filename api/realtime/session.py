@@ -20,7 +20,7 @@ from resources.errors import (
 )
 from resources.realtime import topics
 from resources.realtime.model import NewMessage, as_direct, new_message_id
-from resources.realtime.presence import Status
+from resources.realtime.presence.model import Status
 
 if TYPE_CHECKING:
     from api.realtime.connection import Connection

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from api.realtime import frames
 from resources.errors import PlatformError
 from resources.realtime.model import Retention
-from resources.realtime.presence import SWEEP_SECONDS
+from resources.realtime.presence.model import SWEEP_SECONDS
 from resources.telemetry.logging import get_logger
 
 if TYPE_CHECKING:

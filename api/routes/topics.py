@@ -19,7 +19,7 @@ from api.realtime.stream import Reader, cursor_of
 from api.schemas import Storable
 from resources.realtime import topics
 from resources.realtime.model import DeliveryStatus, Message, MessageType, NewMessage, Priority, new_message_id
-from resources.realtime.rules import Rule
+from resources.realtime.rules.model import Rule
 
 router = APIRouter(tags=["realtime"])
 

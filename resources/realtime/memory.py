@@ -14,31 +14,63 @@ import orjson
 from resources.errors import NotFoundError
 from resources.realtime import topics
 from resources.realtime.model import Conversation, Delivery, Message, Notice
-from resources.realtime.presence import HUB_SILENT, OFFLINE_AFTER, Device, Joined, Presence, Status, presence_of
+from resources.realtime.presence.model import HUB_SILENT, OFFLINE_AFTER, Device, Joined, Presence, Status, presence_of
 from resources.realtime.publisher import as_stored, without_duplicates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from resources.realtime.model import DeliveryStatus, NewMessage, Retention
-    from resources.realtime.rules import Rule
+    from resources.realtime.rules.model import Rule
+    from resources.realtime.store import Fanout
 
 _RANK = {"sent": 0, "failed": 1, "delivered": 2, "read": 3}
 _MAX_TOPICS = 200
 
 
+class MemoryFanout:
+    """News within one process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watchers: dict[int, Callable[[Sequence[Notice]], None]] = {}
+        self._number = 0
+
+    def tell(self, notices: Collection[Notice]) -> None:
+        with self._lock:
+            watchers = list(self._watchers.values())
+        if notices:
+            for watcher in watchers:
+                watcher(list(notices))
+
+    def watch(self, notice: Callable[[Sequence[Notice]], None]) -> Callable[[], None]:
+        with self._lock:
+            self._number += 1
+            number = self._number
+            self._watchers[number] = notice
+
+        def cancel() -> None:
+            with self._lock:
+                self._watchers.pop(number, None)
+
+        return cancel
+
+    def close(self) -> None:
+        with self._lock:
+            self._watchers.clear()
+
+
 class MemoryMessages:
     """Messages in a list for each tenant."""
 
-    def __init__(self) -> None:
+    def __init__(self, fanout: Fanout | None = None) -> None:
+        self._fanout = fanout or MemoryFanout()
         self._lock = threading.Lock()
         self._log: dict[str, list[Message]] = defaultdict(list)
         self._heads: dict[str, int] = defaultdict(int)
         self._by_id: dict[tuple[str, UUID], Message] = {}
         self._deliveries: dict[tuple[str, UUID, str], Delivery] = {}
-        self._watchers: dict[int, Callable[[Sequence[Notice]], None]] = {}
-        self._number = 0
 
     def publish(self, messages: Sequence[NewMessage], *, tenant: str) -> Sequence[Message]:
         now = datetime.now(UTC)
@@ -133,6 +165,10 @@ class MemoryMessages:
         with self._lock:
             return self._heads[tenant]
 
+    def heads(self, tenants: Collection[str]) -> Mapping[str, int]:
+        with self._lock:
+            return {tenant: self._heads[tenant] for tenant in tenants if self._heads[tenant]}
+
     def undelivered(self, users: Collection[str], *, tenant: str, now: datetime) -> Sequence[tuple[str, Message]]:
         with self._lock:
             waiting = [
@@ -184,11 +220,7 @@ class MemoryMessages:
         return sorted(found, key=lambda conversation: -conversation.position)
 
     def tell(self, notices: Collection[Notice]) -> None:
-        with self._lock:
-            watchers = list(self._watchers.values())
-        if notices:
-            for watcher in watchers:
-                watcher(list(notices))
+        self._fanout.tell(notices)
 
     def sweep(self, now: datetime, *, retention: Retention) -> int:
         failed = []
@@ -215,16 +247,7 @@ class MemoryMessages:
         return gone
 
     def watch(self, notice: Callable[[Sequence[Notice]], None]) -> Callable[[], None]:
-        with self._lock:
-            self._number += 1
-            number = self._number
-            self._watchers[number] = notice
-
-        def cancel() -> None:
-            with self._lock:
-                self._watchers.pop(number, None)
-
-        return cancel
+        return self._fanout.watch(notice)
 
     def _all(self, tenant: str) -> list[Message]:
         with self._lock:

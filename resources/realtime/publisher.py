@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from resources.realtime.model import Message, NewMessage
-    from resources.realtime.rules import Router
+    from resources.realtime.rules.model import Router
     from resources.realtime.store import MessageStore
 
 

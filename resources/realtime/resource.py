@@ -6,9 +6,10 @@ import dagster as dg
 from pydantic import Field
 
 from resources.database.resource import shared_database
-from resources.realtime.postgres import PostgresMessages, PostgresRealtimeRules
+from resources.realtime.postgres import PostgresMessages
 from resources.realtime.publisher import Publisher
-from resources.realtime.rules import Router
+from resources.realtime.rules.model import Router
+from resources.realtime.rules.postgres import PostgresRealtimeRules
 
 
 class PublisherResource(dg.ConfigurableResource[Publisher]):

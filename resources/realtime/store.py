@@ -5,13 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from resources.realtime.model import Conversation, Delivery, DeliveryStatus, Message, NewMessage, Notice, Retention
-    from resources.realtime.presence import Device, Joined, Presence, Status
-    from resources.realtime.rules import Rule
+    from resources.realtime.presence.model import Device, Joined, Presence, Status
+    from resources.realtime.rules.model import Rule
+
+
+class Fanout(Protocol):
+    """How processes tell one another that there is news: ids, never contents.
+
+    The promise: what was told is heard by every watcher of every process, in the order in which one process told it; or, where a
+    connection broke, a notice of kind `lost` is heard instead, as soon as there is a new one. It may be heard twice.
+    """
+
+    def tell(self, notices: Collection[Notice]) -> None:
+        """Tell every watcher of every process. Raises UnavailableError."""
+
+    def watch(self, notice: Callable[[Sequence[Notice]], None]) -> Callable[[], None]:
+        """Call `notice`, from any thread, with what is told from now on, until the returned function is called."""
+
+    def close(self) -> None:
+        """Hear no more."""
 
 
 class MessageStore(Protocol):
@@ -65,6 +82,9 @@ class MessageStore(Protocol):
 
     def head(self, *, tenant: str) -> int:
         """The position of the newest message; 0 when there is none."""
+
+    def heads(self, tenants: Collection[str]) -> Mapping[str, int]:
+        """The positions of the newest messages of those tenants that have any."""
 
     def undelivered(self, users: Collection[str], *, tenant: str, now: datetime) -> Sequence[tuple[str, Message]]:
         """What was sent to these users and not delivered yet, unexpired, in order of position."""

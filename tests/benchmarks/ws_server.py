@@ -21,9 +21,11 @@ from api.server import Server
 from resources.database.postgres import Database
 from resources.events.postgres import PostgresEventStore
 from resources.realtime.limits import Limiter
-from resources.realtime.postgres import PostgresMessages, PostgresPresence, PostgresRealtimeRules
+from resources.realtime.postgres import PostgresMessages
+from resources.realtime.presence.postgres import PostgresPresence
 from resources.realtime.publisher import Publisher
-from resources.realtime.rules import Router
+from resources.realtime.rules.model import Router
+from resources.realtime.rules.postgres import PostgresRealtimeRules
 from resources.telemetry.logging import configure_logging
 from tests.api.realtime.harness import ScriptedAuthenticator
 

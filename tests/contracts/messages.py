@@ -12,8 +12,8 @@ import pytest
 
 from resources.errors import NotFoundError
 from resources.realtime.model import NewMessage, Notice, Retention, as_direct
-from resources.realtime.presence import AWAY_AFTER, OFFLINE_AFTER, Device, Joined, Status
-from resources.realtime.rules import Actions, Rule
+from resources.realtime.presence.model import AWAY_AFTER, OFFLINE_AFTER, Device, Joined, Status
+from resources.realtime.rules.model import Actions, Rule
 
 if TYPE_CHECKING:
     from resources.realtime.model import Message

@@ -20,9 +20,10 @@ from resources.events.routing.postgres import PostgresRules
 from resources.events.subscriptions.consumer import Consumer
 from resources.events.subscriptions.model import Subscription
 from resources.events.subscriptions.postgres import PostgresSubscriptions
-from resources.realtime.postgres import PostgresMessages, PostgresRealtimeRules
+from resources.realtime.postgres import PostgresMessages
 from resources.realtime.publisher import Publisher
-from resources.realtime.rules import Router
+from resources.realtime.rules.model import Router
+from resources.realtime.rules.postgres import PostgresRealtimeRules
 from sensors.routing import EVENTS_PER_TICK, RULE_TAG, build_event_routes_sensor
 
 if TYPE_CHECKING:

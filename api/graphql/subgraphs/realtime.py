@@ -16,8 +16,8 @@ from api.graphql.paging import After, Connection, First
 from api.graphql.subgraphs.knowledge import UserProgress, progress_of_users
 from api.graphql.subgraphs.workflows import Workflow, WorkflowExecution
 from resources.realtime import model, topics
-from resources.realtime.presence import Device, Status
-from resources.realtime.presence import Presence as Known
+from resources.realtime.presence.model import Device, Status
+from resources.realtime.presence.model import Presence as Known
 
 strawberry.enum(Status, name="PresenceStatus")
 

@@ -145,7 +145,7 @@ def test_a_page_is_continued_behind_its_cursor(ask: Ask) -> None:
 @pytest.mark.usefixtures("world")
 def test_one_part_that_fails_leaves_the_others(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     from resources.errors import UnavailableError
-    from resources.realtime.postgres import PostgresPresence
+    from resources.realtime.presence.postgres import PostgresPresence
 
     def fail(*_: Any, **__: Any) -> None:
         raise UnavailableError("Nobody knows who is there.", dependency="database")
@@ -174,8 +174,8 @@ def test_mutations_do_what_the_rest_of_the_api_does(ask: Ask) -> None:
     assert told["updateLearningProgress"] == {"completedConcepts": 1, "concepts": [{"concept": {"name": "Water"}}]}
     handed = ask('mutation { handInDocument(name: "n.md", text: "# N") { outcome document { status } } }')
     assert handed["handInDocument"] == {"outcome": "received", "document": {"status": "RECEIVED"}}
-    budget = ask('mutation { setBudget(budget: {limitUsd: "5", scope: "tenant"}) { id limitUsd } }')["setBudget"]
-    assert float(budget["limitUsd"]) == 5
+    budget = ask('mutation { setBudget(budget: {limit: "5", scope: "tenant"}) { id limit } }')["setBudget"]
+    assert float(budget["limit"]) == 5
     assert ask("mutation($id: ID!) { removeBudget(id: $id) }", id=budget["id"]) == {"removeBudget": True}
     prompt = ask('mutation { publishPrompt(prompt: {id: "farewell", content: "Bye"}) { id } }')["publishPrompt"]
     assert prompt == {"id": "farewell@1"}

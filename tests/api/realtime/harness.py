@@ -18,9 +18,12 @@ from api.realtime.hub import Hub, HubLimits
 from api.realtime.socket import SocketEndpoint
 from resources.errors import UnauthenticatedError
 from resources.events.postgres import PostgresEventStore
-from resources.realtime.postgres import PostgresMessages, PostgresPresence, PostgresRealtimeRules, PostgresRunLog
+from resources.realtime.postgres import PostgresMessages
+from resources.realtime.presence.postgres import PostgresPresence
 from resources.realtime.publisher import Publisher
-from resources.realtime.rules import Router
+from resources.realtime.rules.model import Router
+from resources.realtime.rules.postgres import PostgresRealtimeRules
+from resources.realtime.runs.postgres import PostgresRunLog
 from resources.tenants.model import Principal
 from resources.tenants.permissions import Role, scopes_of
 from tests.api.harness import serving

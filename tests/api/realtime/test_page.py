@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from api.cli.app import app
 from api.realtime.client import SocketClient
 from resources.errors import InvalidInputError, NotPermittedError, UnauthenticatedError, UnavailableError
-from resources.realtime.rules import Rule
+from resources.realtime.rules.model import Rule
 
 if TYPE_CHECKING:
     from tests.api.realtime.harness import Sockets

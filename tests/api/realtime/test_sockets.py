@@ -11,8 +11,8 @@ from websockets.exceptions import InvalidStatus
 
 from resources.errors import PlatformError
 from resources.realtime.model import NewMessage, Priority, as_direct
-from resources.realtime.postgres import PostgresRealtimeRules
-from resources.realtime.rules import Actions, Conditions, RateLimit, Rule, Targets, Transform
+from resources.realtime.rules.model import Actions, Conditions, RateLimit, Rule, Targets, Transform
+from resources.realtime.rules.postgres import PostgresRealtimeRules
 from tests.api.events import eventually
 from tests.api.realtime.harness import Client, Sockets, in_loop, sockets
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resources.realtime.postgres import PostgresMessages, PostgresPresence, PostgresRealtimeRules
+from resources.realtime.postgres import PostgresMessages
+from resources.realtime.presence.postgres import PostgresPresence
+from resources.realtime.rules.postgres import PostgresRealtimeRules
 from tests.contracts.messages import MessageContract, PresenceContract, RuleContract, contents, said
 
 if TYPE_CHECKING:

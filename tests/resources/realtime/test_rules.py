@@ -9,7 +9,7 @@ from resources.errors import InvalidInputError, LimitExceededError, NotPermitted
 from resources.realtime import topics
 from resources.realtime.memory import MemoryRealtimeRules
 from resources.realtime.model import NewMessage, Priority, checked
-from resources.realtime.rules import Actions, Conditions, RateLimit, Router, Rule, Table, Targets, Transform
+from resources.realtime.rules.model import Actions, Conditions, RateLimit, Router, Rule, Table, Targets, Transform
 
 MESSAGE = NewMessage(
     topic="sensors.door",

@@ -108,6 +108,11 @@ def parse(channel: str, payload: str) -> Notice | None:
     if channel == RUNS:
         run_id, _, event_id = payload.rpartition("_")
         return Notice("run", "", (run_id, event_id)) if event_id.isdecimal() else None
+    return decode(payload)
+
+
+def decode(payload: str | bytes) -> Notice | None:
+    """A notice that `encode` wrote; None for anything else."""
     try:
         kind, tenant, ids = orjson.loads(payload)
         return Notice(str(kind), str(tenant), tuple(map(str, ids)))

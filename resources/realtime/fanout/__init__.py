@@ -1,0 +1,1 @@
+"""How processes tell one another that there is news."""

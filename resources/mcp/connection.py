@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mcp import Client
 
 from resources.errors import PlatformError
+from resources.mcp.answers import answers_of
 from resources.mcp.errors import ServerLostError, ServerTimeoutError, lost, reason, timed_out, told
 from resources.mcp.http import http_client
 from resources.mcp.model import ConnectionStatus
@@ -30,8 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
 
+    import httpx2
+
     from resources.ai.egress import EgressPolicy
+    from resources.mcp.errors import LoginNeededError
     from resources.mcp.model import ServerConfig
+
+    Login = Callable[[str, Callable[[LoginNeededError], None]], httpx2.Auth]
+    """What lets requests to an address in, and tells when somebody has to log in."""
 
 _PROBE_PATIENCE: Final = 5.0
 _SLOW_MS: Final = 500.0
@@ -52,6 +59,7 @@ class Connection:
         weight: float,
         *,
         policy: EgressPolicy | None,
+        login: Login | None,
         changed: Callable[[], None],
     ) -> None:
         self.replica = replica
@@ -60,9 +68,11 @@ class Connection:
         self.response_ms: float | None = None
         self.calls = 0
         self.problem: str | None = None
+        self.refusal: PlatformError | None = None
         self.breaker = CircuitBreaker(f"mcp:{config.name}", policy=_BREAKER)
         self._config = config
         self._policy = policy
+        self._login = login
         self._changed = changed
         self._client: Client | None = None
         self._up = False
@@ -152,12 +162,18 @@ class Connection:
             self._closing = False
 
     def _said(self, what: str, error: Exception) -> PlatformError:
+        if self.refusal is not None:
+            self._break(self.refusal.message)
+            return self.refusal
         found = error if isinstance(error, PlatformError) else told(self._config.name, what, error)
         if isinstance(found, ServerLostError):
             if self._why:
                 found = lost(self._config.name, self._why)
             self._break(self._why or reason(error))
         return found
+
+    def _refused(self, error: LoginNeededError) -> None:
+        self.refusal = error
 
     def _break(self, why: str) -> None:
         """The connection is no good any more."""
@@ -173,7 +189,7 @@ class Connection:
             await self._wanted.wait()
             self._broken.clear()
             self._urgent.clear()
-            self._why = ""
+            self._why, self.refusal = "", None
             try:
                 await self._connected()
                 failed = 0
@@ -187,7 +203,7 @@ class Connection:
                 failed = self._failed(failed, self._why or reason(error))
             except Exception as error:  # noqa: BLE001  # whatever it is, the next try may be better
                 failed = self._failed(failed, self._why or reason(error))
-            if failed > self._config.max_restarts:
+            if failed > self._config.max_restarts or self.refusal is not None:
                 self._wanted.clear()
             self._changed()
             if failed and not self._closing:
@@ -212,7 +228,7 @@ class Connection:
             async with (
                 asyncio.timeout(self._config.connect_timeout) as limit,
                 self._transport() as streams,
-                Client(_Given(streams), mode=self._config.era, cache=None) as client,
+                Client(_Given(streams), mode=self._config.era, cache=None, **answers_of(self._config)) as client,
             ):
                 limit.reschedule(None)
                 self._client, self._up, self.problem = client, True, None
@@ -275,6 +291,7 @@ class Connection:
                 policy=self._policy,
                 limit=config.max_bytes,
                 connect_timeout=config.connect_timeout,
+                auth=None if self._login is None else self._login(self.replica, self._refused),
             )
         async with transport as streams:
             yield streams

@@ -15,7 +15,14 @@ from mcp.types import (
 )
 from pydantic import ValidationError
 
-from resources.errors import InvalidInputError, NotFoundError, PlatformError, UnavailableError, UpstreamError
+from resources.errors import (
+    InvalidInputError,
+    NotFoundError,
+    NotPermittedError,
+    PlatformError,
+    UnavailableError,
+    UpstreamError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +42,19 @@ class ServerTimeoutError(UnavailableError):
     """The server did not answer in time."""
 
     default_code = "mcp_timeout"
+
+
+class LoginNeededError(NotPermittedError):
+    """The server wants a login, and there is none, or it is not good any more."""
+
+    default_code = "mcp_login_needed"
+
+
+def login_needed(server: str) -> LoginNeededError:
+    """Somebody has to log in."""
+    return LoginNeededError(
+        f"The MCP server {server!r} wants somebody to log in: `aiw mcp login {server}`.", server=server
+    )
 
 
 def lost(server: str, why: str) -> ServerLostError:

@@ -22,12 +22,18 @@ class AnswerTooLargeError(httpx2.StreamError):
 
 @asynccontextmanager
 async def http_client(
-    url: str, *, headers: Mapping[str, str], policy: EgressPolicy | None, limit: int, connect_timeout: float
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    policy: EgressPolicy | None,
+    limit: int,
+    connect_timeout: float,
+    auth: httpx2.Auth | None = None,
 ) -> AsyncIterator[tuple[Any, Any]]:
     """A transport to `url`. `policy` None = the address is the operator's own, and may be anywhere.
 
-    Redirects to elsewhere are not followed, and the environment's proxies are not used. How long an answer may take is the
-    caller's business.
+    Redirects to elsewhere are not followed, and the environment's proxies are not used. `auth` logs in; what it asks goes to
+    permitted addresses too. How long an answer may take is the caller's business.
     """
     inner: httpx2.AsyncBaseTransport = (
         httpx2.AsyncHTTPTransport(trust_env=False) if policy is None else GuardedTransport(policy)
@@ -35,7 +41,7 @@ async def http_client(
     timeout = httpx2.Timeout(None, connect=connect_timeout)
     async with (
         httpx2.AsyncClient(
-            transport=_Bounded(inner, limit), headers=dict(headers), timeout=timeout, trust_env=False
+            transport=_Bounded(inner, limit), headers=dict(headers), timeout=timeout, trust_env=False, auth=auth
         ) as client,
         streamable_http_client(url, http_client=client, max_sse_event_size=limit) as streams,
     ):

@@ -23,6 +23,40 @@ NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 _SCHEMES = {"http": ("http", "https"), "websocket": ("ws", "wss")}
 
 
+class OAuthConfig(BaseModel):
+    """How one logs in to a server over OAuth 2.1. Without a `client_id` we register ourselves, where the server lets us."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    grant: Literal["authorization_code", "client_credentials"] = Field(
+        default="authorization_code", description="A person logs in (`aiw mcp login`), or the platform by itself"
+    )
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    private_key: SecretStr | None = Field(default=None, description="PEM, instead of a secret: a signed JWT is shown")
+    algorithm: str = Field(default="ES256", description="Of the private key's signature")
+    scope: str | None = Field(default=None, description="Asked for at first; unset = what the server names")
+    issuer: str | None = Field(default=None, description="The only authorization server that is given the credentials")
+    client_metadata_url: str | None = Field(
+        default=None, description="Document that names us, for servers that take its address as the client's id"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.grant == "client_credentials":
+            if (
+                self.client_id is None
+                or self.issuer is None
+                or (self.client_secret is None) == (self.private_key is None)
+            ):
+                raise ValueError(
+                    "client_credentials have a `client_id`, an `issuer`, and one of `client_secret` and `private_key`"
+                )
+        elif self.private_key is not None or (self.client_secret is not None and self.client_id is None):
+            raise ValueError("authorization_code has no `private_key`, and a `client_secret` belongs to a `client_id`")
+        return self
+
+
 class ServerConfig(BaseModel):
     """A server that is called. Values of `headers` and `env` are secrets; they are shown nowhere."""
 
@@ -33,6 +67,7 @@ class ServerConfig(BaseModel):
     urls: tuple[str, ...] = Field(default=(), max_length=32, description="One for each replica")
     weights: tuple[float, ...] = Field(default=(), description="One for each address, for the strategy `weighted`")
     headers: Mapping[str, SecretStr] = Field(default_factory=dict, description="Sent with each request")
+    oauth: OAuthConfig | None = Field(default=None, description="For servers that want a login; unset = they want none")
     command: str | None = Field(default=None, description="The program of a stdio server")
     args: tuple[str, ...] = ()
     env: Mapping[str, SecretStr] = Field(
@@ -54,10 +89,17 @@ class ServerConfig(BaseModel):
         default=(),
         description="Tools that always give the same for the same: their answers are recorded and given again",
     )
+    elicitation: Literal["refuse", "defaults"] = Field(
+        default="refuse",
+        description="What a server is answered that asks for input: nothing, or the defaults of its form where all have one",
+    )
+    roots: tuple[str, ...] = Field(default=(), description="Folders (file://...) that a server is told when it asks")
     enabled: bool = True
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.oauth is not None and self.transport != "http":
+            raise ValueError("`oauth` is for servers over http")
         if self.transport == "stdio":
             if not self.command or self.urls:
                 raise ValueError("a stdio server has a `command` and no `urls`")

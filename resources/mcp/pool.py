@@ -19,16 +19,21 @@ from resources.errors import NotFoundError, UnavailableError, UpstreamError
 from resources.mcp.connection import Connection
 from resources.mcp.errors import ServerLostError, unreachable
 from resources.mcp.model import RemoteAnswer, RemoteTool
+from resources.mcp.oauth import MemoryShelf, auth_of
 from resources.registry.balancing import by_chance, choose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    import httpx2
     from mcp import Client
     from mcp.types import CallToolResult
 
     from resources.ai.egress import EgressPolicy
-    from resources.mcp.model import ConnectionStatus, ServerConfig
+    from resources.mcp.connection import Login
+    from resources.mcp.errors import LoginNeededError
+    from resources.mcp.model import ConnectionStatus, OAuthConfig, ServerConfig
+    from resources.mcp.oauth import LoginShelf, Person
 
 _MOST_PAGES: Final = 100
 _LISTED_FOR: Final = 60.0
@@ -38,10 +43,19 @@ _HEALTH_WEIGHTS: Final = {"healthy": 1.0, "degraded": 0.5, "unhealthy": 0.1}
 class Pool:
     """Used on one event loop. `policy` says where addresses may lead; None = anywhere, they are the operator's."""
 
-    def __init__(self, config: ServerConfig, *, policy: EgressPolicy | None = None) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        policy: EgressPolicy | None = None,
+        shelf: LoginShelf | None = None,
+        person: Person | None = None,
+    ) -> None:
+        """`shelf` is where the login lies of a server that wants one; `person` can be sent to log in."""
         self.config = config
+        login = None if config.oauth is None else _login(config, config.oauth, shelf or MemoryShelf(), person)
         self._connections = [
-            Connection(config, replica, weight, policy=policy, changed=self._tell)
+            Connection(config, replica, weight, policy=policy, login=login, changed=self._tell)
             for replica, weight in config.replicas()
             for _ in range(config.connections)
         ]
@@ -131,6 +145,8 @@ class Pool:
                 return self._chosen([one for one in able if one.breaker.state != "open"] or able, affinity)
             left = patience - time.monotonic()
             if left <= 0 or not any(one.trying for one in self._connections):
+                if refusals := [one.refusal for one in self._connections if one.refusal is not None]:
+                    raise refusals[0]
                 problems = dict.fromkeys(one.problem or "it does not connect in time" for one in self._connections)
                 raise unreachable(self.config.name, "; ".join(problems))
             self._news.clear()
@@ -156,6 +172,13 @@ class Pool:
 
     def _tell(self) -> None:
         self._news.set()  # each who waits clears it before the next wait, and looks again after it
+
+
+def _login(config: ServerConfig, oauth: OAuthConfig, shelf: LoginShelf, person: Person | None) -> Login:
+    def at(url: str, refused: Callable[[LoginNeededError], None]) -> httpx2.Auth:
+        return auth_of(config.name, url, oauth, shelf, person=person, refused=refused)
+
+    return at
 
 
 def _share(connection: Connection) -> float:

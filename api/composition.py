@@ -80,6 +80,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.prompts.bundled import bundled_prompts
     from resources.prompts.engine import PromptEngine
     from resources.prompts.library import PromptLibrary
+    from resources.realtime.fanout.configured import build_fanout
     from resources.realtime.postgres import PostgresMessages
     from resources.realtime.presence.postgres import PostgresPresence
     from resources.realtime.publisher import Publisher
@@ -128,8 +129,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     event_writer = EventWriter(PostgresBatches(database))
     subscriptions = PostgresSubscriptions(database)
     projections = PostgresProjections(database)
-    messages = PostgresMessages(database)
-    realtime_rules = PostgresRealtimeRules(database)
+    fanout = build_fanout(database, settings.realtime.redis_url)
+    messages = PostgresMessages(database, fanout)
+    realtime_rules = PostgresRealtimeRules(database, fanout)
     documents = PostgresDocumentStore(database)
     chunks = PostgresChunkIndex(database)
     embedder = MiniLmEmbedder()
@@ -215,7 +217,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         identity=identity,
         quotas=quotas,
         publisher=Publisher(messages, Router(realtime_rules)),
-        presence=PostgresPresence(database),
+        presence=PostgresPresence(database, fanout),
         realtime_rules=realtime_rules,
         run_log=PostgresRunLog(database),
         rate_buckets=_rate_buckets(settings, database),

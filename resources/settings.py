@@ -113,6 +113,15 @@ class LimitSettings(BaseModel):
     address_burst: int = Field(default=1_200, ge=1, description="At once")
 
 
+class RealtimeSettings(BaseModel):
+    """How processes tell one another that there is news for sockets."""
+
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="redis://, rediss:// or unix:// of a Redis or Valkey to tell it by; unset = by PostgreSQL's NOTIFY",
+    )
+
+
 class EgressSettings(BaseModel):
     """Where workflows and the providers that tenants configure may connect to, besides public addresses."""
 
@@ -240,6 +249,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
+    realtime: RealtimeSettings = RealtimeSettings()
     egress: EgressSettings = EgressSettings()
     ai: AiSettings = AiSettings()
     dagster: DagsterSettings = DagsterSettings()

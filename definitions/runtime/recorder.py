@@ -21,6 +21,7 @@ from definitions.runtime.live import executing
 from resources.database.resource import shared_database
 from resources.errors import ConflictError, PlatformError, UnavailableError
 from resources.events.postgres import PostgresEventStore
+from resources.realtime.fanout.configured import build_fanout
 from resources.realtime.output import RunOutput
 from resources.realtime.postgres import PostgresMessages
 from resources.settings import Settings
@@ -75,10 +76,11 @@ def telling_all(
 
 def open_stores() -> tuple[EventStore, MessageStore]:
     """Where this process tells what it does."""
-    url = Settings().database.url
-    assert url is not None  # the pool has refused to start without
-    database = shared_database(url.get_secret_value(), 4)
-    return PostgresEventStore(database), PostgresMessages(database)
+    settings = Settings()
+    assert settings.database.url is not None  # the pool has refused to start without
+    database = shared_database(settings.database.url.get_secret_value(), 4)
+    fanout = build_fanout(database, settings.realtime.redis_url)
+    return PostgresEventStore(database), PostgresMessages(database, fanout)
 
 
 class Recorder:

@@ -16,6 +16,7 @@ from resources.realtime import topics
 from resources.realtime.model import Conversation, Delivery, Message, Notice
 from resources.realtime.presence.model import HUB_SILENT, OFFLINE_AFTER, Device, Joined, Presence, Status, presence_of
 from resources.realtime.publisher import as_stored, without_duplicates
+from resources.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from resources.realtime.model import DeliveryStatus, NewMessage, Retention
     from resources.realtime.rules.model import Rule
     from resources.realtime.store import Fanout
+
+log = get_logger(__name__)
 
 _RANK = {"sent": 0, "failed": 1, "delivered": 2, "read": 3}
 _MAX_TOPICS = 200
@@ -42,7 +45,10 @@ class MemoryFanout:
             watchers = list(self._watchers.values())
         if notices:
             for watcher in watchers:
-                watcher(list(notices))
+                try:
+                    watcher(list(notices))
+                except Exception:
+                    log.exception("realtime.watcher_failed")
 
     def watch(self, notice: Callable[[Sequence[Notice]], None]) -> Callable[[], None]:
         with self._lock:

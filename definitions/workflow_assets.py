@@ -29,9 +29,12 @@ from dagster._core.definitions.data_version import (
 from assets.failures import failures
 from assets.partitions import AS_ASSETS, PARTITION_INPUT_TAG
 from assets.prompts import prompt_keys
+from definitions.attempts import preview, shown_as_metadata
+from definitions.charging import asset_path, cost_of_asset
+from definitions.flow import flatten
 from definitions.launchpad import launchpad
 from definitions.naming import job_name, unique_name
-from definitions.steps import Step, asset_path, cost_of_asset, flatten, preview, shown_as_metadata
+from definitions.steps import Step
 from resources.workflows.context import NodeResult
 from resources.workflows.graph import CheckedWorkflow
 from resources.workflows.inputs import partition_input_of

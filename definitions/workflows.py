@@ -1,14 +1,11 @@
 """Which workflows are jobs, and their jobs: made when somebody wants one, and kept.
 
-A workflow comes with the platform (a file in `specs/`, revision 0, for every tenant), or somebody has published it (its revisions
-are counted, and it is its tenant's). A tenant's own comes before the platform's of the same name. What a name and a revision
-mean never changes, so a job is compiled once a process.
+What a name and a revision mean never changes, so a job is compiled once a process.
 
 The code location shows the newest revision of each. One that is broken is left out, and told by the asset
 `platform/broken_workflows`; it takes nothing else down.
 """
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -25,44 +22,27 @@ from assets.prompts import PROMPTS
 from assets.table import ASSETS, CHECKS
 from definitions.builder import build_job, width
 from definitions.evals import EVALS
-from definitions.naming import job_name
 from definitions.resources import build_resources
 from definitions.runtime.code import is_loading_for_workers
 from definitions.runtime.lean.executor import lean_executor
 from definitions.runtime.outputs import build_output_io_manager
 from definitions.workflow_assets import OWNERS, build_assets
 from resources.database.resource import shared_database
-from resources.errors import NotFoundError, PlatformError, UnavailableError
+from resources.errors import PlatformError, UnavailableError
 from resources.events.postgres import PostgresEventStore
 from resources.settings import Settings
 from resources.telemetry.logging import get_logger
 from resources.workflows.definitions import WorkflowDefinitions
 from resources.workflows.expressions import Expressions
 from resources.workflows.graph import CheckedWorkflow
-from resources.workflows.loading import load_file
+from resources.workflows.library import Entry, Library
 from resources.workflows.node_type import NodeTypes
-from resources.workflows.spec import NAME, WorkflowSpec
 from resources.workflows.validation import check
 
 log = get_logger(__name__)
 
 SPECS: Final = Path(__file__).parent / "specs"
-BUNDLED_REVISION: Final = 0
 KEPT_JOBS: Final = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A workflow by name and revision. `tenant` None: it comes with the platform, in a file of the age `stamp`."""
-
-    spec: WorkflowSpec
-    tenant: str | None
-    revision: int
-    stamp: int = 0
-
-    @property
-    def job(self) -> str:
-        return job_name(self.spec.name, self.tenant)
 
 
 class Workflows:
@@ -78,36 +58,22 @@ class Workflows:
         specs: Path = SPECS,
     ) -> None:
         """`definitions` None: there are only those that come with the platform."""
-        self._definitions = definitions
+        self._library = Library(definitions, specs)
         self._types = types
         self._resources = resources
         self._environment = environment
-        self._specs = specs
-        self._read: dict[str, Known] = {}
         self._jobs: OrderedDict[tuple[str, str | None, int, int], dg.JobDefinition] = OrderedDict()
         self._compiling = threading.RLock()
 
-    def find(self, name: str, *, tenant: str | None, revision: int | None = None) -> Known:
+    def find(self, name: str, *, tenant: str | None, revision: int | None = None) -> Entry:
         """The tenant's workflow, or the platform's; the newest revision unless one is named. Raises NotFoundError."""
-        if tenant is not None and self._definitions is not None and revision != BUNDLED_REVISION:
-            try:
-                published = self._definitions.get(name, tenant=tenant, revision=revision)
-                return Known(published.spec, tenant, published.revision)
-            except NotFoundError:
-                if revision is not None:
-                    raise
-        return self._bundled(name)
+        return self._library.find(name, tenant=tenant, revision=revision)
 
-    def check(self, known: Known) -> CheckedWorkflow:
+    def check(self, known: Entry) -> CheckedWorkflow:
         """Raises WorkflowInvalidError with all that is wrong."""
+        return check(known.spec, self._types, lookup=self._library.lookup(known.tenant), environment=self._environment)
 
-        def lookup(name: str, revision: int | None) -> tuple[int, WorkflowSpec]:
-            found = self.find(name, tenant=known.tenant, revision=revision)
-            return found.revision, found.spec
-
-        return check(known.spec, self._types, lookup=lookup, environment=self._environment)
-
-    def job(self, known: Known) -> dg.JobDefinition:
+    def job(self, known: Entry) -> dg.JobDefinition:
         """The workflow's job, compiled now or before. Raises InvalidInputError when that cannot be done."""
         key = (known.spec.name, known.tenant, known.revision, known.stamp)
         with self._compiling:
@@ -120,35 +86,23 @@ class Workflows:
                 self._jobs.move_to_end(key)
             return job
 
-    def assets(self, known: Known) -> list[dg.AssetSpec | dg.AssetsDefinition]:
+    def assets(self, known: Entry) -> list[dg.AssetSpec | dg.AssetsDefinition]:
         """The assets that the workflow declares, which Dagster makes with the same steps as the job has."""
         if all(node.asset is None for node in known.spec.nodes):
             return []
         return build_assets(self.check(known), self.job(known), tenant=known.tenant)
 
-    def bundled(self) -> Iterator[tuple[str, Callable[[], Known]]]:
-        """Each workflow that comes with the platform: its name, and how to read it, which raises when it is broken."""
-        for path in sorted(self._specs.glob("*.yaml")):
-            yield path.stem, lambda name=path.stem: self._bundled(name)  # type: ignore[misc]
+    def all(self) -> Iterator[tuple[str, Callable[[], Entry]]]:
+        """Each workflow of the platform, and the newest revision of each published one, of all tenants: its name, and how to
+        read it, which raises when it is broken. Raises UnavailableError.
+        """
+        yield from self._library.bundled()
+        if is_loading_for_workers():
+            return
+        for entry in self._library.published(tenant=None):
+            yield f"{entry.tenant}/{entry.spec.name} revision {entry.revision}", lambda entry=entry: entry  # type: ignore[misc]
 
-    def published(self) -> list[Known]:
-        """The newest revision of each published workflow, of all tenants. Raises UnavailableError."""
-        if self._definitions is None:
-            return []
-        found = self._definitions.list(tenant=None)
-        return [Known(published.spec, published.tenant, published.revision) for published in found]
-
-    def _bundled(self, name: str) -> Known:
-        path = self._specs / f"{name}.yaml"
-        if re.fullmatch(NAME, name) is None or not path.is_file():
-            raise NotFoundError(f"There is no workflow {name!r}.", code="workflow_not_found", name=name)
-        stamp = path.stat().st_mtime_ns
-        kept = self._read.get(name)
-        if kept is None or kept.stamp != stamp:
-            kept = self._read[name] = Known(load_file(path), None, BUNDLED_REVISION, stamp)
-        return kept
-
-    def _compile(self, known: Known) -> dg.JobDefinition:
+    def _compile(self, known: Entry) -> dg.JobDefinition:
         checked = self.check(known)
         return build_job(
             checked,
@@ -203,13 +157,9 @@ def _keys(assets: Iterable[dg.AssetSpec | dg.AssetsDefinition]) -> set[str]:
     }
 
 
-def _all(workflows: Workflows, broken: dict[str, str]) -> Iterator[tuple[str, Callable[[], Known]]]:
-    yield from workflows.bundled()
-    if is_loading_for_workers():
-        return
+def _all(workflows: Workflows, broken: dict[str, str]) -> Iterator[tuple[str, Callable[[], Entry]]]:
     try:
-        for known in workflows.published():
-            yield f"{known.tenant}/{known.spec.name} revision {known.revision}", lambda known=known: known  # type: ignore[misc]
+        yield from workflows.all()
     except PlatformError as error:
         log.warning("workflows.only_bundled", error=str(error))
         if not isinstance(error, UnavailableError):

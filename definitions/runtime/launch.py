@@ -70,8 +70,9 @@ if TYPE_CHECKING:
     from dagster._core.snap import ExecutionPlanSnapshot
     from dagster._core.workspace.context import BaseWorkspaceRequestContext
 
-    from definitions.workflows import Known, Workflows
+    from definitions.workflows import Workflows
     from resources.events.store import EventStore
+    from resources.workflows.library import Entry
 
 log = get_logger(__name__)
 
@@ -103,7 +104,7 @@ class _Prepared:
 
     job: JobDefinition
     reconstructable: ReconstructableJob
-    known: Known | None  # None: a job of the code location that is no workflow
+    known: Entry | None  # None: a job of the code location that is no workflow
 
 
 class WorkflowLauncher:

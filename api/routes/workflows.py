@@ -26,9 +26,9 @@ from api.workflows.schemas import (
 )
 from resources.telemetry import correlation
 from resources.workflows import diagram
-from resources.workflows.catalogue import Entry
 from resources.workflows.diff import diff
 from resources.workflows.executions import Status
+from resources.workflows.library import Entry
 from resources.workflows.loading import load, read
 from resources.workflows.schema import inputs_json_schema, json_schema
 from resources.workflows.spec import NAME

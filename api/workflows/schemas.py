@@ -12,8 +12,8 @@ from api.schemas import Storable
 from resources.workflows.executions import NodeStatus, Status
 
 if TYPE_CHECKING:
-    from resources.workflows.catalogue import Entry
     from resources.workflows.executions import Execution
+    from resources.workflows.library import Entry
     from resources.workflows.node_type import NodeType
     from resources.workflows.templates import Template
 

@@ -19,8 +19,8 @@ from api.workflows import service
 from api.workflows.schemas import RunIn
 from resources.errors import NotFoundError
 from resources.telemetry import correlation
-from resources.workflows.catalogue import Entry
 from resources.workflows.executions import Execution, NodeExecution
+from resources.workflows.library import Entry
 from resources.workflows.loading import load
 
 

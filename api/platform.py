@@ -241,6 +241,7 @@ class Platform:
             user=graph.user,
             password=graph.password.get_secret_value(),
             database=graph.database,
+            http_url=graph.http_url,
         )
         with closing(store):
             store.prepare()

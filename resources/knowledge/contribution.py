@@ -7,18 +7,29 @@ they came, so that a graph after any number of changes equals one that is built 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from resources.errors import InvalidInputError, Problem
-from resources.knowledge.model import Concept, Edge, EdgeType, Extraction, Merge, Support, evidence_key
+from resources.knowledge.model import (
+    Concept,
+    Edge,
+    EdgeType,
+    Extraction,
+    LearningResource,
+    Merge,
+    Support,
+    evidence_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from resources.knowledge.state import EdgeKey
 
+Span = tuple[int, int]
+SHOWN_PASSAGES: Final = 3
 _NO_ALIASES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -46,11 +57,27 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Lesson:
+    """How much a document teaches of a concept, and its first passages that do."""
+
+    weight: float
+    passages: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Contribution:
-    """An extraction with each concept and each edge once."""
+    """An extraction with each concept and each edge once.
+
+    `taught` are the concepts that its document is about, `passages` its passages by number, `named` which of these name which
+    concept.
+    """
 
     supports: dict[str, Claim]
     edges: dict[EdgeKey, float]
+    resource: LearningResource | None = None
+    taught: dict[str, Lesson] = field(default_factory=dict)
+    passages: dict[int, Span] = field(default_factory=dict)
+    named: frozenset[tuple[int, Span, str]] = frozenset()
 
 
 NOTHING = Contribution({}, {})
@@ -64,6 +91,13 @@ class Delta:
     removed_supports: frozenset[str]
     added_edges: dict[EdgeKey, float]
     removed_edges: frozenset[EdgeKey]
+    resource_changed: bool
+    added_lessons: dict[str, Lesson]
+    removed_lessons: frozenset[str]
+    added_passages: dict[int, Span]
+    removed_passages: frozenset[int]
+    added_names: frozenset[tuple[int, str]]
+    removed_names: frozenset[tuple[int, str]]
 
 
 def roots_of(merges: Iterable[Merge]) -> dict[str, str]:
@@ -112,7 +146,27 @@ def contribution_of(extraction: Extraction, roots: Mapping[str, str] = _NO_ALIAS
         edge_key = _key_of(edge, roots)
         if edge_key[0] != edge_key[1]:
             edges[edge_key] = max(edge.weight, edges.get(edge_key, 0.0))
-    return Contribution(dict(sorted(supports.items())), edges)
+    spans = dict(enumerate(extraction.passages))
+    places = sorted(
+        {
+            (number, spans[number], roots.get(concept.id, concept.id))
+            for concept in extraction.concepts
+            if concept.id in extraction.evidence
+            for number in extraction.evidence[concept.id].chunks
+            if number in spans
+        }
+    )
+    taught: dict[str, Lesson] = {}
+    if extraction.resource is not None:
+        first: dict[str, list[Span]] = {}
+        for _, span, key in places:
+            first.setdefault(key, []).append(span)
+        taught = {
+            key: Lesson(claim.weight, tuple(first.get(key, ())[:SHOWN_PASSAGES]))
+            for key, claim in sorted(supports.items())
+            if claim.weight is not None
+        }
+    return Contribution(dict(sorted(supports.items())), edges, extraction.resource, taught, spans, frozenset(places))
 
 
 def _key_of(edge: Edge, roots: Mapping[str, str]) -> EdgeKey:
@@ -127,11 +181,24 @@ def delta(former: Contribution, new: Contribution) -> Delta:
     """The change from `former` to `new`. What changed is removed and added again."""
     same_supports = {key for key, support in new.supports.items() if former.supports.get(key) == support}
     same_edges = {key for key, weight in new.edges.items() if former.edges.get(key) == weight}
+    same_passages = {number for number, span in new.passages.items() if former.passages.get(number) == span}
+    again = former.resource is None or new.resource is None
+    same_lessons = set() if again else {key for key, told in new.taught.items() if former.taught.get(key) == told}
     return Delta(
         added_supports={key: support for key, support in new.supports.items() if key not in same_supports},
         removed_supports=frozenset(former.supports.keys() - same_supports),
         added_edges={key: weight for key, weight in new.edges.items() if key not in same_edges},
         removed_edges=frozenset(former.edges.keys() - same_edges),
+        resource_changed=former.resource != new.resource,
+        added_lessons={key: told for key, told in new.taught.items() if key not in same_lessons},
+        # What leaves with its resource or its passage needs no statement of its own.
+        removed_lessons=frozenset() if new.resource is None else frozenset(former.taught.keys() - same_lessons),
+        added_passages={number: span for number, span in new.passages.items() if number not in same_passages},
+        removed_passages=frozenset(former.passages.keys() - same_passages),
+        added_names=frozenset((number, key) for number, _, key in new.named - former.named),
+        removed_names=frozenset(
+            (number, key) for number, _, key in former.named - new.named if number in same_passages
+        ),
     )
 
 
@@ -186,3 +253,6 @@ def _problems(extraction: Extraction) -> Iterator[Problem]:
                 yield Problem(f"edges.{index}.{end}", f"{concept_id!r} is not among the concepts")
         if edge.source == edge.target:
             yield Problem(f"edges.{index}", f"{edge.source!r} points to itself")
+    for number, (begins, ends) in enumerate(extraction.passages):
+        if not 0 <= begins <= ends:
+            yield Problem(f"passages.{number}", f"{begins} to {ends} is not a passage")

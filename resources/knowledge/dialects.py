@@ -1,8 +1,9 @@
 """What the Bolt servers do differently, in one place.
 
 ArcadeDB presents itself as `Neo4j/5.26.0 compatible (ArcadeDB 26.10.2)` and speaks the same Cypher but for the statements
-that create full-text, text and vector indexes (those it takes over HTTP, as SQL). It works optimistically: of two
-transactions that collide the later fails, where Neo4j lets it wait. Both report that with codes that are worth a retry.
+that create full-text and vector indexes: those it takes as SQL over HTTP, while questions to these indexes go over Bolt. It
+works optimistically: of two transactions that collide the later fails, where Neo4j lets it wait. Both report that with codes
+that are worth a retry.
 """
 
 from __future__ import annotations
@@ -12,6 +13,18 @@ from typing import Final
 
 from resources.knowledge.queries import SCHEMA, TEXT_INDEX
 
+DIMENSIONS: Final = 384
+"""Of the vectors of concepts' names: those of the bundled model."""
+
+_VECTORS_IN_SQL: Final = (
+    "CREATE INDEX IF NOT EXISTS ON Concept (embedding) LSM_VECTOR "
+    f'METADATA {{"dimensions": {DIMENSIONS}, "similarity": "COSINE"}}'
+)
+_VECTORS_IN_CYPHER: Final = (
+    "CREATE VECTOR INDEX concept_vectors IF NOT EXISTS FOR (c:Concept) ON (c.embedding) OPTIONS {indexConfig: "
+    f"{{`vector.dimensions`: {DIMENSIONS}, `vector.similarity_function`: 'cosine'}}}}"
+)
+
 # Two MERGEs of one new key: the constraint lets only one of them succeed, and the other finds the node when repeated.
 _MERGED_TWICE: Final = "Neo.ClientError.Schema.ConstraintValidationFailed"
 _DELETED_MEANWHILE: Final = "Neo.ClientError.Statement.EntityNotFound"
@@ -20,14 +33,41 @@ _TRANSIENT: Final = "Neo.TransientError."
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`schema` are the statements that create the constraints and indexes that are missing."""
+    """`schema` are the statements that create the constraints and indexes that are missing, `over_http` those in SQL.
+
+    `words` and `vectors` are what the indexes over concepts' names and over their vectors are called.
+    """
 
     name: str
     schema: tuple[str, ...]
+    words: str
+    vectors: str
+    over_http: tuple[str, ...] = ()
 
 
-ARCADEDB: Final = Dialect("arcadedb", schema=SCHEMA)
-NEO4J: Final = Dialect("neo4j", schema=(*SCHEMA, TEXT_INDEX))
+ARCADEDB: Final = Dialect(
+    "arcadedb",
+    schema=SCHEMA,
+    words="Concept[folded]",
+    vectors="Concept[embedding]",
+    over_http=(
+        "CREATE PROPERTY Concept.folded IF NOT EXISTS STRING",
+        "CREATE INDEX IF NOT EXISTS ON Concept (folded) FULL_TEXT",
+        "CREATE PROPERTY Concept.embedding IF NOT EXISTS ARRAY_OF_FLOATS",
+        _VECTORS_IN_SQL,
+    ),
+)
+NEO4J: Final = Dialect(
+    "neo4j",
+    schema=(
+        *SCHEMA,
+        TEXT_INDEX,
+        "CREATE FULLTEXT INDEX concept_words IF NOT EXISTS FOR (c:Concept) ON EACH [c.folded]",
+        _VECTORS_IN_CYPHER,
+    ),
+    words="concept_words",
+    vectors="concept_vectors",
+)
 
 
 def dialect_of(agent: str) -> Dialect:

@@ -7,16 +7,28 @@ than a wrong one, because learning paths follow every edge. How other terms hang
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Final
 
-from resources.knowledge.model import Concept, Edge, EdgeType, Evidence, Extraction, Origin, concept_id, evidence_key
+from resources.knowledge.model import (
+    Concept,
+    Edge,
+    EdgeType,
+    Evidence,
+    Extraction,
+    LearningResource,
+    Origin,
+    concept_id,
+    evidence_key,
+)
 from resources.knowledge.relations import chunks_with, occurrences, relations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from resources.content.model import Analysis, Document, DocumentSource, ParsedDocument, Section
+    from resources.knowledge.model import ResourceType
 
 MAX_TOPICS: Final = 15
 MAX_RELATED: Final = 10
@@ -93,6 +105,18 @@ _NO_TERM = frozenset(
     }
 )
 # By value, because the content slice is a neighbour: only its types may be known here.
+_RESOURCE_TYPES: Final[dict[str, ResourceType]] = {
+    "text/html": "page",
+    "text/markdown": "page",
+    "text/x-rst": "page",
+    "application/pdf": "paper",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "paper",
+    "application/epub+zip": "book",
+    "text/x-source": "code",
+    "application/json": "data",
+    "application/xml": "data",
+    "text/csv": "data",
+}
 _MARKED_UP: Final = frozenset({"text/markdown", "text/x-rst", "text/html"})
 
 
@@ -158,15 +182,34 @@ def extract(
         if key not in said:
             edges.append(edge)
             evidence[key] = where
+    title = document.title or source.title or parsed.title
     return Extraction(
         document_id=document.id,
         sha256=document.sha256,
-        title=document.title or source.title or parsed.title,
+        title=title,
         concepts=tuple(concepts[key] for key in sorted(concepts)),
         mentions=dict(sorted(mentions.items())),
         edges=tuple(sorted(edges, key=lambda edge: (edge.source, edge.target, edge.type))),
         evidence=dict(sorted(evidence.items())),
         run_id=run_id,
+        resource=_resource(document, analysis, title),
+        passages=tuple(passages),
+    )
+
+
+def _resource(document: Document, analysis: Analysis, title: str | None) -> LearningResource:
+    """The document as somebody learns from it."""
+    scheme, colon, _ = document.source.uri.partition(":")
+    return LearningResource(
+        url=document.source.uri,
+        title=title or document.source.name,
+        resource_type=_RESOURCE_TYPES.get(document.media_type, "text"),
+        format=document.media_type,
+        source=scheme if colon else "file",
+        quality=analysis.quality,
+        difficulty=analysis.difficulty_level,
+        minutes=max(1, math.ceil(analysis.reading_seconds / 60)),
+        language=analysis.language,
     )
 
 

@@ -5,8 +5,9 @@ Exact by construction, which makes it the measure of the other stores.
 
 from __future__ import annotations
 
+import re
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING
@@ -14,15 +15,20 @@ from typing import TYPE_CHECKING
 from resources.errors import NotFoundError
 from resources.knowledge.changelog import MAX_CHANGES, Change, changes_of
 from resources.knowledge.contribution import NOTHING, contribution_of, delta, roots_of, support_of
-from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, GraphCounts, concept_id
-from resources.knowledge.state import Changes, EdgeKey, GraphState
+from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, GraphCounts, StepResource, concept_id
+from resources.knowledge.state import Changes, ChunkNames, EdgeKey, GraphState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from resources.knowledge.contribution import Claim, Contribution
-    from resources.knowledge.model import Extraction, Merge, Support
-    from resources.knowledge.state import Scores
+    from resources.knowledge.model import Extraction, Merge, SavedPath, Support
+    from resources.knowledge.state import LearnerProgress, Scores
+
+_WORDS = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class _Graph:
     concepts: dict[str, Concept]
     edges: dict[EdgeKey, float]
     mentions: dict[str, dict[str, float]]
+    contributions: dict[str, Contribution]
 
     def documents_of(self, concept: str) -> list[str]:
         found = self.mentions.get(concept, {}).items()
@@ -48,6 +55,10 @@ class MemoryGraphStore:
         self._changes: dict[str, deque[Change]] = {}
         self._scores: dict[str, dict[str, Scores]] = {}
         self._built: dict[str, _Graph] = {}
+        self._cuts: dict[str, list[Edge]] = {}
+        self._paths: dict[str, dict[str, SavedPath]] = {}
+        self._progress: dict[str, dict[tuple[str, str], LearnerProgress]] = {}
+        self._vectors: dict[str, dict[str, tuple[str, NDArray[np.float32]]]] = {}
         self._lock = RLock()
 
     def prepare(self) -> None:
@@ -182,7 +193,111 @@ class MemoryGraphStore:
         with self._lock:
             graph = self._graph(tenant)
             documents = len(self._extractions.get(tenant, {}))
-        return GraphCounts(concepts=len(graph.concepts), edges=len(graph.edges), documents=documents)
+        return GraphCounts(
+            concepts=len(graph.concepts),
+            edges=len(graph.edges),
+            documents=documents,
+            chunks=sum(len(one.passages) for one in graph.contributions.values()),
+            resources=sum(one.resource is not None for one in graph.contributions.values()),
+            paths=len(self._paths.get(tenant, {})),
+            learners=len(self._progress.get(tenant, {})),
+        )
+
+    def write_cuts(self, edges: Sequence[Edge], *, tenant: str) -> None:
+        self._cuts[tenant] = list(edges)
+
+    def cuts(self, *, tenant: str) -> list[Edge]:
+        return list(self._cuts.get(tenant, ()))
+
+    def resources(self, wanted: Mapping[str, Collection[str]], *, tenant: str) -> dict[str, list[StepResource]]:
+        said = self._graph(tenant).contributions
+        found: dict[str, list[StepResource]] = {}
+        for concept, documents in wanted.items():
+            several = [
+                StepResource(**resource.model_dump(), document_id=key, weight=lesson.weight, passages=lesson.passages)
+                for key in set(documents)
+                if (one := said.get(key)) is not None
+                and (resource := one.resource) is not None
+                and (lesson := one.taught.get(concept)) is not None
+            ]
+            found[concept] = sorted(several, key=lambda one: (-one.weight, one.document_id))
+        return found
+
+    def named_in(self, document_id: str, *, tenant: str) -> Sequence[ChunkNames]:
+        said = self._graph(tenant).contributions.get(document_id, NOTHING)
+        return [
+            ChunkNames(number, *span, tuple(sorted(key for at, _, key in said.named if at == number)))
+            for number, span in sorted(said.passages.items())
+        ]
+
+    def put_path(self, path: SavedPath, *, tenant: str) -> None:
+        with self._lock:
+            self._paths.setdefault(tenant, {})[path.id] = path
+
+    def path(self, path_id: str, *, tenant: str) -> SavedPath:
+        found = self._paths.get(tenant, {}).get(path_id)
+        if found is None:
+            raise NotFoundError(f"There is no learning path {path_id!r}.", code="path_not_found")
+        return found
+
+    def paths(self, *, tenant: str, over: str | None = None) -> Sequence[SavedPath]:
+        with self._lock:
+            roots, known = self._roots(tenant), self._graph(tenant).concepts
+            found = [
+                path
+                for path in self._paths.get(tenant, {}).values()
+                if over is None
+                or (over in known and any(roots.get(one.concept, one.concept) == over for one in path.concepts))
+            ]
+        return sorted(found, key=lambda path: (path.name, path.id))
+
+    def drop_path(self, path_id: str, *, tenant: str) -> bool:
+        with self._lock:
+            return self._paths.get(tenant, {}).pop(path_id, None) is not None
+
+    def put_progress(self, said: Collection[LearnerProgress], *, tenant: str) -> None:
+        with self._lock:
+            self._progress.setdefault(tenant, {}).update({(one.user, one.concept): one for one in said})
+
+    def drop_progress(self, user: str, concept: str, *, tenant: str) -> None:
+        with self._lock:
+            self._progress.get(tenant, {}).pop((user, concept), None)
+
+    def learners(self, concept_id: str, *, tenant: str) -> dict[str, int]:
+        with self._lock:
+            roots, known = self._roots(tenant), self._graph(tenant).concepts
+            said = {
+                (one.status, one.user)
+                for one in self._progress.get(tenant, {}).values()
+                if roots.get(one.concept, one.concept) == concept_id and concept_id in known
+            }
+        return dict(Counter(status for status, _ in said))
+
+    def write_vectors(self, vectors: Mapping[str, NDArray[np.float32]], *, model_id: str, tenant: str) -> None:
+        with self._lock:
+            known = self._graph(tenant).concepts
+            kept = self._vectors.setdefault(tenant, {})
+            kept.update({key: (model_id, vector) for key, vector in vectors.items() if key in known})
+
+    def vectors(self, concept_ids: Collection[str], *, model_id: str, tenant: str) -> dict[str, NDArray[np.float32]]:
+        kept = self._vectors.get(tenant, {})
+        return {key: kept[key][1] for key in concept_ids if key in kept and kept[key][0] == model_id}
+
+    def nearest(
+        self, vector: NDArray[np.float32], *, model_id: str, tenant: str, limit: int = 10
+    ) -> list[tuple[str, float]]:
+        kept = self.vectors([*self._vectors.get(tenant, {})], model_id=model_id, tenant=tenant)
+        scored = [(key, float(own @ vector)) for key, own in kept.items()]
+        return sorted(scored, key=lambda item: (-item[1], item[0]))[:limit]
+
+    def matching(self, text: str, *, tenant: str, limit: int = 10) -> list[str]:
+        asked = set(_WORDS.findall(text.casefold()))
+        words = {key: set(_WORDS.findall(one.name.casefold())) for key, one in self._graph(tenant).concepts.items()}
+        often = Counter(word for own in words.values() for word in own)
+        scores = {
+            key: sum(1 / often[word] for word in own & asked) / len(own) for key, own in words.items() if own & asked
+        }
+        return sorted(scores, key=lambda key: (-scores[key], key))[:limit]
 
     def ping(self) -> float:
         started = time.perf_counter()
@@ -207,7 +322,9 @@ class MemoryGraphStore:
         log.append(Change.of(revision, [delta(former, new) for former, new in changes]))
         self._built.pop(tenant, None)
         known = self._graph(tenant).concepts
-        self._scores[tenant] = {key: value for key, value in self._scores.get(tenant, {}).items() if key in known}
+        for kept in (self._scores.get(tenant, {}), self._vectors.get(tenant, {})):
+            for gone in kept.keys() - known.keys():
+                del kept[gone]
 
 
 def _build(contributions: dict[str, Contribution]) -> _Graph:
@@ -227,4 +344,4 @@ def _build(contributions: dict[str, Contribution]) -> _Graph:
         for concept, by_document in claims.items()
         if (said := {key: claim.weight for key, claim in by_document.items() if claim.weight is not None})
     }
-    return _Graph(concepts, edges, mentions)
+    return _Graph(concepts, edges, mentions, contributions)

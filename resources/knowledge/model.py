@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Difficulty = Literal["beginner", "intermediate", "advanced", "expert"]
+ResourceType = Literal["page", "paper", "book", "code", "data", "text"]
 PathStyle = Literal["breadth", "depth", "easy"]
 
 
@@ -72,6 +73,30 @@ class Evidence(_Frozen):
     calls: tuple[str, ...] = Field(default=(), description="Ids of calls in the ledger")
 
 
+class LearningResource(_Frozen):
+    """A document as somebody learns from it."""
+
+    url: str
+    title: str | None
+    resource_type: ResourceType
+    format: str = Field(description="Its media type")
+    source: str = Field(description="Where it comes from: the scheme of its address")
+    quality: float = Field(ge=0, le=1)
+    difficulty: Difficulty
+    minutes: int = Field(ge=1, description="To read it")
+    language: str
+
+
+class StepResource(LearningResource):
+    """A document that teaches a concept, and where in it."""
+
+    document_id: str
+    weight: float = Field(description="How much the document is about the concept")
+    passages: tuple[tuple[int, int], ...] = Field(
+        default=(), description="Begin and end, in characters, of the first passages that name the concept"
+    )
+
+
 class Extraction(_Frozen):
     """What one document contributes to the graph. Everything in it is supported by that document alone."""
 
@@ -85,6 +110,14 @@ class Extraction(_Frozen):
         default_factory=dict, description="By id of a concept, or `evidence_key` of an edge: where the document says it"
     )
     run_id: str | None = Field(default=None, description="The run that read it")
+    resource: LearningResource | None = Field(default=None, description="What it is to a learner")
+    passages: tuple[tuple[int, int], ...] = Field(
+        default=(),
+        description="Begin and end of each of its passages, in characters; their numbers are their places here",
+    )
+    cut: tuple[Edge, ...] = Field(
+        default=(), description="Prerequisites that the document says and that would close a cycle: the weakest of each"
+    )
 
 
 class Support(_Frozen):
@@ -118,6 +151,10 @@ class GraphCounts(_Frozen):
     concepts: int
     edges: int
     documents: int
+    chunks: int = Field(default=0, description="Passages of the documents")
+    resources: int = Field(default=0, description="Documents as somebody learns from them")
+    paths: int = Field(default=0, description="Learning paths that are kept")
+    learners: int = Field(default=0, description="Statements of users on how far they have come")
 
 
 class ConceptView(_Frozen):
@@ -161,6 +198,9 @@ class LearningStep(_Frozen):
     requires: tuple[str, ...] = Field(description="Earlier steps (concept ids) that this one needs")
     reason: str
     documents: tuple[str, ...]
+    resources: tuple[StepResource, ...] = Field(
+        default=(), description="The documents, with where in them the concept is told of, the one most about it first"
+    )
     minutes: int = Field(
         default=0, description="Estimated time that is left for it; by difficulty where nothing is known"
     )
@@ -198,6 +238,32 @@ class LearningPath(_Frozen):
     complete: bool = Field(default=True, description="Whether it reaches the target; what is left out hinders it")
     left_out: tuple[LeftOut, ...] = ()
     alternatives: tuple[PathAlternative, ...] = ()
+
+
+class PathConcept(_Frozen):
+    """A step of a path that is kept."""
+
+    order: int = Field(ge=1)
+    concept: str
+    optional: bool = False
+    alternatives: tuple[str, ...] = ()
+
+
+class SavedPath(_Frozen):
+    """A learning path that is kept: planned by the platform for the most demanding concepts, or by a user."""
+
+    id: str
+    name: str
+    description: str = ""
+    audience: str | None = Field(default=None, description="Whom it is for")
+    target: str
+    concepts: tuple[PathConcept, ...]
+    minutes: int = Field(ge=0, description="Estimated time for all steps")
+    difficulties: tuple[Difficulty | None, ...] = Field(description="Of the steps, in their order; null where unknown")
+    outcomes: tuple[str, ...] = Field(description="What somebody can who has followed it")
+    creator: str
+    custom: bool = Field(description="Whether a user made it")
+    updated_at: datetime
 
 
 def evidence_key(source: str, target: str, type: EdgeType) -> str:

@@ -1,89 +1,51 @@
-"""The graph store over Bolt, with the official neo4j driver: for ArcadeDB (embedded) and Neo4j.
+"""The graph store over Bolt: for ArcadeDB (embedded) and Neo4j.
 
 One `weave` is one transaction of about six short statements. It begins by writing the tenant's `Graph` node, so that
 changes of one tenant happen one after the other: Neo4j lets the second wait, ArcadeDB lets it fail, and it is repeated
 here. That makes reading what the document supported before, and deciding what to do about it in Python, exact.
-
-The driver's own retries start with a pause of a second and leave ConstraintError out, which ArcadeDB raises when two
-transactions merge the same new key. The loop here knows both servers' codes and pauses for milliseconds.
 """
 
 from __future__ import annotations
 
-import os
-import random
-import threading
-import time
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING
 
-import neo4j
-from neo4j.exceptions import (
-    AuthError,
-    ConfigurationError,
-    DriverError,
-    Neo4jError,
-    ServiceUnavailable,
-    SessionExpired,
-)
-
-from resources.errors import ConflictError, NotFoundError, UnavailableError, UpstreamError
-from resources.knowledge import queries
+from resources.errors import NotFoundError
+from resources.knowledge import arcadedb, queries
+from resources.knowledge.bolt.learning import BoltLearning
 from resources.knowledge.changelog import MAX_CHANGES, Change, changes_of
-from resources.knowledge.contribution import contribution_of, roots_of, support_of
-from resources.knowledge.dialects import dialect_of, is_conflict
+from resources.knowledge.contribution import contribution_of, support_of
 from resources.knowledge.model import ConceptView, Edge, EdgeType, Extraction, GraphCounts, Merge, concept_id
 from resources.knowledge.state import GraphState, Scores
 from resources.knowledge.weaving import BATCH, Row, concept_of, put_merge, replace, retract
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from resources.knowledge.model import Concept, Support
     from resources.knowledge.state import Changes, EdgeKey
-    from resources.resilience.breaker import CircuitBreaker
-
-T = TypeVar("T")
-
-_FIRST_PAUSE: Final = 0.002
-_LONGEST_PAUSE: Final = 0.1
-_CONNECTION_TRIES: Final = 2
 
 
-class BoltGraphStore:
+class BoltGraphStore(BoltLearning):
     """A GraphStore on a Bolt server. Safe to share between threads; a forked child opens connections of its own."""
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        user: str,
-        password: str,
-        database: str,
-        pool_size: int = 8,
-        connect_timeout: float = 5.0,
-        conflict_timeout: float = 30.0,
-        breaker: CircuitBreaker | None = None,
-    ) -> None:
-        self._url = url
-        self._auth = (user, password)
-        self._database = database
-        self._pool_size = pool_size
-        self._connect_timeout = connect_timeout
-        self._conflict_timeout = conflict_timeout
-        self._breaker = breaker
-        self._driver: neo4j.Driver | None = None
-        self._owner = 0
-        self._opening = threading.Lock()
 
     # --- changes ---------------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Create constraints and indexes where they are missing."""
-        dialect = self._run(lambda: dialect_of(self._open().get_server_info().agent))
+        """Create constraints and indexes where they are missing.
+
+        ArcadeDB takes the statements for full-text and vector indexes over HTTP alone: without its `http_url` there are none, and
+        concepts are looked for one by one.
+        """
+        dialect = self._dialect()
         for statement in dialect.schema:
-            self._read(statement, access=neo4j.WRITE_ACCESS)
+            self._change(statement)
+        if dialect.over_http and self._http_url is not None:
+            user, password = self._auth
+            here = arcadedb.Address(self._http_url, user, password, self._database)
+            for statement in dialect.over_http:
+                arcadedb.run(here, statement)
 
     def weave(self, extraction: Extraction, *, tenant: str) -> None:
         """Make `extraction` the document's whole contribution, at once. An unchanged one costs two round trips.
@@ -181,12 +143,6 @@ class BoltGraphStore:
                 found[key].append(support)
         return found
 
-    def merges(self, *, tenant: str) -> Sequence[Merge]:
-        """The log of merges, the newest decision first."""
-        rows = self._read(queries.MERGES, tenant=tenant)
-        found = [Merge.model_validate_json(row["merge"]) for row in rows]
-        return sorted(found, key=lambda merge: (merge.at, merge.id), reverse=True)
-
     def revision(self, *, tenant: str) -> int:
         """A number that grows by one with each change of the tenant's graph; 0 before the first."""
         rows = self._read(queries.REVISION, tenant=tenant)
@@ -233,7 +189,7 @@ class BoltGraphStore:
         """Keep what was computed about concepts beside them. Unknown concepts are left out."""
         rows = [{"id": key, "scores": value.model_dump_json()} for key, value in sorted(scores.items())]
         for start in range(0, len(rows), BATCH):
-            self._read(queries.WRITE_SCORES, access=neo4j.WRITE_ACCESS, tenant=tenant, rows=rows[start : start + BATCH])
+            self._change(queries.WRITE_SCORES, tenant=tenant, rows=rows[start : start + BATCH])
 
     def scores(self, concept_ids: Collection[str], *, tenant: str) -> dict[str, Scores]:
         """What was last computed about these concepts."""
@@ -250,117 +206,11 @@ class BoltGraphStore:
             concepts=total(queries.COUNT_CONCEPTS),
             edges=sum(total(query) for query in queries.COUNT_EDGES.values()),
             documents=total(queries.COUNT_DOCUMENTS),
+            chunks=total(queries.COUNT_CHUNKS),
+            resources=total(queries.COUNT_RESOURCES),
+            paths=total(queries.COUNT_PATHS),
+            learners=total(queries.COUNT_LEARNERS),
         )
-
-    def ping(self) -> float:
-        """Seconds that one round trip takes. Also asked while the server is left alone: so one hears that it is back."""
-        self._open()
-        started = time.perf_counter()
-        self._tried(self._reading(queries.PING))
-        return time.perf_counter() - started
-
-    def close(self) -> None:
-        """Close the connections of this process. The next use opens new ones."""
-        if self._driver is not None and self._owner == os.getpid():
-            self._driver.close()
-        self._driver = None
-
-    # --- the driver ------------------------------------------------------------------------------------------------
-
-    def _open(self) -> neo4j.Driver:
-        if self._owner != os.getpid():
-            # After a fork: the parent's sockets are not ours, and its lock may have been held.
-            self._opening = threading.Lock()
-            self._driver = None
-            self._owner = os.getpid()
-        with self._opening:
-            if self._driver is None:
-                self._driver = neo4j.GraphDatabase.driver(
-                    self._url,
-                    auth=self._auth,
-                    connection_timeout=self._connect_timeout,
-                    connection_acquisition_timeout=self._connect_timeout,
-                    max_connection_pool_size=self._pool_size,
-                    liveness_check_timeout=0,  # of a server that hangs we hear after connect_timeout, not never
-                    notifications_min_severity="OFF",
-                    telemetry_disabled=True,
-                    user_agent="aiw",
-                )
-            return self._driver
-
-    def _read(self, query: str, *, access: str = neo4j.READ_ACCESS, **parameters: Any) -> list[Row]:
-        return self._run(self._reading(query, access=access, **parameters))
-
-    def _roots(self, tenant: str) -> dict[str, str]:
-        return roots_of(self.merges(tenant=tenant))
-
-    def _each(self, query: str, rows: list[Row], *, tenant: str) -> list[Row]:
-        """What the query returns for all rows, which it is given in batches; nothing is asked when there are none."""
-        return [
-            found
-            for start in range(0, len(rows), BATCH)
-            for found in self._read(query, tenant=tenant, rows=rows[start : start + BATCH])
-        ]
-
-    def _reading(self, query: str, *, access: str = neo4j.READ_ACCESS, **parameters: Any) -> Callable[[], list[Row]]:
-        def read() -> list[Row]:
-            with self._open().session(database=self._database, default_access_mode=access) as session:
-                return session.run(query, parameters).data()
-
-        return read
-
-    def _write(self, change: Callable[[neo4j.Transaction], None]) -> None:
-        """One transaction, committed unless `change` rolled it back."""
-
-        def write() -> None:
-            with (
-                self._open().session(database=self._database) as session,
-                session.begin_transaction() as transaction,
-            ):
-                change(transaction)
-                if not transaction.closed():
-                    transaction.commit()
-
-        self._run(write)
-
-    def _run(self, work: Callable[[], T]) -> T:
-        """As `_tried`, unless the server did not answer for some time and is left alone."""
-        if self._breaker is None:
-            return self._tried(work)
-        return self._breaker.call(lambda: self._tried(work), failed=lambda error: isinstance(error, UnavailableError))
-
-    def _tried(self, work: Callable[[], T]) -> T:
-        """The result of `work`, repeated as long as others come first, and once for a connection that went stale.
-
-        Safe because every change may be made twice: what it changes is decided anew from what is there.
-        """
-        deadline = time.monotonic() + self._conflict_timeout
-        pause = _FIRST_PAUSE
-        connections = 0
-        while True:
-            try:
-                return work()
-            except (AuthError, ConfigurationError) as error:
-                raise _unavailable("refuses the connection; user name and password may be wrong") from error
-            except (ServiceUnavailable, SessionExpired, OSError) as error:
-                connections += 1
-                if connections >= _CONNECTION_TRIES:
-                    raise _unavailable("cannot be reached") from error
-            except Neo4jError as error:
-                if not is_conflict(error.code):
-                    raise UpstreamError(
-                        f"The graph store refused a statement: {error.message}", dependency="graph", reason=error.code
-                    ) from error
-                if time.monotonic() > deadline:
-                    raise ConflictError(
-                        f"Other writers of the graph came first for {self._conflict_timeout:g} s. Try again later.",
-                        code="graph_contended",
-                        retryable=True,
-                    ) from error
-                time.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
-                pause = min(pause * 2, _LONGEST_PAUSE)
-            except DriverError as error:
-                raise _unavailable("has no free connection, or broke one") from error
 
 
 def _mentions(rows: list[Row]) -> dict[str, dict[str, float]]:
@@ -368,10 +218,3 @@ def _mentions(rows: list[Row]) -> dict[str, dict[str, float]]:
     for row in rows:
         mentions.setdefault(row["concept"], {})[row["document"]] = row["weight"]
     return mentions
-
-
-def _unavailable(what: str) -> UnavailableError:
-    return UnavailableError(
-        f"The graph store {what}. Check that it runs and that AIW_GRAPH__URL points to it.",
-        dependency="graph",
-    )

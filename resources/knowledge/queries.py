@@ -10,10 +10,17 @@ The graph:
     (:Document)-[:SUPPORTS {weight, and the concept as the document describes it}]->(:Concept)
     (:Concept {tenant, id, folded, voice, weight, and its description; what was computed about it as JSON in `scores`})
     (:Concept)-[:REQUIRES|RELATED_TO|PART_OF {document, weight}]->(:Concept)
+    (:Document)-[:HAS_CHUNK]->(:Chunk {tenant, id, ordinal, begins, ends})-[:MENTIONS]->(:Concept)
+    (:LearningResource {tenant, id, and what it is})-[:TEACHES {weight, begins, ends}]->(:Concept)
+    (:LearningPath {tenant, id, path})-[:HAS_STEP]->(:PathConcept {tenant, concept, order, optional})-[:OF]->(:Concept)
+    (:UserProgress {tenant, user, concept, and how far})-[:OF]->(:Concept)
 
 Edges between concepts are there once for each document that supports them; readers take the highest weight. `voice` is the
 document whose words describe the concept. `folded` is the name in lower case, as Python folds it. A contribution is not
 part of its document's node, because servers load whole nodes when they walk past, and keep them for every row.
+
+A path's step and a user's progress name a concept that need not be there (any more): the edge `OF` is there while it is, and
+leads to what the concept was merged into. A concept's `embedding` is the vector of its name by `embedding_model`.
 """
 
 from __future__ import annotations
@@ -42,6 +49,13 @@ SCHEMA: Final = (
     "CREATE INDEX merge_tenant IF NOT EXISTS FOR (m:Merge) ON (m.tenant)",
     "CREATE INDEX concept_tenant IF NOT EXISTS FOR (c:Concept) ON (c.tenant)",
     "CREATE INDEX document_tenant IF NOT EXISTS FOR (d:Document) ON (d.tenant)",
+    "CREATE CONSTRAINT chunk_key IF NOT EXISTS FOR (h:Chunk) REQUIRE (h.tenant, h.id) IS UNIQUE",
+    "CREATE CONSTRAINT resource_key IF NOT EXISTS FOR (r:LearningResource) REQUIRE (r.tenant, r.id) IS UNIQUE",
+    "CREATE CONSTRAINT path_key IF NOT EXISTS FOR (p:LearningPath) REQUIRE (p.tenant, p.id) IS UNIQUE",
+    "CREATE CONSTRAINT progress_key IF NOT EXISTS FOR (u:UserProgress) REQUIRE (u.tenant, u.user, u.concept) IS UNIQUE",
+    "CREATE INDEX path_tenant IF NOT EXISTS FOR (p:LearningPath) ON (p.tenant)",
+    "CREATE INDEX step_concept IF NOT EXISTS FOR (s:PathConcept) ON (s.tenant, s.concept)",
+    "CREATE INDEX progress_concept IF NOT EXISTS FOR (u:UserProgress) ON (u.tenant, u.concept)",
 )
 
 # For CONTAINS, in Neo4j only.
@@ -55,13 +69,14 @@ MERGE (g:Graph {tenant: $tenant})
 SET g.revision = coalesce(g.revision, 0) + 1
 WITH g
 OPTIONAL MATCH (k:Contribution {tenant: $tenant, id: $document})
-RETURN k.extraction AS extraction, g.revision AS revision, coalesce(g.merges, false) AS merges
+RETURN k.extraction AS extraction, g.revision AS revision, coalesce(g.merges, false) AS merges,
+       coalesce(g.learners, false) AS learners
 """
 
 BEGIN_MERGE: Final = """
 MERGE (g:Graph {tenant: $tenant})
 SET g.revision = coalesce(g.revision, 0) + 1, g.merges = true
-RETURN g.revision AS revision
+RETURN g.revision AS revision, coalesce(g.learners, false) AS learners
 """
 
 SAVE_MERGE: Final = "MERGE (m:Merge {tenant: $tenant, id: $id}) SET m.merge = $merge"
@@ -151,6 +166,183 @@ DELETE r
 """
     for kind in EdgeType
 }
+
+# What a document is to a learner, and its passages.
+SAVE_RESOURCE: Final = """
+MERGE (r:LearningResource {tenant: $tenant, id: $document})
+SET r.url = $url, r.title = $title, r.resource_type = $resource_type, r.format = $format, r.source = $source,
+    r.quality = $quality, r.difficulty = $difficulty, r.minutes = $minutes, r.language = $language
+"""
+
+DELETE_RESOURCE: Final = "MATCH (r:LearningResource {tenant: $tenant, id: $document}) DETACH DELETE r"
+
+ADD_LESSONS: Final = """
+MATCH (r:LearningResource {tenant: $tenant, id: $document})
+UNWIND $rows AS row
+MATCH (c:Concept {tenant: $tenant, id: row.id})
+CREATE (r)-[:TEACHES {weight: row.weight, begins: row.begins, ends: row.ends}]->(c)
+"""
+
+REMOVE_LESSONS: Final = """
+UNWIND $rows AS row
+MATCH (r:LearningResource {tenant: $tenant, id: $document})-[t:TEACHES]->(c:Concept {tenant: $tenant, id: row.id})
+WITH collect(t) AS removed
+UNWIND removed AS t
+DELETE t
+"""
+
+ADD_CHUNKS: Final = """
+MATCH (d:Document {tenant: $tenant, id: $document})
+UNWIND $rows AS row
+CREATE (d)-[:HAS_CHUNK]->(h:Chunk {tenant: $tenant, id: row.id, ordinal: row.ordinal, begins: row.begins, ends: row.ends})
+"""
+
+REMOVE_CHUNKS: Final = "UNWIND $rows AS row MATCH (h:Chunk {tenant: $tenant, id: row.id}) DETACH DELETE h"
+
+ADD_NAMES: Final = """
+UNWIND $rows AS row
+MATCH (c:Concept {tenant: $tenant, id: row.id})
+UNWIND row.chunks AS chunk
+MATCH (h:Chunk {tenant: $tenant, id: chunk})
+CREATE (h)-[:MENTIONS]->(c)
+"""
+
+REMOVE_NAMES: Final = """
+UNWIND $rows AS row
+MATCH (h:Chunk {tenant: $tenant, id: row.chunk})-[m:MENTIONS]->(c:Concept {tenant: $tenant, id: row.id})
+WITH collect(m) AS removed
+UNWIND removed AS m
+DELETE m
+"""
+
+RESOURCES: Final = """
+UNWIND $rows AS row
+MATCH (r:LearningResource {tenant: $tenant, id: row.document})-[t:TEACHES]->(c:Concept {tenant: $tenant, id: row.concept})
+RETURN c.id AS concept, r.id AS document_id, t.weight AS weight, t.begins AS begins, t.ends AS ends, r.url AS url,
+       r.title AS title, r.resource_type AS resource_type, r.format AS format, r.source AS source, r.quality AS quality,
+       r.difficulty AS difficulty, r.minutes AS minutes, r.language AS language
+"""
+
+NAMED_IN: Final = """
+MATCH (d:Document {tenant: $tenant, id: $document})-[:HAS_CHUNK]->(h:Chunk {tenant: $tenant})
+OPTIONAL MATCH (h)-[:MENTIONS]->(c:Concept {tenant: $tenant})
+RETURN h.ordinal AS ordinal, h.begins AS begins, h.ends AS ends, collect(c.id) AS concepts
+"""
+
+# Paths that are kept, and how far users have come. What they name is joined to the concepts that are there.
+SAVE_PATH: Final = """
+MERGE (p:LearningPath {tenant: $tenant, id: $id})
+SET p.path = $path, p.name = $name, p.target = $target, p.custom = $custom
+WITH p
+OPTIONAL MATCH (p)-[:HAS_STEP]->(s:PathConcept {tenant: $tenant})
+WITH p, collect(s) AS former
+FOREACH (s IN former | DETACH DELETE s)
+"""
+
+ADD_STEPS: Final = """
+MATCH (p:LearningPath {tenant: $tenant, id: $id})
+UNWIND $rows AS row
+CREATE (p)-[:HAS_STEP]->(s:PathConcept {tenant: $tenant, concept: row.concept, order: row.order, optional: row.optional})
+"""
+
+DELETE_PATH: Final = """
+MATCH (p:LearningPath {tenant: $tenant, id: $id})
+OPTIONAL MATCH (p)-[:HAS_STEP]->(s:PathConcept {tenant: $tenant})
+WITH p, collect(s) AS steps
+FOREACH (s IN steps | DETACH DELETE s)
+DETACH DELETE p
+RETURN count(*) AS gone
+"""
+
+PATHS: Final = "MATCH (p:LearningPath {tenant: $tenant}) RETURN p.path AS path"
+PATH: Final = "MATCH (p:LearningPath {tenant: $tenant, id: $id}) RETURN p.path AS path"
+
+PATHS_OVER: Final = """
+MATCH (c:Concept {tenant: $tenant, id: $id})<-[:OF]-(s:PathConcept {tenant: $tenant})
+MATCH (s)<-[:HAS_STEP]-(p:LearningPath {tenant: $tenant})
+RETURN DISTINCT p.path AS path
+"""
+
+SAVE_PROGRESS: Final = """
+UNWIND $rows AS row
+MERGE (u:UserProgress {tenant: $tenant, user: row.user, concept: row.concept})
+SET u.status = row.status, u.percent = row.percent, u.minutes = row.minutes, u.rating = row.rating,
+    u.started_at = row.started_at, u.completed_at = row.completed_at, u.updated_at = row.updated_at
+"""
+
+DELETE_PROGRESS: Final = """
+MATCH (u:UserProgress {tenant: $tenant, user: $user, concept: $concept}) DETACH DELETE u
+"""
+
+LEARNERS: Final = """
+MATCH (c:Concept {tenant: $tenant, id: $id})<-[:OF]-(u:UserProgress {tenant: $tenant})
+RETURN u.status AS status, count(DISTINCT u.user) AS total
+"""
+
+MARK_LEARNERS: Final = "MERGE (g:Graph {tenant: $tenant}) WITH g WHERE g.learners IS NULL SET g.learners = true"
+
+POINTING: Final = ("PathConcept", "UserProgress")
+UNLINK: Final = {
+    label: f"""
+UNWIND $rows AS row
+MATCH (n:{label} {{tenant: $tenant, concept: row.concept}})-[o:OF]->()
+WITH collect(o) AS removed
+UNWIND removed AS o
+DELETE o
+"""
+    for label in POINTING
+}
+LINK: Final = {
+    label: f"""
+UNWIND $rows AS row
+MATCH (c:Concept {{tenant: $tenant, id: row.into}})
+MATCH (n:{label} {{tenant: $tenant, concept: row.concept}})
+CREATE (n)-[:OF]->(c)
+"""
+    for label in POINTING
+}
+
+# Vectors and words. An index knows nothing of tenants: more is asked of it than is wanted, and what is another's left out.
+WRITE_VECTORS: Final = """
+UNWIND $rows AS row
+MATCH (c:Concept {tenant: $tenant, id: row.id})
+SET c.embedding = row.vector, c.embedding_model = $model
+"""
+
+VECTORS: Final = """
+UNWIND $rows AS row
+MATCH (c:Concept {tenant: $tenant, id: row.id})
+WHERE c.embedding_model = $model
+RETURN c.id AS id, c.embedding AS vector
+"""
+
+NEAREST: Final = """
+CALL db.index.vector.queryNodes($index, $asked, $vector) YIELD node, score
+WITH node AS c, score
+WHERE c.tenant = $tenant AND c.embedding_model = $model
+RETURN c.id AS id, c.embedding AS vector
+LIMIT $limit
+"""
+
+COMPARED: Final = """
+MATCH (c:Concept {tenant: $tenant})
+WHERE c.embedding_model = $model
+RETURN c.id AS id, c.embedding AS vector
+ORDER BY vector.similarity.cosine(c.embedding, $vector) DESC
+LIMIT $limit
+"""
+
+MATCHING: Final = """
+CALL db.index.fulltext.queryNodes($index, $words) YIELD node, score
+WITH node AS c, score
+WHERE c.tenant = $tenant
+RETURN c.id AS id, score
+ORDER BY score DESC, id
+LIMIT $limit
+"""
+
+SAVE_CUTS: Final = "MATCH (g:Graph {tenant: $tenant}) SET g.cut = $cut"
+CUTS: Final = "MATCH (g:Graph {tenant: $tenant}) RETURN g.cut AS cut"
 
 # Reading.
 CONCEPT: Final = f"""
@@ -244,7 +436,7 @@ RETURN id, k.extraction AS extraction
     for kind in EdgeType
 }
 
-REVISION: Final = "MATCH (g:Graph {tenant: $tenant}) RETURN g.revision AS revision"
+REVISION: Final = "MATCH (g:Graph {tenant: $tenant}) RETURN coalesce(g.revision, 0) AS revision"
 
 CHANGES: Final = """
 UNWIND $revisions AS revision
@@ -267,6 +459,16 @@ RETURN c.id AS id, c.scores AS scores
 
 COUNT_CONCEPTS: Final = "MATCH (c:Concept {tenant: $tenant}) RETURN count(c) AS total"
 COUNT_DOCUMENTS: Final = "MATCH (d:Document {tenant: $tenant}) RETURN count(d) AS total"
+COUNT_CHUNKS: Final = (
+    "MATCH (d:Document {tenant: $tenant})-[:HAS_CHUNK]->(h:Chunk {tenant: $tenant}) RETURN count(h) AS total"
+)
+COUNT_RESOURCES: Final = """
+MATCH (d:Document {tenant: $tenant})
+MATCH (r:LearningResource {tenant: $tenant, id: d.id})
+RETURN count(r) AS total
+"""
+COUNT_PATHS: Final = "MATCH (p:LearningPath {tenant: $tenant}) RETURN count(p) AS total"
+COUNT_LEARNERS: Final = "MATCH (u:UserProgress {tenant: $tenant}) RETURN count(u) AS total"
 COUNT_EDGES: Final = {
     kind: f"""
 MATCH (a:Concept {{tenant: $tenant}})-[:{kind}]->(b:Concept {{tenant: $tenant}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -46,3 +47,29 @@ class Scores(BaseModel):
     closeness: float = Field(description="How near all others are, 0 to 1 (Wasserman and Faust)")
     degree: int = Field(description="Edges in either direction")
     community: int = Field(description="Number of its community, 0 is the largest")
+
+
+class LearnerProgress(BaseModel):
+    """How far a user has come with a concept, as the graph has it: without notes, which are the user's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    user: str
+    concept: str
+    status: str
+    percent: int = Field(ge=0, le=100)
+    minutes: int = Field(ge=0)
+    rating: int | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkNames:
+    """A passage of a document in the graph: where it is, and the concepts that it names."""
+
+    ordinal: int
+    begins: int
+    ends: int
+    concepts: tuple[str, ...]

@@ -7,8 +7,22 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, Extraction, GraphCounts, Merge, Support
-    from resources.knowledge.state import Changes, EdgeKey, GraphState, Scores
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from resources.knowledge.model import (
+        Concept,
+        ConceptView,
+        Edge,
+        EdgeType,
+        Extraction,
+        GraphCounts,
+        Merge,
+        SavedPath,
+        StepResource,
+        Support,
+    )
+    from resources.knowledge.state import Changes, ChunkNames, EdgeKey, GraphState, LearnerProgress, Scores
 
 
 class GraphStore(Protocol):
@@ -81,6 +95,62 @@ class GraphStore(Protocol):
 
     def scores(self, concept_ids: Collection[str], *, tenant: str) -> dict[str, Scores]:
         """What was last computed about these concepts."""
+
+    def write_cuts(self, edges: Sequence[Edge], *, tenant: str) -> None:
+        """Keep the prerequisites that are left out so that none closes a cycle, in place of those before.
+
+        Not a change of the graph: documents still say them.
+        """
+
+    def cuts(self, *, tenant: str) -> list[Edge]:
+        """What `write_cuts` kept last."""
+
+    def resources(self, wanted: Mapping[str, Collection[str]], *, tenant: str) -> dict[str, list[StepResource]]:
+        """For each concept those of its documents that are to be read, the one most about it first."""
+
+    def named_in(self, document_id: str, *, tenant: str) -> Sequence[ChunkNames]:
+        """The document's passages with the concepts that each names, in order."""
+
+    def put_path(self, path: SavedPath, *, tenant: str) -> None:
+        """Keep a path, in place of the one with its id. The concepts that it names need not be there."""
+
+    def path(self, path_id: str, *, tenant: str) -> SavedPath:
+        """A path that is kept. Raises NotFoundError."""
+
+    def paths(self, *, tenant: str, over: str | None = None) -> Sequence[SavedPath]:
+        """The paths that are kept, or those of them that lead over a concept (an id), in order of name.
+
+        A step leads over what its concept was merged into.
+        """
+
+    def drop_path(self, path_id: str, *, tenant: str) -> bool:
+        """Keep the path no longer. False when it was not there."""
+
+    def put_progress(self, said: Collection[LearnerProgress], *, tenant: str) -> None:
+        """Keep how far users have come, in place of what is kept of these users and concepts."""
+
+    def drop_progress(self, user: str, concept: str, *, tenant: str) -> None:
+        """As if the user had said nothing of the concept."""
+
+    def learners(self, concept_id: str, *, tenant: str) -> dict[str, int]:
+        """How many users have said what of a concept, or of what was merged into it, by status."""
+
+    def write_vectors(self, vectors: Mapping[str, NDArray[np.float32]], *, model_id: str, tenant: str) -> None:
+        """Keep the vectors of concepts' names (of unit length) beside them, of one model alone.
+
+        Not a change of the graph; unknown concepts are left out.
+        """
+
+    def vectors(self, concept_ids: Collection[str], *, model_id: str, tenant: str) -> dict[str, NDArray[np.float32]]:
+        """The vectors of these concepts' names by that model, as far as they are kept."""
+
+    def nearest(
+        self, vector: NDArray[np.float32], *, model_id: str, tenant: str, limit: int = 10
+    ) -> list[tuple[str, float]]:
+        """The concepts whose names are nearest in meaning, with the cosine, the nearest first."""
+
+    def matching(self, text: str, *, tenant: str, limit: int = 10) -> list[str]:
+        """The concepts whose names share words with the text, those that share the rarest first."""
 
     def counts(self, *, tenant: str) -> GraphCounts:
         """How large the tenant's graph is."""

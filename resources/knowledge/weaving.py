@@ -14,11 +14,13 @@ from resources.knowledge.contribution import NOTHING, Claim, contribution_of, de
 from resources.knowledge.model import Concept, Extraction, Merge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import neo4j
 
     from resources.knowledge.contribution import Contribution, Delta
+    from resources.knowledge.model import SavedPath
+    from resources.knowledge.state import LearnerProgress
 
 Row = dict[str, Any]
 
@@ -45,6 +47,8 @@ def replace(tx: neo4j.Transaction, extraction: Extraction, *, tenant: str) -> No
     roots = roots_of(merges(tx, tenant=tenant)) if begun["merges"] else {}
     before = contribution_of(former, roots) if former else NOTHING
     change = _apply(tx, before, contribution_of(extraction, roots), **key)
+    if begun["learners"]:
+        _join(tx, change.added_supports, roots, tenant=tenant)
     _log(tx, begun["revision"], [change], tenant=tenant)
 
 
@@ -64,7 +68,7 @@ def retract(tx: neo4j.Transaction, document_id: str, *, tenant: str) -> None:
 
 def put_merge(tx: neo4j.Transaction, merge: Merge, *, tenant: str) -> None:
     """Log the decision, and weave the documents that name the concepts again."""
-    revision = tx.run(queries.BEGIN_MERGE, tenant=tenant).single(strict=True)["revision"]
+    begun = tx.run(queries.BEGIN_MERGE, tenant=tenant).single(strict=True)
     kept = {one.id: one for one in merges(tx, tenant=tenant)}
     before, after = roots_of(kept.values()), roots_of((kept | {merge.id: merge}).values())
     tx.run(queries.SAVE_MERGE, tenant=tenant, id=merge.id, merge=merge.model_dump_json())
@@ -77,7 +81,41 @@ def put_merge(tx: neo4j.Transaction, merge: Merge, *, tenant: str) -> None:
         former, new = contribution_of(said, before), contribution_of(said, after)
         if former != new:
             deltas.append(_apply(tx, former, new, tenant=tenant, document=document))
-    _log(tx, revision, deltas, tenant=tenant)
+    if begun["learners"]:
+        _join(tx, named, after, tenant=tenant)
+    _log(tx, begun["revision"], deltas, tenant=tenant)
+
+
+def put_path(tx: neo4j.Transaction, path: SavedPath, *, tenant: str) -> None:
+    """Keep a path in place of the one with its id, and join its steps to the concepts that are there."""
+    told = path.model_dump_json()
+    about: Row = {"name": path.name, "target": path.target, "custom": path.custom}
+    tx.run(queries.SAVE_PATH, tenant=tenant, id=path.id, path=told, **about)
+    steps = [{"concept": one.concept, "order": one.order, "optional": one.optional} for one in path.concepts]
+    each(tx, queries.ADD_STEPS, steps, tenant=tenant, id=path.id)
+    _pointed(tx, {one.concept for one in path.concepts}, tenant=tenant)
+
+
+def put_progress(tx: neo4j.Transaction, said: Iterable[LearnerProgress], *, tenant: str) -> None:
+    """Keep how far users have come, in place of what is kept of these users and concepts."""
+    rows = [one.model_dump(mode="json") for one in said]
+    each(tx, queries.SAVE_PROGRESS, rows, tenant=tenant)
+    _pointed(tx, {row["concept"] for row in rows}, tenant=tenant)
+
+
+def _pointed(tx: neo4j.Transaction, concepts: Iterable[str], *, tenant: str) -> None:
+    tx.run(queries.MARK_LEARNERS, tenant=tenant)
+    _join(tx, concepts, roots_of(merges(tx, tenant=tenant)), tenant=tenant)
+
+
+def _join(tx: neo4j.Transaction, concepts: Iterable[str], roots: Mapping[str, str], *, tenant: str) -> None:
+    """Let steps and progress that name these concepts, or are merged into them, point to what is there."""
+    wanted = set(concepts)
+    wanted |= {alias for alias, root in roots.items() if root in wanted}
+    rows = [{"concept": key, "into": roots.get(key, key)} for key in sorted(wanted)]
+    for label in queries.POINTING:
+        each(tx, queries.UNLINK[label], rows, tenant=tenant)
+        each(tx, queries.LINK[label], rows, tenant=tenant)
 
 
 def merges(tx: neo4j.Transaction, *, tenant: str) -> list[Merge]:
@@ -109,7 +147,45 @@ def _apply(tx: neo4j.Transaction, former: Contribution, new: Contribution, *, te
     for kind, query in queries.ADD_EDGES.items():
         rows = [{"source": s, "target": t, "weight": w} for (s, t, k), w in change.added_edges.items() if k is kind]
         each(tx, query, rows, **key)
+    _teach(tx, change, new, **key)
     return change
+
+
+def _teach(tx: neo4j.Transaction, change: Delta, new: Contribution, *, tenant: str, document: str) -> None:
+    """What the document is to a learner, and which of its passages name which concept."""
+    key = {"tenant": tenant, "document": document}
+    if new.resource is None and change.resource_changed:
+        tx.run(queries.DELETE_RESOURCE, key)
+    elif new.resource is not None and change.resource_changed:
+        tx.run(queries.SAVE_RESOURCE, key | new.resource.model_dump())
+    each(tx, queries.REMOVE_LESSONS, [{"id": concept} for concept in sorted(change.removed_lessons)], **key)
+    lessons = [
+        {
+            "id": concept,
+            "weight": lesson.weight,
+            "begins": [start for start, _ in lesson.passages],
+            "ends": [end for _, end in lesson.passages],
+        }
+        for concept, lesson in change.added_lessons.items()
+    ]
+    each(tx, queries.ADD_LESSONS, lessons, **key)
+    each(
+        tx,
+        queries.REMOVE_CHUNKS,
+        [{"id": f"{document}#{one}"} for one in sorted(change.removed_passages)],
+        tenant=tenant,
+    )
+    names = [{"chunk": f"{document}#{number}", "id": concept} for number, concept in sorted(change.removed_names)]
+    each(tx, queries.REMOVE_NAMES, names, tenant=tenant)
+    chunks = [
+        {"id": f"{document}#{number}", "ordinal": number, "begins": start, "ends": end}
+        for number, (start, end) in change.added_passages.items()
+    ]
+    each(tx, queries.ADD_CHUNKS, chunks, **key)
+    named: dict[str, list[str]] = {}
+    for number, concept in sorted(change.added_names):
+        named.setdefault(concept, []).append(f"{document}#{number}")
+    each(tx, queries.ADD_NAMES, [{"id": concept, "chunks": at} for concept, at in named.items()], tenant=tenant)
 
 
 def _succession(

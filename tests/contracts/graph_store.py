@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from resources.errors import InvalidInputError, NotFoundError
+from resources.knowledge.dialects import DIMENSIONS
 from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.model import (
     Concept,
@@ -18,17 +20,22 @@ from resources.knowledge.model import (
     Evidence,
     Extraction,
     GraphCounts,
+    LearningResource,
     Merge,
     Origin,
+    PathConcept,
+    SavedPath,
     Support,
     concept_id,
     evidence_key,
 )
-from resources.knowledge.state import Changes, Scores
+from resources.knowledge.state import Changes, ChunkNames, LearnerProgress, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Literal
+
+    from numpy.typing import NDArray
 
     from resources.knowledge.model import Difficulty
     from resources.knowledge.store import GraphStore
@@ -90,10 +97,69 @@ def contents(store: GraphStore, tenant: str) -> object:
         store.documents_of([concept.id for concept in concepts], tenant=tenant),
         store.counts(tenant=tenant),
         [list(store.support(concept.id, tenant=tenant)) for concept in concepts],
+        store.resources({one.id: DOCUMENTS for one in concepts}, tenant=tenant),
+        [list(store.named_in(document, tenant=tenant)) for document in DOCUMENTS],
+        {one.id: [path.id for path in store.paths(tenant=tenant, over=one.id)] for one in concepts},
+        {one.id: store.learners(one.id, tenant=tenant) for one in concepts},
     )
 
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+DOCUMENTS = ("1.md", "2.md", "3.md")
+"""Of the random histories that `contents` compares."""
+
+
+def resource(title: str = "A page", *, minutes: int = 7) -> LearningResource:
+    return LearningResource(
+        url=f"https://example.org/{title}",
+        title=title,
+        resource_type="page",
+        format="text/html",
+        source="https",
+        quality=0.7,
+        difficulty="advanced",
+        minutes=minutes,
+        language="en",
+    )
+
+
+def saved_path(name: str, *concepts: str) -> SavedPath:
+    return SavedPath(
+        id=name,
+        name=name,
+        target=concepts[-1],
+        concepts=tuple(PathConcept(order=number, concept=key) for number, key in enumerate(concepts, 1)),
+        minutes=90,
+        difficulties=tuple(None for _ in concepts),
+        outcomes=(f"explain {concepts[-1]}",),
+        creator="ada",
+        custom=True,
+        updated_at=NOW,
+    )
+
+
+def learned(user: str, concept: str, status: str = "completed") -> LearnerProgress:
+    return LearnerProgress(
+        user=user,
+        concept=concept,
+        status=status,
+        percent=100,
+        minutes=30,
+        rating=None,
+        started_at=NOW,
+        completed_at=NOW,
+        updated_at=NOW,
+    )
+
+
+def vector(*head: float) -> NDArray[np.float32]:
+    """A vector of unit length that begins so."""
+    whole = np.zeros(DIMENSIONS, np.float32)
+    whole[: len(head)] = head
+    unit: NDArray[np.float32] = whole / np.linalg.norm(whole)
+    return unit
+
+
 PANDAS = extraction(
     "pandas.md",
     [subject("Pandas", description="Data frames", difficulty="intermediate"), subject("NumPy"), topic("data frame")],
@@ -106,6 +172,18 @@ NUMPY = extraction(
     [subject("NumPy", description="Arrays"), topic("array"), topic("Data Frame")],
     [related("numpy", "array"), related("numpy", "data-frame", 0.2)],
     mentions={"numpy": 1.0, "array": 0.7, "data-frame": 0.9},
+)
+
+
+PAGE = PANDAS.model_copy(
+    update={
+        "resource": resource("Pandas"),
+        "passages": ((0, 100), (80, 200), (200, 260)),
+        "evidence": {
+            "pandas": Evidence(origin=Origin.STRUCTURE, chunks=(0, 2)),
+            "data-frame": Evidence(origin=Origin.STRUCTURE, chunks=(1,)),
+        },
+    }
 )
 
 
@@ -426,3 +504,125 @@ class GraphStoreContract:
 
     def test_ping_takes_some_time(self, store: GraphStore) -> None:
         assert store.ping() >= 0
+
+    def test_a_document_is_a_resource_with_passages_that_name_concepts(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PAGE, tenant=tenant)
+        (told,) = store.resources({"pandas": ["pandas.md"]}, tenant=tenant)["pandas"]
+        assert (told.title, told.minutes, told.weight, told.passages) == ("Pandas", 7, 1.0, ((0, 100), (200, 260)))
+        assert list(store.named_in("pandas.md", tenant=tenant)) == [
+            ChunkNames(0, 0, 100, ("pandas",)),
+            ChunkNames(1, 80, 200, ("data-frame",)),
+            ChunkNames(2, 200, 260, ("pandas",)),
+        ]
+        counts = store.counts(tenant=tenant)
+        assert (counts.chunks, counts.resources) == (3, 1)
+
+    def test_another_text_replaces_passages_and_what_they_name(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PAGE, tenant=tenant)
+        evidence = {"pandas": Evidence(origin=Origin.STRUCTURE, chunks=(1,))}
+        changed = {"passages": ((0, 100), (100, 150)), "evidence": evidence, "resource": resource("Pandas", minutes=3)}
+        store.weave(PAGE.model_copy(update=changed), tenant=tenant)
+        assert list(store.named_in("pandas.md", tenant=tenant)) == [
+            ChunkNames(0, 0, 100, ()),
+            ChunkNames(1, 100, 150, ("pandas",)),
+        ]
+        found = store.resources({"pandas": ["pandas.md"], "data-frame": ["pandas.md"]}, tenant=tenant)
+        assert [(one.minutes, one.passages) for several in found.values() for one in several] == [
+            (3, ((100, 150),)),
+            (3, ()),
+        ]
+
+    def test_a_retracted_document_takes_its_passages_along(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PAGE, tenant=tenant)
+        store.weave(NUMPY, tenant=tenant)
+        store.retract("pandas.md", tenant=tenant)
+        assert store.resources({"data-frame": ["pandas.md"]}, tenant=tenant) == {"data-frame": []}
+        assert list(store.named_in("pandas.md", tenant=tenant)) == []
+        assert store.counts(tenant=tenant) == GraphCounts(concepts=3, edges=2, documents=1)
+
+    def test_a_path_is_kept_and_found_by_what_it_leads_over(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PANDAS, tenant=tenant)
+        kept = saved_path("tables", "numpy", "pandas")
+        store.put_path(saved_path("tables", "array", "pandas"), tenant=tenant)
+        store.put_path(kept, tenant=tenant)
+        assert store.path("tables", tenant=tenant) == kept
+        assert list(store.paths(tenant=tenant)) == [kept]
+        assert list(store.paths(tenant=tenant, over="numpy")) == [kept]
+        assert list(store.paths(tenant=tenant, over="array")) == []
+        assert store.drop_path("tables", tenant=tenant)
+        assert not store.drop_path("tables", tenant=tenant)
+        with pytest.raises(NotFoundError):
+            store.path("tables", tenant=tenant)
+
+    def test_learners_are_joined_to_concepts_that_come_and_go(self, store: GraphStore, tenant: str) -> None:
+        store.put_progress([learned("ada", "numpy"), learned("bob", "numpy", "in_progress")], tenant=tenant)
+        store.put_path(saved_path("tables", "numpy", "pandas"), tenant=tenant)
+        assert store.learners("numpy", tenant=tenant) == {}
+        store.weave(PANDAS, tenant=tenant)
+        assert store.learners("numpy", tenant=tenant) == {"completed": 1, "in_progress": 1}
+        store.retract("pandas.md", tenant=tenant)
+        store.weave(NUMPY, tenant=tenant)
+        assert store.learners("numpy", tenant=tenant) == {"completed": 1, "in_progress": 1}
+        assert [path.id for path in store.paths(tenant=tenant, over="numpy")] == ["tables"]
+        store.put_progress([learned("bob", "numpy")], tenant=tenant)
+        store.drop_progress("ada", "numpy", tenant=tenant)
+        assert store.learners("numpy", tenant=tenant) == {"completed": 1}
+
+    def test_learners_follow_a_merge_and_come_back_when_it_is_undone(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PANDAS, tenant=tenant)
+        store.weave(NUMPY, tenant=tenant)
+        store.put_progress([learned("ada", "array"), learned("bob", "numpy")], tenant=tenant)
+        store.put_merge(merge("array", "numpy", id="one"), tenant=tenant)
+        assert store.learners("numpy", tenant=tenant) == {"completed": 2}
+        store.put_merge(merge("array", "numpy", id="one", status="undone"), tenant=tenant)
+        assert store.learners("array", tenant=tenant) == {"completed": 1}
+        assert store.learners("numpy", tenant=tenant) == {"completed": 1}
+
+    def test_concepts_are_found_by_the_vectors_of_their_names(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PANDAS, tenant=tenant)
+        kept = {"pandas": vector(1, 0), "numpy": vector(1, 1), "nobody": vector(1, 2)}
+        store.write_vectors(kept, model_id="m", tenant=tenant)
+        store.write_vectors({"data-frame": vector(1, 0)}, model_id="another", tenant=tenant)
+        found = store.nearest(vector(3, 1), model_id="m", tenant=tenant)
+        assert [key for key, _ in found] == ["pandas", "numpy"]
+        assert dict(found)["pandas"] == pytest.approx(3 / 10**0.5, abs=1e-5)
+        assert [key for key, _ in store.nearest(vector(1, 0), model_id="m", tenant=tenant, limit=1)] == ["pandas"]
+        own = store.vectors(["pandas", "data-frame", "nobody"], model_id="m", tenant=tenant)
+        assert list(own) == ["pandas"]
+        np.testing.assert_allclose(own["pandas"], kept["pandas"], atol=1e-6)
+        store.retract("pandas.md", tenant=tenant)
+        assert store.nearest(vector(1, 0), model_id="m", tenant=tenant) == []
+
+    def test_concepts_are_found_by_the_words_of_their_names(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PANDAS, tenant=tenant)
+        store.weave(NUMPY, tenant=tenant)
+        assert store.matching('What is a "frame" AND (an array?', tenant=tenant, limit=5) in (
+            ["array", "data-frame"],
+            ["data-frame", "array"],
+        )
+        assert store.matching("", tenant=tenant) == []
+        assert store.matching("nothing of it", tenant=tenant) == []
+
+    def test_what_was_cut_is_kept(self, store: GraphStore, tenant: str) -> None:
+        assert store.cuts(tenant=tenant) == []
+        store.weave(PANDAS, tenant=tenant)
+        revision = store.revision(tenant=tenant)
+        store.write_cuts([requires("pandas", "numpy", 0.5)], tenant=tenant)
+        assert store.cuts(tenant=tenant) == [requires("pandas", "numpy", 0.5)]
+        assert store.revision(tenant=tenant) == revision
+
+    def test_tenants_with_the_same_names_do_not_see_each_others_lessons(self, store: GraphStore, tenant: str) -> None:
+        other = f"{tenant}-other"
+        for one in (tenant, other):
+            store.weave(PAGE, tenant=one)
+            store.write_vectors({"pandas": vector(1, 0)}, model_id="m", tenant=one)
+            store.put_progress([learned("ada", "pandas")], tenant=one)
+            store.put_path(saved_path("tables", "pandas"), tenant=one)
+        before = contents(store, other), store.nearest(vector(1, 0), model_id="m", tenant=other)
+        assert store.learners("pandas", tenant=other) == {"completed": 1}
+        store.retract("pandas.md", tenant=tenant)
+        store.drop_path("tables", tenant=tenant)
+        store.drop_progress("ada", "pandas", tenant=tenant)
+        assert (contents(store, other), store.nearest(vector(1, 0), model_id="m", tenant=other)) == before
+        assert store.counts(tenant=tenant) == GraphCounts(concepts=0, edges=0, documents=0)
+        assert store.matching("pandas", tenant=tenant) == []

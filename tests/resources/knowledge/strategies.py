@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from resources.errors import InvalidInputError
-from resources.knowledge.model import Concept, Edge, EdgeType, Extraction, Merge
-from tests.contracts.graph_store import merge
+from resources.knowledge.model import Concept, Edge, EdgeType, Evidence, Extraction, Merge, Origin
+from tests.contracts.graph_store import DOCUMENTS, learned, merge, resource, saved_path
 
 if TYPE_CHECKING:
     from resources.knowledge.store import GraphStore
 
 NAMES = ["a", "b", "c", "d", "e"]
-DOCUMENTS = ["1.md", "2.md", "3.md"]
 WEIGHTS = st.sampled_from([0.25, 0.5, 0.75, 1.0])
 
 
@@ -45,6 +44,17 @@ class Decide:
     def apply(self, store: GraphStore, tenant: str) -> None:
         with suppress(InvalidInputError):
             store.put_merge(self.merge, tenant=tenant)
+
+
+@dataclass(frozen=True)
+class Learn:
+    """Somebody says that a concept is learned, and keeps a path to it."""
+
+    concept: str
+
+    def apply(self, store: GraphStore, tenant: str) -> None:
+        store.put_progress([learned("ada", self.concept)], tenant=tenant)
+        store.put_path(saved_path("path", "a", self.concept), tenant=tenant)
 
 
 @st.composite
@@ -79,11 +89,22 @@ def extractions(draw: st.DrawFn) -> Extraction:
         concepts=tuple(concepts),
         mentions=mentions,
         edges=tuple(edges),
+        resource=draw(st.sampled_from([None, resource("One"), resource("Other")])),
+        passages=tuple(draw(st.lists(st.sampled_from([(0, 9), (5, 20), (20, 30)]), max_size=3))),
+        evidence={
+            name: Evidence(origin=Origin.STRUCTURE, chunks=tuple(draw(st.sets(st.integers(0, 2)))))
+            for name in draw(st.sets(st.sampled_from(ids)) if ids else st.just(set()))
+        },
     )
 
 
-def changes() -> st.SearchStrategy[Weave | Retract | Decide]:
-    return st.one_of(st.builds(Weave, extractions()), st.builds(Retract, st.sampled_from(DOCUMENTS)), decisions())
+def changes() -> st.SearchStrategy[Weave | Retract | Decide | Learn]:
+    return st.one_of(
+        st.builds(Weave, extractions()),
+        st.builds(Retract, st.sampled_from(DOCUMENTS)),
+        decisions(),
+        st.builds(Learn, st.sampled_from(NAMES)),
+    )
 
 
 def prerequisite_edges(names: int = 8) -> st.SearchStrategy[list[Edge]]:

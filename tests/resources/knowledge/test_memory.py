@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from resources.knowledge.memory import MemoryGraphStore
 from tests.contracts.graph_store import GraphStoreContract, contents
-from tests.resources.knowledge.strategies import Decide, Retract, Weave, changes
+from tests.resources.knowledge.strategies import Decide, Learn, Retract, Weave, changes
 
 if TYPE_CHECKING:
     from resources.knowledge.state import GraphState
@@ -22,7 +22,7 @@ class TestMemoryGraphStore(GraphStoreContract):
 
 
 @given(history=st.lists(changes(), max_size=10))
-def test_any_history_equals_what_is_left_of_it_woven_once(history: list[Weave | Retract | Decide]) -> None:
+def test_any_history_equals_what_is_left_of_it_woven_once(history: list[Weave | Retract | Decide | Learn]) -> None:
     """Also in another order: what the last word of each document and of each decision is, is all that counts."""
     store, rebuilt = MemoryGraphStore(), MemoryGraphStore()
     last: dict[str, Weave] = {}
@@ -37,11 +37,14 @@ def test_any_history_equals_what_is_left_of_it_woven_once(history: list[Weave | 
         rebuilt.put_merge(decision, tenant="t")
     for _, weave in sorted(last.items(), reverse=True):
         weave.apply(rebuilt, "t")
+    for change in history:
+        if isinstance(change, Learn):
+            change.apply(rebuilt, "t")
     assert contents(store, "t") == contents(rebuilt, "t")
 
 
 @given(history=st.lists(changes(), max_size=10))
-def test_what_was_touched_is_all_that_differs(history: list[Weave | Retract | Decide]) -> None:
+def test_what_was_touched_is_all_that_differs(history: list[Weave | Retract | Decide | Learn]) -> None:
     store = MemoryGraphStore()
     for change in history:
         before = store.state(tenant="t")

@@ -19,7 +19,7 @@ from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.model import EdgeType, GraphCounts
 from resources.knowledge.neo4j import BoltGraphStore
 from tests.contracts.graph_store import PANDAS, GraphStoreContract, contents
-from tests.resources.knowledge.strategies import Decide, Retract, Weave, changes
+from tests.resources.knowledge.strategies import Decide, Learn, Retract, Weave, changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,7 @@ def connect(graph_settings: GraphSettings, **changes: Any) -> BoltGraphStore:
         "user": graph_settings.user,
         "password": graph_settings.password.get_secret_value(),
         "database": graph_settings.database,
+        "http_url": graph_settings.http_url,
     }
     return BoltGraphStore(**values | changes)
 
@@ -56,7 +57,7 @@ class TestBoltGraphStore(GraphStoreContract):
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(changes(), max_size=6))
 def test_any_history_equals_a_rebuild_from_scratch(
-    bolt: BoltGraphStore, history: list[Weave | Retract | Decide]
+    bolt: BoltGraphStore, history: list[Weave | Retract | Decide | Learn]
 ) -> None:
     tenant = f"t-{uuid4().hex[:10]}"
     rebuilt = MemoryGraphStore()

@@ -17,7 +17,7 @@ from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.neo4j import BoltGraphStore
 from resources.servers import ports
 from tests.contracts.graph_store import GraphStoreContract, contents
-from tests.resources.knowledge.strategies import Decide, Retract, Weave, changes
+from tests.resources.knowledge.strategies import Decide, Learn, Retract, Weave, changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ class TestRealNeo4j(GraphStoreContract):
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(history=st.lists(changes(), max_size=6))
 def test_any_history_equals_a_rebuild_from_scratch(
-    bolt: BoltGraphStore, history: list[Weave | Retract | Decide]
+    bolt: BoltGraphStore, history: list[Weave | Retract | Decide | Learn]
 ) -> None:
     tenant = f"t-{uuid4().hex[:10]}"
     rebuilt = MemoryGraphStore()

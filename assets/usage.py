@@ -14,7 +14,7 @@ from assets.documents import OWNERS
 from assets.failures import RETRY_POLICY, failures
 from assets.partitions import partition_of, tenant_of
 from resources.ai.accounts import AiAccounts
-from resources.ai.budgets.model import BudgetStatus
+from resources.ai.budgets.model import BudgetStatus, amount_of
 from resources.ai.usage.model import Share
 
 DAYS: Final = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_offset=1)
@@ -96,8 +96,9 @@ def table(kind: str, shares: Iterable[Share]) -> str:
 
 def _budgets(statuses: Sequence[BudgetStatus]) -> str:
     rows = [
-        f"| {status.budget.scope} | {status.subject} | {status.budget.period} | {status.spent:f} | "
-        f"{status.budget.limit_usd:f} | {status.health} |"
+        f"| {status.budget.scope} | {status.subject} | {status.budget.period} | "
+        f"{amount_of(status.spent, status.budget.unit)} | {amount_of(status.budget.limit, status.budget.unit)} | "
+        f"{status.health} |"
         for status in statuses
     ]
     head = "| scope | subject | period | spent | limit | health |"

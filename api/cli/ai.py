@@ -211,8 +211,8 @@ def budget_status(context: typer.Context, as_json: AsJson = False) -> None:
             one["budget"]["budget_id"],
             f"{one['budget']['scope']} {one['subject']}",
             one["budget"]["period"],
-            f"${_money(one['spent'])} of ${_money(one['budget']['limit_usd'])}",
-            f"${_money(one['reserved'])}",
+            f"{_amount(one['spent'], one['budget'])} of {_amount(one['budget']['limit'], one['budget'])}",
+            _amount(one["reserved"], one["budget"]),
             one["health"],
             "hard" if one["budget"]["hard"] else "soft",
         )
@@ -224,22 +224,25 @@ def budget_status(context: typer.Context, as_json: AsJson = False) -> None:
 @budgets.command("set")
 def set_budget(
     context: typer.Context,
-    limit: Annotated[str, typer.Argument(help="US dollars.")],
+    limit: Annotated[str, typer.Argument(help="How many of the unit.")],
+    unit: Annotated[str, typer.Option(help="usd, requests or tokens.")] = "usd",
     scope: Annotated[str, typer.Option(help="tenant, provider, project, user, workflow or run.")] = "tenant",
     subject: Annotated[str, typer.Option(help="Which one; * = each for itself.")] = "*",
-    period: Annotated[str, typer.Option(help="day, week, month, year or total.")] = "month",
+    period: Annotated[
+        str, typer.Option(help="minute or hour (requests and tokens; they slide), day, week, month, year or total.")
+    ] = "month",
     soft: Annotated[bool, typer.Option("--soft", help="Tell, but refuse nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Set a budget, or change the one with the same scope, subject and period."""
-    body = {"scope": scope, "subject": subject, "period": period, "limit_usd": limit, "hard": not soft}
+    body = {"scope": scope, "subject": subject, "unit": unit, "period": period, "limit": limit, "hard": not soft}
     with session_of(context).client() as client:
         found = client.send_json("PUT", "/budgets", body)
     if as_json:
         print_json(found)
     else:
         show(
-            f"{found['budget_id']}: ${_money(found['limit_usd'])} a {found['period']} for {found['scope']} {found['subject']}"
+            f"{found['budget_id']}: {_amount(found['limit'], found)} a {found['period']} for {found['scope']} {found['subject']}"
         )
 
 
@@ -317,6 +320,11 @@ def _ago(days: int) -> str:
     from datetime import UTC, datetime, timedelta
 
     return (datetime.now(UTC) - timedelta(days=days)).isoformat()
+
+
+def _amount(text: Any, budget: dict[str, Any]) -> str:
+    """In the budget's unit."""
+    return f"${_money(text)}" if budget["unit"] == "usd" else f"{Decimal(str(text)):,f} {budget['unit']}"
 
 
 def _money(text: Any) -> str:

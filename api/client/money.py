@@ -26,9 +26,9 @@ class MoneyClient(HttpClient):
         """What is spent, reserved and left, by budget."""
         return list(self._plain("GET", f"{V1}/budgets/status"))
 
-    def put_budget(self, limit_usd: Decimal, **fields: Any) -> dict[str, Any]:
-        """Set a budget; `fields` are further members of the request (`scope`, `subject`, `period`, `hard`, ...)."""
-        return dict(self._plain("PUT", f"{V1}/budgets", json={"limit_usd": str(limit_usd), **fields}))
+    def put_budget(self, limit: Decimal, **fields: Any) -> dict[str, Any]:
+        """Set a budget; `fields` are further members of the request (`unit`, `scope`, `subject`, `period`, `hard`, ...)."""
+        return dict(self._plain("PUT", f"{V1}/budgets", json={"limit": str(limit), **fields}))
 
     def remove_budget(self, budget_id: UUID) -> None:
         self._send("DELETE", f"{V1}/budgets/{budget_id}")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import problems
 from api.dependencies import ServicesDep, TenantDep
-from resources.ai.budgets.model import EACH, Budget, BudgetStatus, Health, Period, Scope
+from resources.ai.budgets.model import EACH, Budget, BudgetStatus, Health, Period, Scope, Unit
 from resources.ai.model import Usage
 from resources.ai.prices.model import PriceOverride
 from resources.errors import InvalidInputError
@@ -24,14 +24,15 @@ Money = Annotated[Decimal, Field(ge=0, max_digits=30, decimal_places=12)]
 
 
 class BudgetIn(BaseModel):
-    """A limit in US dollars. One with the same scope, subject and period is changed."""
+    """A limit of dollars, requests or tokens. One with the same scope, subject, unit and period is changed."""
 
     model_config = ConfigDict(extra="forbid")
 
     scope: Scope = "tenant"
     subject: str = Field(default=EACH, min_length=1, max_length=200, description="Of the scope; * = each for itself")
-    period: Period = "month"
-    limit_usd: Money
+    unit: Unit = Field(default="usd", description="What is limited: US dollars, requests to models, or their tokens")
+    period: Period = Field(default="month", description="minute and hour slide, and are none of dollars")
+    limit: Money
     hard: bool = Field(default=True, description="Refuse calls beyond it; false = only tell")
     thresholds: list[Annotated[Decimal, Field(gt=0, le=10)]] = Field(
         default=[Decimal("0.5"), Decimal("0.8"), Decimal("0.95")], max_length=10, description="Shares that are told"
@@ -119,8 +120,9 @@ def put_budget(body: BudgetIn, services: ServicesDep, tenant: TenantDep) -> Budg
     budget = Budget(
         scope=body.scope,
         subject=tenant if body.scope == "tenant" and body.subject == EACH else body.subject,
+        unit=body.unit,
         period=body.period,
-        limit_usd=body.limit_usd,
+        limit=body.limit,
         tenant=tenant,
         hard=body.hard,
         thresholds=tuple(body.thresholds),
@@ -194,8 +196,9 @@ def _budget_out(budget: Budget) -> BudgetOut:
         budget_id=budget.budget_id,
         scope=budget.scope,
         subject=budget.subject,
+        unit=budget.unit,
         period=budget.period,
-        limit_usd=budget.limit_usd,
+        limit=budget.limit,
         hard=budget.hard,
         thresholds=list(budget.thresholds),
         cooldown_minutes=max(1, round(budget.cooldown / timedelta(minutes=1))),

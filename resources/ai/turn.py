@@ -107,6 +107,7 @@ class Desk:
             look=turn.look,
             may_call=mode != "replay_only",
             amount=worst.cost,
+            tokens=asked.most.total,
             refuse_unpriced=refuse_unpriced,
             lease=self._lease,
         )

@@ -386,17 +386,24 @@ class CallOfModelFailed(_Interaction):
     cost_usd: Decimal | None = Field(default=None, ge=0)
 
 
-@CATALOG.event("ai.budget_threshold_reached")
+@CATALOG.event("ai.budget_threshold_reached", version=2)
 class BudgetThresholdReached(EventData):
-    """A budget is spent up to a share of its limit; told once per cooldown."""
+    """A budget of dollars, requests or tokens is spent up to a share of its limit; told once per cooldown."""
 
     budget_id: str
     scope: str
     subject: str
+    unit: Literal["usd", "requests", "tokens"]
     period: str
     threshold: Decimal
-    limit_usd: Decimal
-    spent_usd: Decimal
+    limit: Decimal
+    spent: Decimal
+
+    @staticmethod
+    def upcast_v1_v2(data: dict[str, Any]) -> dict[str, Any]:
+        """Version 1 knew dollars only."""
+        limit, spent = data.pop("limit_usd"), data.pop("spent_usd")
+        return data | {"unit": "usd", "limit": limit, "spent": spent}
 
 
 @CATALOG.event("ai.model_changed")
@@ -856,10 +863,10 @@ class ProviderKeyRemoved(EventData):
 
 @CATALOG.event("mcp.server_changed")
 class McpServerChanged(EventData):
-    """A tenant's MCP server was added, changed or removed. `urls` are where it is; secrets are not told."""
+    """A tenant's MCP server was added, changed or removed, or logged in to. `urls` are where it is; secrets are not told."""
 
     server: str
-    change: Literal["added", "changed", "removed"]
+    change: Literal["added", "changed", "removed", "logged_in", "logged_out"]
     transport: str | None = None
     urls: tuple[str, ...] = ()
 

@@ -62,7 +62,7 @@ def test_the_webhook_of_a_budget_is_told_signed_and_with_the_same_id_each_time(s
     assert verify(first.body, first.headers, secret=KEY, now=time.time()) == str(event.event_id)
     assert again.headers["webhook-id"] == first.headers["webhook-id"]
     told = orjson.loads(first.body)["data"]
-    assert (told["tenant"], told["threshold"], told["spent_usd"]) == ("t", "0.95", "0.01")
+    assert (told["tenant"], told["threshold"], told["spent"]) == ("t", "0.95", "0.01")
 
 
 def test_a_webhook_that_fails_is_told_again(server: WebServer) -> None:

@@ -115,9 +115,9 @@ def test_the_books_are_exported(http: httpx.Client, book: Callable[..., None]) -
 
 
 def test_a_budget_is_set_changed_and_removed(http: httpx.Client, tenant: str) -> None:
-    made = http.put("/api/v1/budgets", json={"limit_usd": "1.50", "period": "day"}).json()
-    assert (made["scope"], made["subject"], made["limit_usd"]) == ("tenant", tenant, "1.50")
-    changed = http.put("/api/v1/budgets", json={"limit_usd": "2", "period": "day"}).json()
+    made = http.put("/api/v1/budgets", json={"limit": "1.50", "period": "day"}).json()
+    assert (made["scope"], made["subject"], made["limit"]) == ("tenant", tenant, "1.50")
+    changed = http.put("/api/v1/budgets", json={"limit": "2", "period": "day"}).json()
     assert changed["budget_id"] == made["budget_id"]
     (status,) = get(http, "/budgets/status")
     assert (Decimal(status["remaining"]), status["health"]) == (Decimal(2), "healthy")
@@ -129,12 +129,12 @@ def test_a_budget_is_set_changed_and_removed(http: httpx.Client, tenant: str) ->
 @pytest.mark.parametrize(
     "body",
     [
-        {"limit_usd": "-1"},
-        {"limit_usd": "NaN"},
-        {"limit_usd": "1", "scope": "global"},
-        {"limit_usd": "1", "period": "custom"},
-        {"limit_usd": "1", "thresholds": ["0"]},
-        {"limit_usd": "1", "period": "fortnight"},
+        {"limit": "-1"},
+        {"limit": "NaN"},
+        {"limit": "1", "scope": "global"},
+        {"limit": "1", "period": "custom"},
+        {"limit": "1", "thresholds": ["0"]},
+        {"limit": "1", "period": "fortnight"},
     ],
 )
 def test_budgets_that_cannot_be(http: httpx.Client, body: dict[str, Any]) -> None:

@@ -73,7 +73,7 @@ def test_a_budget_that_is_nearly_spent_is_warned_of(
     accounts.books.settle(record)
     (check,) = materialised(accounts, tenant).get_asset_check_evaluations()
     assert (check.passed, check.severity) == (passed, dg.AssetCheckSeverity.WARN)
-    assert f"| tenant | {tenant} | total | {spent} | 1 |" in str(check.metadata["budgets"].value)
+    assert f"| tenant | {tenant} | total | ${spent} | $1 |" in str(check.metadata["budgets"].value)
 
 
 def test_each_night_the_day_that_is_over_is_added_up() -> None:

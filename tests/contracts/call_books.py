@@ -55,6 +55,7 @@ def opening_of(record: CallRecord, **fields: Any) -> Opening:
         "look": False,
         "may_call": True,
         "amount": CENT,
+        "tokens": 15,
         "refuse_unpriced": False,
         "lease": 60.0,
     }
@@ -230,6 +231,76 @@ class CallBooksContract:
             told += books.settle(record)
         assert len(told) == 2
 
+    def test_a_window_refuses_what_is_too_much_and_says_when_there_is_room(
+        self, books: CallBooks, budgets: BudgetStore, tenant: str
+    ) -> None:
+        budgets.put(Budget("tenant", "minute", Decimal(2), tenant=tenant, unit="requests"))
+        first = record_of(tenant)
+        assert [books.open(opening_of(one)).outcome for one in (first, record_of(tenant))] == ["reserved"] * 2
+        books.settle(first)
+        refusal = books.open(opening_of(record_of(tenant))).refusal
+        assert refusal is not None
+        assert (refusal.unit, refusal.period, refusal.spent, refusal.reserved) == ("requests", "minute", 1, 1)
+        assert refusal.retry_after is not None
+        assert 0 < refusal.retry_after <= 61
+        (status,) = budgets.statuses(tenant=tenant)
+        assert (status.spent, status.reserved, status.remaining, status.calls) == (1, 1, 0, 1)
+        assert (status.period_end, status.projected) == (None, None)
+
+    def test_tokens_are_reserved_at_most_and_settled_as_counted(
+        self, books: CallBooks, budgets: BudgetStore, tenant: str
+    ) -> None:
+        budgets.put(Budget("user", "minute", Decimal(100), tenant=tenant, unit="tokens"))
+        record = record_of(tenant, user="ann", usage=Usage(input=10, output=5))
+        assert books.open(opening_of(record, tokens=90)).outcome == "reserved"
+        refused = books.open(opening_of(record_of(tenant, user="ann"), tokens=20))
+        assert (refused.outcome, refused.refusal and refused.refusal.needed) == ("refused", 20)
+        assert books.open(opening_of(record_of(tenant, user="bob"), tokens=20)).outcome == "reserved"
+        books.settle(record)
+        assert books.open(opening_of(record_of(tenant, user="ann"), tokens=85)).outcome == "reserved"
+        refusal = books.open(opening_of(record_of(tenant, user="ann"), tokens=101)).refusal
+        assert refusal is not None
+        assert refusal.retry_after is None, "what is more than the whole window is never let in"
+
+    def test_tokens_that_nobody_counted_are_those_that_were_reserved(
+        self, books: CallBooks, budgets: BudgetStore, tenant: str
+    ) -> None:
+        budgets.put(Budget("tenant", "day", Decimal(1000), tenant=tenant, unit="tokens"))
+        record = record_of(tenant, usage=None, cost=None, measured=False)
+        books.open(opening_of(record, tokens=90))
+        books.settle(record)
+        (status,) = budgets.statuses(tenant=tenant)
+        assert (status.spent, status.reserved, status.unpriced) == (90, 0, 0)
+
+    def test_tools_are_no_requests(self, books: CallBooks, budgets: BudgetStore, tenant: str) -> None:
+        budgets.put(Budget("tenant", "hour", Decimal(0), tenant=tenant, unit="requests"))
+        assert books.open(opening_of(record_of(tenant, kind="tool"), tokens=0)).outcome == "reserved"
+        assert books.open(opening_of(record_of(tenant))).outcome == "refused"
+
+    def test_a_soft_window_tells_once_per_cooldown_and_refuses_nothing(
+        self, books: CallBooks, budgets: BudgetStore, tenant: str
+    ) -> None:
+        limit = {"unit": "requests", "hard": False, "thresholds": (Decimal(1),), "tenant": tenant}
+        budgets.put(Budget("tenant", "minute", Decimal(3), **limit))  # type: ignore[arg-type]  # as named
+        told: list[Alert] = []
+        for _ in range(6):
+            record = record_of(tenant)
+            assert books.open(opening_of(record)).outcome == "reserved"
+            told += books.settle(record)
+        assert [(alert.unit, alert.period, alert.spent, alert.limit) for alert in told] == [
+            ("requests", "minute", 3, 3)
+        ]
+
+    def test_one_scope_has_budgets_of_each_unit(self, books: CallBooks, budgets: BudgetStore, tenant: str) -> None:
+        budgets.put(Budget("workflow", "day", Decimal(1), tenant=tenant))
+        budgets.put(Budget("workflow", "day", Decimal(100), tenant=tenant, unit="tokens"))
+        budgets.put(Budget("workflow", "minute", Decimal(5), tenant=tenant, unit="requests"))
+        record = record_of(tenant, workflow="w")
+        books.open(opening_of(record))
+        books.settle(record)
+        spent = {status.budget.unit: status.spent for status in budgets.statuses(tenant=tenant)}
+        assert spent == {"usd": CENT, "tokens": 15, "requests": 1}
+
     def test_a_custom_period_counts_within_its_range_only(
         self, books: CallBooks, budgets: BudgetStore, tenant: str
     ) -> None:
@@ -278,6 +349,13 @@ class CallBooksContract:
             budgets.remove(budget.budget_id, tenant=f"{tenant}-other")
         assert list(budgets.list(tenant=f"{tenant}-other")) == []
 
+    @pytest.mark.parametrize(
+        ("period", "unit", "limit"), [("minute", "usd", "1"), ("hour", "usd", "1"), ("minute", "tokens", "1.5")]
+    )
+    def test_a_window_of_dollars_and_half_a_token_are_refused(self, period: Any, unit: Any, limit: str) -> None:
+        with pytest.raises(InvalidInputError):
+            Budget("tenant", period, Decimal(limit), tenant="t", unit=unit)
+
     def test_a_budget_that_makes_no_sense_is_refused(self) -> None:
         with pytest.raises(InvalidInputError, match="is negative"):
             Budget("tenant", "custom", Decimal(-1), tenant="t")
@@ -299,6 +377,25 @@ class CallBooksContract:
         assert outcomes == {"reserved": 10, "refused": 30}
         (status,) = budgets.statuses(tenant=tenant)
         assert (status.spent, status.reserved) == (CENT * 10, NOTHING)
+
+    def test_concurrent_requests_never_exceed_a_window(
+        self, books: CallBooks, budgets: BudgetStore, tenant: str
+    ) -> None:
+        budgets.put(Budget("tenant", "hour", Decimal(10), tenant=tenant, unit="requests"))
+        budgets.put(Budget("tenant", "hour", Decimal(1000), tenant=tenant, unit="tokens", hard=False))
+
+        def ask(_: int) -> str:
+            record = record_of(tenant)
+            opened = books.open(opening_of(record))
+            if opened.outcome == "reserved":
+                books.settle(record)
+            return opened.outcome
+
+        with ThreadPoolExecutor(6) as threads:
+            outcomes = Counter(threads.map(ask, range(40)))
+        assert outcomes == {"reserved": 10, "refused": 30}
+        held = {status.budget.unit: (status.spent, status.reserved) for status in budgets.statuses(tenant=tenant)}
+        assert held == {"requests": (10, 0), "tokens": (150, 0)}
 
     def test_an_answer_is_recalled_with_what_it_had_cost(self, books: CallBooks, tenant: str) -> None:
         record, key = record_of(tenant), b"1" * 32

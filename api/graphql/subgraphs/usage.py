@@ -134,18 +134,19 @@ class UsageSummary:
 
 @strawberry.type
 class Budget:
-    """A limit in US dollars."""
+    """A limit of dollars (`usd`), requests to models, or their tokens."""
 
     id: strawberry.ID
     scope: str
     subject: str
+    unit: str
     period: str
-    limit_usd: Decimal
+    limit: Decimal
     hard: bool
 
     @classmethod
     def of(cls, found: budgets.Budget) -> Budget:
-        same = ("scope", "subject", "period", "limit_usd", "hard")
+        same = ("scope", "subject", "unit", "period", "limit", "hard")
         return cls(id=strawberry.ID(str(found.budget_id)), **{name: getattr(found, name) for name in same})
 
 
@@ -312,9 +313,10 @@ class PromptInput:
 
 @strawberry.input
 class BudgetInput:
-    """A limit in US dollars. One with the same scope, subject and period is changed."""
+    """A limit of dollars (`usd`), requests or tokens. One with the same scope, subject, unit and period is changed."""
 
-    limit_usd: Decimal
+    limit: Decimal
+    unit: str = "usd"
     scope: str = "tenant"
     subject: str = budgets.EACH
     period: str = "month"
@@ -363,8 +365,9 @@ class Mutation:
             id=strawberry.ID(str(kept.budget_id)),
             scope=kept.scope,
             subject=kept.subject,
+            unit=kept.unit,
             period=kept.period,
-            limit_usd=kept.limit_usd,
+            limit=kept.limit,
             hard=kept.hard,
         )
 

@@ -1,6 +1,8 @@
-"""Budgets, their periods in UTC, and their status.
+"""Budgets of dollars, requests and tokens; their periods in UTC, their sliding windows, and their status.
 
 Scopes form a tree: global → tenant → provider → project → user → workflow → run. A call counts on every budget that names it.
+A window has sixty buckets. One counts until the last moment that may lie in it is out of the window, so that no minute (or hour)
+ever holds more than the limit, whenever it begins.
 """
 
 from __future__ import annotations
@@ -9,20 +11,22 @@ import calendar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import uuid_utils.compat as uuid_utils
 
 from resources.errors import InvalidInputError, LimitExceededError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
-    from resources.ai.ledger.model import Refusal
+    from resources.ai.ledger.model import CallRecord, Opening, Refusal
     from resources.ai.model import CallContext
 
 Scope = Literal["global", "tenant", "provider", "project", "user", "workflow", "run"]
-Period = Literal["day", "week", "month", "year", "custom", "total"]
+Unit = Literal["usd", "requests", "tokens"]
+Period = Literal["minute", "hour", "day", "week", "month", "year", "custom", "total"]
 Health = Literal["healthy", "warning", "critical", "exceeded", "depleted"]
 
 SCOPES: tuple[Scope, ...] = ("global", "tenant", "provider", "project", "user", "workflow", "run")
@@ -30,6 +34,10 @@ EACH = "*"
 """As a subject: every user, every run and so on has this budget of its own."""
 
 FOREVER = datetime.min.replace(tzinfo=UTC)
+BUCKETS: Final = 60
+WINDOWS: Final[Mapping[Period, timedelta]] = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
+"""The periods that slide."""
+
 _HEALTH: tuple[tuple[Decimal, Health], ...] = (
     (Decimal(1), "depleted"),
     (Decimal("0.95"), "exceeded"),
@@ -39,20 +47,32 @@ _HEALTH: tuple[tuple[Decimal, Health], ...] = (
 
 
 class BudgetExceededError(LimitExceededError):
-    """A hard limit does not allow the call, which was not made. `refusal` says which one, and how it stands."""
+    """A hard limit does not allow the call, which was not made. `refusal` says which one, and how it stands.
+
+    Where the limit is that of a window, `retry_after` says when there is room for the call.
+    """
 
     default_code = "budget_exceeded"
 
-    def __init__(self, refusal: Refusal, *, retry_after: float | None = None) -> None:
-        needed = "an unknown sum (the model has no price)" if refusal.needed is None else f"up to ${refusal.needed}"
+    def __init__(self, refusal: Refusal) -> None:
+        unit, left = refusal.unit, max(refusal.limit - refusal.spent - refusal.reserved, Decimal(0))
+        needed = (
+            "an unknown sum (the model has no price)"
+            if refusal.needed is None
+            else f"up to {amount_of(refusal.needed, unit)}"
+        )
+        wait = "wait for the next period" if refusal.retry_after is None else f"wait {refusal.retry_after:.1f} seconds"
+        if refusal.period in WINDOWS and refusal.retry_after is None:
+            wait = "ask for less"
         super().__init__(
             f"The call needs {needed}, but the {refusal.period} budget of {refusal.scope} {refusal.subject!r} has "
-            f"${max(refusal.limit - refusal.spent - refusal.reserved, Decimal(0))} left of ${refusal.limit} "
-            f"(${refusal.spent} spent, ${refusal.reserved} reserved). Raise the limit or wait for the next period.",
-            retry_after=retry_after,
+            f"{amount_of(left, unit)} left of {amount_of(refusal.limit, unit)} ({amount_of(refusal.spent, unit)} spent, "
+            f"{amount_of(refusal.reserved, unit)} reserved). Raise the limit or {wait}.",
+            retry_after=refusal.retry_after,
             budget_id=str(refusal.budget_id),
             scope=refusal.scope,
             subject=refusal.subject,
+            unit=unit,
             period=refusal.period,
         )
         self.refusal = refusal
@@ -60,7 +80,7 @@ class BudgetExceededError(LimitExceededError):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A limit in US dollars.
+    """A limit of US dollars, requests to models, or their tokens. Those of a minute or an hour slide, and dollars have none.
 
     `tenant` None: the calls of all tenants count (the platform's own budgets). `subject` names the provider, project, user,
     workflow or run; EACH = every one of them for itself. A soft limit never refuses; both tell when `thresholds` (shares of
@@ -70,9 +90,10 @@ class Budget:
 
     scope: Scope
     period: Period
-    limit_usd: Decimal
+    limit: Decimal
     tenant: str | None = None
     subject: str = EACH
+    unit: Unit = "usd"
     hard: bool = True
     thresholds: tuple[Decimal, ...] = (Decimal("0.5"), Decimal("0.8"), Decimal("0.95"))
     cooldown: timedelta = timedelta(minutes=30)
@@ -83,8 +104,12 @@ class Budget:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.limit_usd < 0:
-            problems.append(Problem("limit_usd", "is negative"))
+        if self.limit < 0:
+            problems.append(Problem("limit", "is negative"))
+        if self.unit != "usd" and self.limit != self.limit.to_integral_value():
+            problems.append(Problem("limit", f"is not a whole number of {self.unit}"))
+        if self.unit == "usd" and self.period in WINDOWS:
+            problems.append(Problem("period", "is none of dollars", "use requests or tokens, or a day"))
         if (self.period == "custom") != (self.starts_at is not None and self.ends_at is not None):
             problems.append(Problem("starts_at", "a custom period has a start and an end, the others have none"))
         if self.starts_at and self.ends_at and self.starts_at >= self.ends_at:
@@ -115,11 +140,11 @@ class BudgetStatus:
 
     @property
     def remaining(self) -> Decimal:
-        return max(Decimal(0), self.budget.limit_usd - self.spent - self.reserved)
+        return max(Decimal(0), self.budget.limit - self.spent - self.reserved)
 
     @property
     def ratio(self) -> Decimal | None:
-        return self.spent / self.budget.limit_usd if self.budget.limit_usd else None
+        return self.spent / self.budget.limit if self.budget.limit else None
 
     @property
     def health(self) -> Health:
@@ -140,14 +165,19 @@ class BudgetStatus:
     def projected(self) -> Decimal | None:
         end = self.period_end
         elapsed = self.at - self.period_start
-        if end is None or elapsed <= timedelta(0):
+        if end is None or self.budget.period in WINDOWS or elapsed <= timedelta(0):
             return None
         share = Decimal(str((end - self.period_start) / max(elapsed, timedelta(minutes=1))))
         return self.spent * max(share, Decimal(1))
 
 
 def period_start(budget: Budget, at: datetime) -> datetime | None:
-    """The beginning of the period that `at` lies in; None outside of a custom period. Weeks begin on Monday."""
+    """The beginning of the period that `at` lies in; None outside of a custom period. Weeks begin on Monday.
+
+    That of a window is the beginning of the earliest bucket that counts at `at`.
+    """
+    if (span := WINDOWS.get(budget.period)) is not None:
+        return bucket_start(budget, at - span)
     day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     match budget.period:
         case "day":
@@ -164,10 +194,12 @@ def period_start(budget: Budget, at: datetime) -> datetime | None:
             assert budget.starts_at is not None
             assert budget.ends_at is not None
             return budget.starts_at if budget.starts_at <= at < budget.ends_at else None
+        case _:
+            raise AssertionError(budget.period)
 
 
 def period_end(budget: Budget, start: datetime) -> datetime | None:
-    """The end of the period that begins at `start`; None when it never ends."""
+    """The end of the period that begins at `start`; None when it never ends, or slides."""
     match budget.period:
         case "day":
             return start + timedelta(days=1)
@@ -177,10 +209,43 @@ def period_end(budget: Budget, start: datetime) -> datetime | None:
             return start + timedelta(days=calendar.monthrange(start.year, start.month)[1])
         case "year":
             return start.replace(year=start.year + 1)
-        case "total":
-            return None
         case "custom":
             return budget.ends_at
+        case _:
+            return None
+
+
+def bucket_start(budget: Budget, at: datetime) -> datetime:
+    """The beginning of the bucket of a window that `at` lies in."""
+    grain = WINDOWS[budget.period] / BUCKETS
+    return at - (at - FOREVER) % grain
+
+
+def amount_of(amount: Decimal, unit: Unit) -> str:
+    """For people: `$1.50`, `60 requests`."""
+    return f"${amount}" if unit == "usd" else f"{amount:f} {unit}"
+
+
+def needed_of(budget: Budget, opening: Opening) -> Decimal | None:
+    """What the call takes of the budget at most; None when nobody knows."""
+    match budget.unit:
+        case "usd":
+            return opening.amount
+        case "requests":
+            return Decimal(opening.record.kind != "tool")
+        case "tokens":
+            return Decimal(opening.tokens)
+
+
+def taken_of(budget: Budget, opening: Opening, record: CallRecord) -> Decimal | None:
+    """What the call did take of the budget; None when nobody knows. Tokens that nobody counted are those that were reserved."""
+    match budget.unit:
+        case "usd":
+            return record.cost
+        case "tokens" if record.usage is not None:
+            return Decimal(record.usage.total)
+        case _:
+            return needed_of(budget, opening)
 
 
 def subject_of(budget: Budget, provider: str, context: CallContext) -> str | None:

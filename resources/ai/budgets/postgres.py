@@ -1,4 +1,4 @@
-"""Budgets in PostgreSQL (migration 0030)."""
+"""Budgets in PostgreSQL (migrations 0030 and 0120)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from resources.ai.budgets.model import SCOPES, Budget, BudgetStatus, period_start
+from resources.ai.budgets.model import SCOPES, WINDOWS, Budget, BudgetStatus, period_start
 from resources.errors import NotFoundError
 from resources.events.postgres import AS_SYSTEM, AS_TENANT, in_our_words
 
@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 
     from resources.database.postgres import Connection, Database
 
-_COLUMNS = (
-    "budget_id, tenant, scope, subject, period, starts_at, ends_at, limit_usd, hard, thresholds, cooldown, webhook_url"
-)
-_PUT = f"""INSERT INTO aiw.ai_budget ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-    ON CONFLICT (tenant, scope, subject, period, starts_at, hard) DO UPDATE SET limit_usd = excluded.limit_usd,
+_COLUMNS = "budget_id, tenant, scope, subject, unit, period, starts_at, ends_at, amount, hard, thresholds, cooldown, webhook_url"
+_PUT = f"""INSERT INTO aiw.ai_budget ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (tenant, scope, subject, unit, period, starts_at, hard) DO UPDATE SET amount = excluded.amount,
         ends_at = excluded.ends_at, thresholds = excluded.thresholds, cooldown = excluded.cooldown,
         webhook_url = excluded.webhook_url
     RETURNING budget_id"""
 _REMOVE = "DELETE FROM aiw.ai_budget WHERE budget_id = %s AND tenant IS NOT DISTINCT FROM %s"
 _LIST = f"SELECT {_COLUMNS} FROM aiw.ai_budget WHERE tenant IS NOT DISTINCT FROM %s"
-_SPENDS = """SELECT s.budget_id, s.subject, s.spent, s.reserved, s.calls, s.unpriced
-    FROM aiw.ai_spend s JOIN unnest(%s::uuid[], %s::timestamptz[]) AS wanted(b, t) ON s.budget_id = b AND s.period_start = t
-    WHERE s.tenant IS NOT DISTINCT FROM %s ORDER BY s.subject"""
+_SPENDS = """SELECT s.budget_id, s.subject, sum(s.spent), sum(s.reserved), sum(s.calls)::bigint, sum(s.unpriced)::bigint
+    FROM aiw.ai_spend s JOIN unnest(%s::uuid[], %s::timestamptz[], %s::bool[]) AS wanted(b, t, sliding)
+        ON s.budget_id = b AND (s.period_start = t OR sliding AND s.period_start > t)
+    WHERE s.tenant IS NOT DISTINCT FROM %s GROUP BY s.budget_id, s.subject ORDER BY s.subject"""
 
 
 class PostgresBudgets:
@@ -45,10 +44,11 @@ class PostgresBudgets:
             budget.tenant,
             budget.scope,
             budget.subject,
+            budget.unit,
             budget.period,
             budget.starts_at,
             budget.ends_at,
-            budget.limit_usd,
+            budget.limit,
             budget.hard,
             list(budget.thresholds),
             budget.cooldown,
@@ -76,7 +76,10 @@ class PostgresBudgets:
             wanted = [budget.budget_id for budget in starts]
             # the database calls the beginning of a budget without end -infinity
             moments = ["-infinity" if budget.period == "total" else start for budget, start in starts.items()]
-            rows = connection.execute(_SPENDS, (wanted, [str(moment) for moment in moments], tenant)).fetchall()
+            sliding = [budget.period in WINDOWS for budget in starts]
+            rows = connection.execute(
+                _SPENDS, (wanted, [str(moment) for moment in moments], sliding, tenant)
+            ).fetchall()
         statuses = []
         for budget, start in starts.items():
             counted = [row for row in rows if row[0] == budget.budget_id]
@@ -102,13 +105,28 @@ def _listed(connection: Connection, tenant: str | None) -> list[Budget]:
 
 
 def _as_budget(row: tuple[Any, ...]) -> Budget:
-    budget_id, tenant, scope, subject, period, starts_at, ends_at, limit, hard, thresholds, cooldown, webhook_url = row
+    (
+        budget_id,
+        tenant,
+        scope,
+        subject,
+        unit,
+        period,
+        starts_at,
+        ends_at,
+        limit,
+        hard,
+        thresholds,
+        cooldown,
+        webhook_url,
+    ) = row
     return Budget(
         scope=scope,
         period=period,
-        limit_usd=limit,
+        limit=limit,
         tenant=tenant,
         subject=subject,
+        unit=unit,
         hard=hard,
         thresholds=tuple(thresholds),
         cooldown=cooldown,

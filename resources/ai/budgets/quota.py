@@ -29,5 +29,5 @@ def spending_of(budgets: BudgetStore, tenant: str) -> BudgetStatus | None:
 
 
 def _is_quota(budget: Budget, tenant: str) -> bool:
-    whose = (budget.tenant, budget.scope, budget.subject, budget.period, budget.hard)
-    return whose == (None, "tenant", tenant, "month", True)
+    whose = (budget.tenant, budget.scope, budget.subject, budget.unit, budget.period, budget.hard)
+    return whose == (None, "tenant", tenant, "usd", "month", True)

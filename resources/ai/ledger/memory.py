@@ -61,9 +61,7 @@ class MemoryCallBooks:
                     if held.until >= now:
                         return Opened("busy", abandoned=abandoned)
                     held.key = None
-            reserved = self.budgets.reserve(
-                record.provider, context, opening.amount, refuse_unpriced=opening.refuse_unpriced, at=now
-            )
+            reserved = self.budgets.reserve(opening, at=now)
             if isinstance(reserved, Refusal):
                 return Opened("refused", refusal=reserved, abandoned=abandoned)
             self._held[record.call_id] = _Held(opening, reserved, claim, now + timedelta(seconds=opening.lease))
@@ -82,7 +80,7 @@ class MemoryCallBooks:
             alerts: Sequence[Alert] = []
             if held is not None:
                 now = datetime.now(UTC)
-                alerts = self.budgets.charge(held.charges, held.opening.amount, record.cost, at=now)
+                alerts = self.budgets.charge(held.charges, held.opening, record, at=now)
         if self._events is not None:
             stream, event = event_of(record, captured)
             self._events.append(stream, [event], tenant=record.context.tenant)

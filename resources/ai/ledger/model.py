@@ -16,6 +16,7 @@ from uuid import UUID
 import uuid_utils.compat as uuid_utils
 
 if TYPE_CHECKING:
+    from resources.ai.budgets.model import Unit
     from resources.ai.model import CallContext, Usage
 
 CallKind = Literal["chat", "embed", "tool"]
@@ -77,7 +78,8 @@ class Opening:
 
     `key` is what the memo knows the request by; None = the memo is off. `look` = a recorded answer will do, and the same
     request is in flight once only; `may_call` is false for a replay. `amount` is the worst case in US dollars, None when the
-    price is unknown. `record` is the row that is written (as lost) when nobody settles before the lease ends.
+    price is unknown; `tokens` the most of them. `record` is the row that is written (as lost) when nobody settles before its
+    lease ends.
     """
 
     record: CallRecord
@@ -85,6 +87,7 @@ class Opening:
     look: bool
     may_call: bool
     amount: Decimal | None
+    tokens: int
     refuse_unpriced: bool
     lease: float
 
@@ -101,7 +104,7 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The budget that does not allow a call."""
+    """The budget that does not allow a call. `retry_after`: the seconds until a window has room for it."""
 
     budget_id: UUID
     scope: str
@@ -111,6 +114,8 @@ class Refusal:
     spent: Decimal
     reserved: Decimal
     needed: Decimal | None
+    unit: Unit = "usd"
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,7 @@ class Alert:
     threshold: Decimal
     limit: Decimal
     spent: Decimal
+    unit: Unit = "usd"
     alert_id: UUID = field(default_factory=uuid_utils.uuid7)
     reached_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 

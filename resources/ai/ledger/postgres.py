@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 _OPEN = """SELECT outcome, payload, paid_by, saved_tokens, saved_cost, budget, abandoned
-    FROM aiw.begin_ai_call(%b, %b, %b::bytea, %b, %b, %b::text[], %b::numeric, %b, %b, %b::json)"""
+    FROM aiw.begin_ai_call(%b, %b, %b::bytea, %b, %b, %b::text[], %b::numeric, %b, %b, %b, %b::json)"""
 _SETTLE = """SELECT stored, alerts FROM aiw.settle_ai_call(%b, %b, %b, %b::numeric, %b::json, %b::bytea, %b::bytea,
     %b::bigint, %b::float8, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"""
 _RENEW = """UPDATE aiw.ai_inflight SET lease_until = clock_timestamp() + %s * interval '1 second'
     WHERE call_id = ANY (%s)"""
 _ABANDONED = """SELECT amount, call FROM aiw.ai_inflight WHERE lease_until < clock_timestamp()
     ORDER BY lease_until LIMIT %s"""
-_UNTOLD = """SELECT to_jsonb(a) || jsonb_build_object('threshold', a.threshold::text, 'limit_usd', a.limit_usd::text,
+_UNTOLD = """SELECT to_jsonb(a) || jsonb_build_object('threshold', a.threshold::text, 'amount', a.amount::text,
     'spent', a.spent::text) FROM aiw.ai_alert a WHERE reached_at < clock_timestamp() - %s * interval '1 second'
     ORDER BY reached_at LIMIT %s"""
 _TOLD = "DELETE FROM aiw.ai_alert WHERE alert_id = %s"
@@ -88,6 +88,7 @@ class PostgresCallBooks:
             opening.may_call,
             subjects,
             opening.amount,
+            opening.tokens,
             opening.refuse_unpriced,
             float(opening.lease),
             _as_json(record),
@@ -350,7 +351,14 @@ def _as_refusal(budget: Mapping[str, Any]) -> Refusal:
     money = {name: Decimal(budget[name]) for name in ("limit", "spent", "reserved")}
     needed = None if budget["needed"] is None else Decimal(budget["needed"])
     return Refusal(
-        UUID(budget["budget_id"]), budget["scope"], budget["subject"], budget["period"], needed=needed, **money
+        UUID(budget["budget_id"]),
+        budget["scope"],
+        budget["subject"],
+        budget["period"],
+        needed=needed,
+        unit=budget["unit"],
+        retry_after=budget["retry_after"],
+        **money,
     )
 
 
@@ -362,8 +370,9 @@ def _as_alert(alert: Mapping[str, Any]) -> Alert:
         alert["subject"],
         alert["period"],
         threshold=Decimal(alert["threshold"]),
-        limit=Decimal(alert["limit_usd"]),
+        limit=Decimal(alert["amount"]),
         spent=Decimal(alert["spent"]),
+        unit=alert["unit"],
         alert_id=UUID(alert["alert_id"]),
         reached_at=datetime.fromisoformat(alert["reached_at"]),
     )

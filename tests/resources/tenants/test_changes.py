@@ -15,6 +15,7 @@ from resources.tenants.identity import Identity, build_identity
 from resources.tenants.model import Limits, Status
 from resources.tenants.permissions import Role
 from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresNotices, PostgresSecrets
+from resources.tenants.schemas.postgres import PostgresSchemas
 from resources.tenants.tokens import Tokens
 from resources.tenants.vault import Vault
 from tests.api.conftest import MASTER_KEY
@@ -61,6 +62,7 @@ def identity(database: Database, events: FailingEvents, tenant: str) -> Iterator
         ),
         vault=vault,
         home=f"{tenant}-home",
+        schemas=PostgresSchemas(database),
         together=database.together,
         spending=lambda one, usd: limit_spending(budgets, one, usd),
     )
@@ -133,11 +135,11 @@ def test_what_a_tenant_may_spend_is_a_budget_of_the_platform(
     identity.administration.create_tenant(tenant, limits=Limits(usd_per_month=Decimal(5)), actor=None)
     status = spending_of(budgets, tenant)
     assert status is not None
-    assert (status.budget.limit_usd, status.budget.hard, status.budget.tenant) == (Decimal(5), True, None)
+    assert (status.budget.limit, status.budget.hard, status.budget.tenant) == (Decimal(5), True, None)
     identity.administration.change_tenant(tenant, limits=Limits(usd_per_month=Decimal(9)), actor=None)
     status = spending_of(budgets, tenant)
     assert status is not None
-    assert status.budget.limit_usd == Decimal(9)
+    assert status.budget.limit == Decimal(9)
     identity.administration.change_tenant(tenant, limits=Limits(), actor=None)
     assert spending_of(budgets, tenant) is None
 

@@ -432,7 +432,7 @@ async def test_alerts_of_budgets_are_events() -> None:
     books.budgets.put(Budget("tenant", "total", PRICE, tenant="t", hard=False))
     await memory_calls(ScriptedProvider([answer()]), books=books).complete(request(), CONTEXT)
     (alert,) = events.read_all(types=["ai.budget_threshold_reached"], tenant="t")
-    assert (alert.data["threshold"], alert.data["spent_usd"]) == ("0.95", "0.000015")
+    assert (alert.data["threshold"], alert.data["spent"]) == ("0.95", "0.000015")
 
 
 class Vectors:

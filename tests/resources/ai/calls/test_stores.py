@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from resources.ai.prices.memory import MemoryPrices
 from resources.ai.prices.postgres import PostgresPrices
 from resources.errors import UnavailableError, UpstreamError
 from resources.events.memory import MemoryEventStore
-from resources.events.postgres import AS_TENANT, PostgresEventStore, in_our_words
+from resources.events.postgres import AS_SYSTEM, AS_TENANT, PostgresEventStore, in_our_words
 from tests.contracts.call_books import CENT, CallBooksContract, opening_of, record_of
 from tests.contracts.price_store import PriceStoreContract
 
@@ -63,6 +64,23 @@ class TestPostgresCallBooks(CallBooksContract):
         assert (event.data["prompt"], event.data["response"]) == (None, None)
         assert event.metadata.tags == {"run_id": "r", "node_id": "n"}
 
+    def test_a_window_lets_go_of_what_is_older_than_itself(
+        self, books: PostgresCallBooks, database: Database, tenant: str
+    ) -> None:
+        budgets = PostgresBudgets(database)
+        kept = budgets.put(Budget("tenant", "minute", Decimal(1), tenant=tenant, unit="requests"))
+        record = record_of(tenant)
+        books.open(opening_of(record))
+        assert books.open(opening_of(record_of(tenant))).outcome == "refused"
+        with database.transaction() as connection:
+            connection.execute(AS_SYSTEM)
+            connection.execute(
+                "UPDATE aiw.ai_spend SET period_start = period_start - interval '61 seconds' WHERE budget_id = %s",
+                (kept.budget_id,),
+            )
+        assert budgets.statuses(tenant=tenant)[0].reserved == 0
+        assert books.open(opening_of(record_of(tenant))).outcome == "reserved"
+
     def test_an_alert_is_told_once_also_when_telling_failed_at_first(self, database: Database, tenant: str) -> None:
         class Away(MemoryEventStore):
             def append(self, *_: Any, **__: Any) -> Appended:
@@ -77,7 +95,7 @@ class TestPostgresCallBooks(CallBooksContract):
             books.settle_abandoned()
         (event,) = told.read_all(types=["ai.budget_threshold_reached"], tenant=tenant)
         assert event.event_id == alert.alert_id
-        assert (event.data["threshold"], event.data["spent_usd"]) == ("0.95", "0.01")
+        assert (event.data["threshold"], event.data["spent"]) == ("0.95", "0.01")
 
     def test_tenants_are_not_told_about_the_platforms_budget(self, database: Database, tenant: str) -> None:
         books, budgets = PostgresCallBooks(database), PostgresBudgets(database)

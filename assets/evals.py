@@ -125,7 +125,7 @@ def document_of_output(context: dg.AssetCheckExecutionContext, documents: Docume
     if not isinstance(document_id, str):
         raise NotFoundError("The asset names no document to judge.", code="eval_no_text")
     document = documents.get(document_id, tenant=documents.owner(document_id))
-    return Subject(documents.get_blob(document.sha256).decode(errors="replace"))
+    return Subject(documents.get_blob(document.sha256, tenant=document.tenant).decode(errors="replace"))
 
 
 def summary_of_document(context: dg.AssetCheckExecutionContext, documents: DocumentStore) -> Subject:

@@ -166,6 +166,9 @@ class TenantIn(_Strict):
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = Field(examples=["acme"])
     name: Name | None = None
     limits: LimitsModel = LimitsModel()
+    own_schema: bool = Field(
+        default=False, description="Keep its content apart, in a schema of its own; decided once and for all"
+    )
     admin: Annotated[str, Field(max_length=100)] | None = Field(
         default=None, description="User name of the first admin"
     )
@@ -187,6 +190,7 @@ class TenantOut(BaseModel):
     name: str
     status: Status
     limits: dict[str, Any]
+    own_schema: bool
     created_at: datetime
 
     @classmethod
@@ -196,6 +200,7 @@ class TenantOut(BaseModel):
             name=tenant.name,
             status=tenant.status,
             limits=tenant.limits.as_json(),
+            own_schema=tenant.own_schema,
             created_at=tenant.created_at,
         )
 

@@ -82,6 +82,9 @@ def create_tenant(
     tenant: Annotated[str, typer.Argument(help="Id: lower case letters, digits, - and _.")],
     name: Annotated[str | None, typer.Option(help="Name for people. [default: the id]")] = None,
     admin: Annotated[str | None, typer.Option(help="User name of its first admin.")] = None,
+    own_schema: Annotated[
+        bool, typer.Option("--own-schema", help="Keep its content apart, in a schema of its own.")
+    ] = False,
     password_stdin: PasswordStdin = False,
     as_json: AsJson = False,
 ) -> None:
@@ -95,7 +98,7 @@ def create_tenant(
     administration, close = _administration(context)
     try:
         try:
-            made = administration.create_tenant(tenant, name=name, actor=None)
+            made = administration.create_tenant(tenant, name=name, own_schema=own_schema, actor=None)
         except ConflictError:
             if admin is None:
                 raise

@@ -41,7 +41,9 @@ def list_tenants(services: ServicesDep) -> list[TenantOut]:
 def create_tenant(body: TenantIn, principal: PrincipalDep, services: ServicesDep) -> TenantOut:
     """A new tenant, and its first admin if one is named."""
     administration = services.identity.administration
-    tenant = administration.create_tenant(body.id, name=body.name, limits=body.limits.limits(), actor=principal)
+    tenant = administration.create_tenant(
+        body.id, name=body.name, limits=body.limits.limits(), own_schema=body.own_schema, actor=principal
+    )
     if body.admin is not None:
         password = None if body.admin_password is None else body.admin_password.get_secret_value()
         administration.create_user(body.admin, tenant=tenant.id, role=Role.ADMIN, password=password, actor=principal)

@@ -69,5 +69,8 @@ def read(config: ReadingConfig, context: NodeContext) -> ParsedDocument:
     if parsed is not None and sha256 == document.sha256:
         return parsed
     return parse_document(
-        documents.get_blob(document.sha256), name=document.source.name, declared=document.media_type, limits=limits
+        documents.get_blob(document.sha256, tenant=document.tenant),
+        name=document.source.name,
+        declared=document.media_type,
+        limits=limits,
     )

@@ -79,7 +79,7 @@ def parse_step(
     known = _known_parse(document, documents)
     if known is not None and known.version == parsers.VERSION and document.status is not DocumentStatus.REJECTED:
         return ParseOutcome(document, known, changed=False)
-    content = documents.get_blob(document.sha256)
+    content = documents.get_blob(document.sha256, tenant=tenant)
     try:
         parsed = parse_document(content, name=document.source.name, declared=document.media_type, limits=limits)
     except (InvalidInputError, LimitExceededError) as error:

@@ -92,7 +92,7 @@ class DocumentIntake:
         except (InvalidInputError, LimitExceededError, ConflictError) as error:
             record_rejection(self._events, identity, error, uri=source.uri, sha256=sha256, tenant=tenant)
             raise
-        self._documents.put_blob(content)
+        self._documents.put_blob(content, tenant=tenant)
         now = self._clock()
         document = Document(
             id=identity,

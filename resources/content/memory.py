@@ -35,13 +35,13 @@ class MemoryDocumentStore:
         self._parsed: dict[tuple[str, str], tuple[str, ParsedDocument]] = {}
         self._analyses: dict[tuple[str, str], tuple[str, Analysis]] = {}
 
-    def put_blob(self, content: bytes) -> str:
+    def put_blob(self, content: bytes, *, tenant: str) -> str:  # noqa: ARG002  # here nobody lives apart
         sha256 = sha256_of(content)
         with self._lock:
             self._blobs.setdefault(sha256, bytes(content))
         return sha256
 
-    def get_blob(self, sha256: str) -> bytes:
+    def get_blob(self, sha256: str, *, tenant: str) -> bytes:  # noqa: ARG002
         try:
             return self._blobs[sha256]
         except KeyError:

@@ -43,8 +43,9 @@ _AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
 
 _DOCUMENT = """id, tenant, source, media_type, encode(sha256, 'hex') AS sha256, size_bytes, status, title, language,
     chunk_count, concept_count, rejection_code, rejection_reason, received_at, updated_at"""
-_PUT_BLOB = "INSERT INTO aiw.blob (sha256, content) VALUES (%s, %b) ON CONFLICT (sha256) DO NOTHING"
-_GET_BLOB = "SELECT content FROM aiw.blob WHERE sha256 = %s"
+_PUT_BLOB = """INSERT INTO aiw.blob (tenant, sha256, content) VALUES (aiw.home_of(%s), %s, %b)
+ON CONFLICT (sha256, tenant) DO NOTHING"""
+_GET_BLOB = "SELECT content FROM aiw.blob WHERE tenant = aiw.home_of(%s) AND sha256 = %s"
 _SAVE = """INSERT INTO aiw.document (tenant, id, source, media_type, sha256, size_bytes, status, title, language, chunk_count,
     concept_count, rejection_code, rejection_reason, received_at, updated_at)
 VALUES (%(tenant)s, %(id)s, %(source)s::jsonb, %(media_type)s, decode(%(sha256)s, 'hex'), %(size_bytes)s, %(status)s, %(title)s,
@@ -140,15 +141,15 @@ class _Tenants:
 class PostgresDocumentStore(_Tenants):
     """A DocumentStore in the tables blob, document, parsed_document and document_analysis."""
 
-    def put_blob(self, content: bytes) -> str:
+    def put_blob(self, content: bytes, *, tenant: str) -> str:
         sha256 = sha256_of(content)
-        with self._database.transaction() as connection:
-            connection.execute(_PUT_BLOB, (bytes.fromhex(sha256), content))
+        with self._transaction(tenant) as connection:
+            connection.execute(_PUT_BLOB, (tenant, bytes.fromhex(sha256), content))
         return sha256
 
-    def get_blob(self, sha256: str) -> bytes:
-        with self._database.transaction() as connection:
-            row = connection.cursor(binary=True).execute(_GET_BLOB, (bytes.fromhex(sha256),)).fetchone()
+    def get_blob(self, sha256: str, *, tenant: str) -> bytes:
+        with self._transaction(tenant) as connection:
+            row = connection.cursor(binary=True).execute(_GET_BLOB, (tenant, bytes.fromhex(sha256))).fetchone()
         if row is None:
             raise NotFoundError(f"There are no bytes with the sha256 {sha256!r}.")
         return bytes(row[0])

@@ -22,11 +22,11 @@ class DocumentStore(Protocol):
     does not have (whether or not another tenant does).
     """
 
-    def put_blob(self, content: bytes) -> str:
+    def put_blob(self, content: bytes, *, tenant: str) -> str:
         """Keep the bytes under their sha256 (returned). Storing the same bytes again does nothing."""
 
-    def get_blob(self, sha256: str) -> bytes:
-        """The bytes."""
+    def get_blob(self, sha256: str, *, tenant: str) -> bytes:
+        """The bytes. Those of a tenant that lives apart are found by itself alone."""
 
     def save(self, document: Document) -> None:
         """Insert or replace the catalogue's entry. Raises LimitExceededError where the tenant may keep no more bytes."""

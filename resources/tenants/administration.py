@@ -24,6 +24,7 @@ from resources.events.model import StreamId
 from resources.tenants.authentication import new_api_key
 from resources.tenants.model import ApiKey, Limits, ProviderKey, Status, Tenant, User
 from resources.tenants.permissions import Role, check_scopes, narrowed, scopes_of
+from resources.tenants.schemas.store import MOST_LETTERS
 from resources.tenants.store import context_of_provider_key
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from resources.tenants.audit import Audit
     from resources.tenants.model import Principal
     from resources.tenants.passwords import Passwords
+    from resources.tenants.schemas.store import TenantSchemas
     from resources.tenants.store import AccountStore, CredentialStore, SecretStore
     from resources.tenants.tokens import Tokens
     from resources.tenants.vault import Vault
@@ -51,7 +53,7 @@ class Administration:
     """Safe to share between threads. `actor` is who wants it; None = somebody with access to the database itself.
 
     `together` makes one transaction of all that the stores do in its block: a change and its event are there both, or neither.
-    `spending` is told how much a tenant may spend a month; None = as much as it likes.
+    `spending` is told how much a tenant may spend a month; None = as much as it likes. `schemas` keeps tenants apart.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Administration:
         passwords: Passwords,
         audit: Audit,
         home: str,
+        schemas: TenantSchemas,
         together: Callable[[], AbstractContextManager[object]] = nullcontext,
         spending: Callable[[str, Decimal | None], None] = lambda _tenant, _usd: None,
     ) -> None:
@@ -76,6 +79,7 @@ class Administration:
         self._passwords = passwords
         self._audit = audit
         self._home = home
+        self._schemas = schemas
         self._together = together
         self._spending = spending
 
@@ -91,11 +95,24 @@ class Administration:
         return self._accounts.tenant(self._home)
 
     def create_tenant(
-        self, tenant_id: str, *, name: str | None = None, limits: Limits | None = None, actor: Principal | None
+        self,
+        tenant_id: str,
+        *,
+        name: str | None = None,
+        limits: Limits | None = None,
+        own_schema: bool = False,
+        actor: Principal | None,
     ) -> Tenant:
-        """Raises InvalidInputError, ConflictError (`tenant_exists`)."""
+        """With an `own_schema` its content is kept apart from the others'.
+
+        Raises InvalidInputError, ConflictError (`tenant_exists`, `tenant_has_rows`).
+        """
         _check(_TENANT_ID, tenant_id, "tenant", "lower case letters, digits, - and _, 63 at most")
-        tenant = Tenant(tenant_id, name or tenant_id, datetime.now(UTC), limits=limits or Limits())
+        tenant = Tenant(
+            tenant_id, name or tenant_id, datetime.now(UTC), limits=limits or Limits(), own_schema=own_schema
+        )
+        if own_schema:
+            self._make_schema(tenant_id)
         with self._together():
             self._accounts.create_tenant(tenant)
             self._limit_spending(tenant, before=Limits())
@@ -387,6 +404,16 @@ class Administration:
             self._secrets.remove_provider_key(provider, tenant=tenant)
             fact = catalog.ProviderKeyRemoved(provider=provider)
             self._audit.record(StreamId("key", f"provider-{provider}"), fact, tenant=tenant, actor=actor)
+
+    def _make_schema(self, tenant_id: str) -> None:
+        """Before there is the tenant: tables cannot be attached within the transaction that creates it."""
+        if len(tenant_id) > MOST_LETTERS:
+            found = Problem("tenant", f"{tenant_id!r} is too long for a schema", f"{MOST_LETTERS} letters at most")
+            raise InvalidInputError(f"It is not valid: {found}.", code="validation_failed", problems=(found,))
+        with suppress(NotFoundError):
+            self._accounts.tenant(tenant_id)
+            raise ConflictError(f"There is a tenant {tenant_id!r} already.", code="tenant_exists")
+        self._schemas.make(tenant_id)
 
     def _limit_spending(self, tenant: Tenant, *, before: Limits) -> None:
         if tenant.limits.usd_per_month != before.usd_per_month:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from resources.events.store import EventStore
+    from resources.tenants.schemas.store import TenantSchemas
     from resources.tenants.store import AccountStore, CredentialStore, Notices, SecretStore
     from resources.tenants.tokens import Tokens
     from resources.tenants.vault import Vault
@@ -51,6 +52,7 @@ def build_identity(
     tokens: Tokens,
     vault: Vault,
     home: str,
+    schemas: TenantSchemas,
     access_seconds: int = 900,
     session_seconds: int = 30 * 86_400,
     passwords: Passwords | None = None,
@@ -80,6 +82,7 @@ def build_identity(
         passwords=passwords,
         audit=audit,
         home=home,
+        schemas=schemas,
         together=together,
         spending=spending,
     )

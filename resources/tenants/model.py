@@ -51,13 +51,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Somebody's own part of the platform. `id` is a short name that stands in every row that is theirs."""
+    """Somebody's own part of the platform. `id` is a short name that stands in every row that is theirs.
+
+    With an `own_schema` its content is in tables of its own (`schemas/`); that is decided when it is made.
+    """
 
     id: str
     name: str
     created_at: datetime
     status: Status = Status.ACTIVE
     limits: Limits = field(default_factory=Limits)
+    own_schema: bool = False
 
 
 @dataclass(frozen=True, slots=True)

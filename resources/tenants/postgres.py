@@ -26,7 +26,12 @@ from resources.tenants.model import (
     User,
 )
 from resources.tenants.permissions import Role
-from resources.tenants.store import context_of_mcp_server, context_of_provider_key, context_of_signing_key
+from resources.tenants.store import (
+    context_of_mcp_login,
+    context_of_mcp_server,
+    context_of_provider_key,
+    context_of_signing_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,8 +47,8 @@ _AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant
 _AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
 _NOTIFY = "SELECT pg_notify('aiw_auth', %s)"
 
-_TENANT = "id, name, created_at, status, limits"
-_ADD_TENANT = f"INSERT INTO aiw.tenant ({_TENANT}) VALUES (%s, %s, %s, %s, %s)"
+_TENANT = "id, name, created_at, status, limits, own_schema"
+_ADD_TENANT = f"INSERT INTO aiw.tenant ({_TENANT}) VALUES (%s, %s, %s, %s, %s, %s)"
 _ONE_TENANT = f"SELECT {_TENANT} FROM aiw.tenant WHERE id = %s"
 _LOCK_TENANT = f"SELECT {_TENANT} FROM aiw.tenant WHERE id = %s FOR NO KEY UPDATE"
 _ALL_TENANTS = f"SELECT {_TENANT} FROM aiw.tenant ORDER BY id"
@@ -117,6 +122,8 @@ _ALL_PROVIDER = "SELECT tenant, provider, sealed FROM aiw.provider_key FOR UPDAT
 _REWRAP_PROVIDER = "UPDATE aiw.provider_key SET sealed = %s WHERE tenant = %s AND provider = %s"
 _ALL_MCP = "SELECT tenant, name, sealed FROM aiw.mcp_server WHERE sealed IS NOT NULL FOR UPDATE"
 _REWRAP_MCP = "UPDATE aiw.mcp_server SET sealed = %s WHERE tenant = %s AND name = %s"
+_ALL_LOGINS = "SELECT tenant, server, sealed FROM aiw.mcp_login FOR UPDATE"
+_REWRAP_LOGIN = "UPDATE aiw.mcp_login SET sealed = %s WHERE tenant = %s AND server = %s"
 
 
 # What there is now, less what is taken. RETURNING sees the row as it was, too: that tells what was taken.
@@ -152,7 +159,8 @@ class PostgresAccounts:
         self._database = database
 
     def create_tenant(self, tenant: Tenant) -> Tenant:
-        row = (tenant.id, tenant.name, tenant.created_at, tenant.status, Jsonb(tenant.limits.as_json()))
+        limits = Jsonb(tenant.limits.as_json())
+        row = (tenant.id, tenant.name, tenant.created_at, tenant.status, limits, tenant.own_schema)
         try:
             with _as_tenant(self._database, tenant.id) as connection:
                 connection.execute(_ADD_TENANT, row)
@@ -419,6 +427,10 @@ class PostgresSecrets:
                 if (fresh := change(sealed, context_of_mcp_server(tenant, name))) != sealed:
                     connection.execute(_REWRAP_MCP, (fresh, tenant, name))
                     changed += 1
+            for tenant, server, sealed in connection.execute(_ALL_LOGINS).fetchall():
+                if (fresh := change(sealed, context_of_mcp_login(tenant, server))) != sealed:
+                    connection.execute(_REWRAP_LOGIN, (fresh, tenant, server))
+                    changed += 1
         return changed
 
 
@@ -510,8 +522,8 @@ def standing(
 
 
 def _tenant(row: tuple[Any, ...]) -> Tenant:
-    tenant_id, name, created_at, status, limits = row
-    return Tenant(tenant_id, name, created_at, Status(status), Limits.of_json(limits))
+    tenant_id, name, created_at, status, limits, own_schema = row
+    return Tenant(tenant_id, name, created_at, Status(status), Limits.of_json(limits), own_schema)
 
 
 def _user(row: tuple[Any, ...]) -> User:

@@ -152,3 +152,8 @@ def context_of_provider_key(tenant: str, provider: str) -> str:
 def context_of_mcp_server(tenant: str, name: str) -> str:
     """The place that the headers of an MCP server are sealed for."""
     return f"mcp-server/{tenant}/{name}"
+
+
+def context_of_mcp_login(tenant: str, server: str) -> str:
+    """The place that a login to an MCP server is sealed for."""
+    return f"mcp-login/{tenant}/{server}"

@@ -33,7 +33,7 @@ def test_a_form_upload_is_kept_and_announced(http: httpx.Client, services: Servi
     assert document["source"]["requires"] == ["water", "fire"]
     assert document["source"]["tags"] == ["kitchen"]
     assert document["title"] == "Tea"
-    assert services.documents.get_blob(document["sha256"]) == TEXT
+    assert services.documents.get_blob(document["sha256"], tenant=tenant) == TEXT
     [event] = services.events.read_all(tenant=tenant)
     assert event.type == "document.received"
     assert event.position == answer.json()["position"]

@@ -81,7 +81,7 @@ class Workshop:
             tenant=self.tenant,
             source=DocumentSource(uri=f"file:///docs/{name}", name=name, media_type=media_type),
             media_type=media_type,
-            sha256=self.documents.put_blob(content),
+            sha256=self.documents.put_blob(content, tenant=self.tenant),
             size_bytes=len(content),
             status=DocumentStatus.RECEIVED,
             received_at=now,

@@ -66,17 +66,17 @@ class DocumentStoreContract:
 
     def test_bytes_come_back_as_they_were(self, store: DocumentStore, tenant: str) -> None:
         content = bytes(range(256)) * 40 + tenant.encode()
-        sha256 = store.put_blob(content)
+        sha256 = store.put_blob(content, tenant=tenant)
         assert sha256 == sha256_of(content)
-        assert store.get_blob(sha256) == content
+        assert store.get_blob(sha256, tenant=tenant) == content
 
     def test_the_same_bytes_can_be_stored_again(self, store: DocumentStore, tenant: str) -> None:
         content = tenant.encode()
-        assert store.put_blob(content) == store.put_blob(content)
+        assert store.put_blob(content, tenant=tenant) == store.put_blob(content, tenant=tenant)
 
-    def test_unknown_bytes_are_not_found(self, store: DocumentStore) -> None:
+    def test_unknown_bytes_are_not_found(self, store: DocumentStore, tenant: str) -> None:
         with pytest.raises(NotFoundError):
-            store.get_blob("0" * 64)
+            store.get_blob("0" * 64, tenant=tenant)
 
     def test_an_entry_comes_back_as_it_was(self, store: DocumentStore, tenant: str) -> None:
         document = make_document(tenant, title="A 'quoted' title", language="en", chunk_count=3, concept_count=0)

@@ -38,7 +38,7 @@ def test_a_document_is_kept_and_announced(world: World) -> None:
         receipt = world.intake.receive(given, CONTENT, tenant=TENANT)
     assert receipt.outcome == "received"
     assert world.documents.get(receipt.document.id, tenant=TENANT) == receipt.document
-    assert world.documents.get_blob(receipt.document.sha256) == CONTENT
+    assert world.documents.get_blob(receipt.document.sha256, tenant=TENANT) == CONTENT
     (event,) = world.events_of(receipt.document.id)
     assert event.type == "document.received"
     assert event.position == receipt.position

@@ -15,6 +15,7 @@ from resources.tenants.memory import MemoryAccounts, MemoryCredentials, MemoryNo
 from resources.tenants.model import Status, TokenPair
 from resources.tenants.passwords import Passwords
 from resources.tenants.permissions import Role
+from resources.tenants.schemas.memory import MemorySchemas
 from resources.tenants.tokens import Tokens
 from resources.tenants.vault import Vault, new_master_key
 
@@ -46,6 +47,7 @@ def identity(notices: MemoryNotices) -> Identity:
         tokens=Tokens(secrets, vault),
         vault=vault,
         home="home",
+        schemas=MemorySchemas(),
         passwords=Passwords(fast=True),
     )
     identity.administration.create_tenant("t1", actor=None)

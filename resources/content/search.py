@@ -6,16 +6,13 @@ words. Reciprocal-rank fusion joins the lists by place alone, as their scores ca
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from resources.content.model import SearchHit
+from resources.content.retrieval.cursors import cursor_to, fingerprint, offset_of
 from resources.content.retrieval.model import Facts, Filters, FoundChunk, Mode, Wanted
 from resources.content.retrieval.wording import content_words, highlights
 from resources.errors import InvalidInputError, NotFoundError, Problem
@@ -99,7 +96,7 @@ class SearchService:
         when the passages have vectors of another model alone.
         """
         text = _checked(query, limit)
-        return self._index.search(self._vector(text), model_id=self._embedder.model_id, tenant=tenant, limit=limit)
+        return self._index.search(self.vector(text), model_id=self._embedder.model_id, tenant=tenant, limit=limit)
 
     def find(
         self,
@@ -117,11 +114,11 @@ class SearchService:
         With `rerank` the first 50 are ordered by how near in meaning they are and how many of the question's words they hold.
         """
         text = _checked(query, limit)
-        print_ = _fingerprint(text, mode, filters, rerank)
-        offset = 0 if cursor is None else _offset(cursor, print_)
+        print_ = fingerprint(text, mode, filters, rerank=rerank)
+        offset = 0 if cursor is None else offset_of(cursor, print_)
         wanted = Wanted(
             text=None if mode is Mode.MEANING else text,
-            vector=None if mode is Mode.WORDS else self._vector(text),
+            vector=None if mode is Mode.WORDS else self.vector(text),
             model_id=self._embedder.model_id,
             filters=filters,
             limit=limit,
@@ -138,7 +135,7 @@ class SearchService:
             hits=tuple(_cited(hit, asked) for hit in hits),
             total=found.total,
             facets={facet: dict(counts) for facet, counts in found.facets.items()},
-            next_cursor=_cursor(after, print_) if hits and after < found.total else None,
+            next_cursor=cursor_to(after, print_) if hits and after < found.total else None,
         )
 
     def similar(
@@ -179,7 +176,13 @@ class SearchService:
             outdated=tuple(self._index.outdated(model_id=self._embedder.model_id, tenant=tenant, limit=limit)),
         )
 
-    def _vector(self, text: str) -> NDArray[np.float32]:
+    @property
+    def model_id(self) -> str:
+        """Of the model that `vector` asks."""
+        return self._embedder.model_id
+
+    def vector(self, text: str) -> NDArray[np.float32]:
+        """What a question means, to be compared with what else is embedded by the same model."""
         vector: NDArray[np.float32] = self._embedder.embed([text])[0]
         return vector
 
@@ -218,24 +221,3 @@ def _cited(hit: FoundChunk, asked: frozenset[str]) -> PassageHit:
     places = tuple((hit.start + start, hit.start + end) for start, end in highlights(hit.text, asked))
     fields = {name: getattr(hit, name) for name in FoundChunk.model_fields}
     return PassageHit(**fields, highlights=places, citation=f"{hit.document_id}:{hit.start}-{hit.end}")
-
-
-def _fingerprint(text: str, mode: Mode, filters: Filters, rerank: bool) -> str:
-    parts = orjson.dumps([text, mode.value, filters.model_dump(mode="json"), rerank])
-    return hashlib.sha256(parts).hexdigest()[:12]
-
-
-def _cursor(offset: int, fingerprint: str) -> str:
-    return base64.urlsafe_b64encode(f"{offset}.{fingerprint}".encode()).decode().rstrip("=")
-
-
-def _offset(cursor: str, fingerprint: str) -> int:
-    try:
-        offset, _, owner = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(".")
-        if owner == fingerprint:
-            return int(offset)
-    except (ValueError, binascii.Error):
-        pass
-    raise InvalidInputError(
-        "The cursor is not one of this search. Ask without it for the first page.", code="cursor_invalid"
-    )

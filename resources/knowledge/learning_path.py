@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _NAMED_REASONS: Final = 3
 _DOCUMENTS: Final = 5
+_READABLE: Final = 200
 _SUBSTITUTES: Final = 3
 _TRIED: Final = 200
 _LEVELS: Final = {"beginner": 1, "intermediate": 2, "advanced": 3, "expert": 4}
@@ -94,7 +95,7 @@ class LearningPaths:
         complete = goal in learned or goal in ordered
         if not complete:
             notes.append(f"Within these limits the path does not reach {view.concepts[goal].name}.")
-        steps = plan.steps(plan.with_optional(ordered))
+        steps = self._with_resources(plan.steps(plan.with_optional(ordered)), tenant=tenant)
         return LearningPath(
             source=None if start is None else view.ids[start],
             target=view.ids[goal],
@@ -106,6 +107,14 @@ class LearningPaths:
             left_out=tuple(LeftOut(concept=view.ids[place], reason=reason) for place, reason in left_out.items()),
             alternatives=tuple(plan.alternatives(needed)),
         )
+
+    def _with_resources(self, steps: tuple[LearningStep, ...], *, tenant: str) -> tuple[LearningStep, ...]:
+        """The steps with what can be read for each, of the first 200 steps."""
+        wanted = {step.concept.id: step.documents for step in steps[:_READABLE] if step.documents}
+        if not wanted:
+            return steps
+        found = self._views.store.resources(wanted, tenant=tenant)
+        return tuple(step.model_copy(update={"resources": tuple(found.get(step.concept.id, ()))}) for step in steps)
 
 
 class _Plan(NamedTuple):

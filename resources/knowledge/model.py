@@ -199,7 +199,7 @@ class LearningStep(_Frozen):
     reason: str
     documents: tuple[str, ...]
     resources: tuple[StepResource, ...] = Field(
-        default=(), description="The documents, with where in them the concept is told of, the one most about it first"
+        default=(), description="The documents, with where in them the concept is told of: for the first 200 steps"
     )
     minutes: int = Field(
         default=0, description="Estimated time that is left for it; by difficulty where nothing is known"

@@ -161,6 +161,11 @@ class GraphProjections:
         self._lock = Lock()
         self._loads = self._updates = 0
 
+    @property
+    def store(self) -> GraphStore:
+        """Where the graphs come from."""
+        return self._store
+
     def view(self, tenant: str) -> GraphView:
         """The tenant's graph, not older than this call.
 

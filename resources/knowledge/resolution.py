@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resources.errors import ConflictError, NotFoundError
+from resources.knowledge.meaning import ConceptVectors
 from resources.knowledge.model import Merge, concept_id
 
 if TYPE_CHECKING:
@@ -52,18 +54,23 @@ class Candidate:
     reason: str
 
 
-def candidates(view: GraphView, *, embedder: Embedder | None = None, threshold: float = MEANT_ALIKE) -> list[Candidate]:
-    """Pairs that may be one, the surest first. With an embedder also those whose names mean the same.
+Vectors = NDArray[np.float32]
 
-    Vectors are compared for the 5,000 concepts with the most edges.
-    """
+
+def central(view: GraphView) -> list[int]:
+    """The 5,000 concepts (places) with the most edges: those whose vectors are kept and compared."""
+    return np.argsort(-np.diff(view.undirected.indptr), kind="stable")[:MAX_COMPARED].tolist()  # type: ignore[no-any-return]
+
+
+def candidates(view: GraphView, *, vectors: Vectors | None = None, threshold: float = MEANT_ALIKE) -> list[Candidate]:
+    """Pairs that may be one, the surest first. With the vectors of the `central` concepts also those that mean the same."""
     degrees = np.diff(view.undirected.indptr)
     found: dict[tuple[int, int], tuple[float, str]] = {}
     for measure in (_by_spelling, _by_initials):
         for one, other, score, reason in measure(view.concepts):
             found.setdefault((min(one, other), max(one, other)), (score, reason))
-    if embedder is not None:
-        for one, other, score in _by_meaning(view, degrees, embedder, threshold):
+    if vectors is not None:
+        for one, other, score in _by_meaning(central(view), vectors, threshold):
             reason = f"the names mean the same (cosine {score:.2f})"
             found.setdefault((min(one, other), max(one, other)), (score, reason))
     result = []
@@ -91,10 +98,14 @@ class Resolution:
         What was decided once, either way, is not brought up again. Returns what is new in the log.
         """
         known = {frozenset((merge.alias, merge.into)) for merge in self._store.merges(tenant=tenant)}
-        embedder = self._embedder() if meaning and self._embedder is not None else None
+        view = self._views.view(tenant)
+        vectors = None
+        if meaning and self._embedder is not None:
+            known_by = ConceptVectors(self._store, self._embedder())
+            vectors, _ = known_by.of([view.concepts[place] for place in central(view)], tenant=tenant)
         taken: set[str] = set()
         new: list[Merge] = []
-        for pair in candidates(self._views.view(tenant), embedder=embedder):
+        for pair in candidates(view, vectors=vectors):
             if len(new) == MAX_PROPOSALS:
                 break
             if frozenset((pair.alias, pair.into)) in known:
@@ -180,13 +191,7 @@ def _by_initials(concepts: Sequence[Concept]) -> list[tuple[int, int, float, str
     return pairs
 
 
-def _by_meaning(
-    view: GraphView, degrees: np.ndarray[tuple[int], np.dtype[np.int64]], embedder: Embedder, threshold: float
-) -> list[tuple[int, int, float]]:
-    places = np.argsort(-degrees, kind="stable")[:MAX_COMPARED].tolist()
-    if len(places) <= 1:
-        return []
-    vectors = embedder.embed([view.concepts[place].name for place in places])
+def _by_meaning(places: Sequence[int], vectors: Vectors, threshold: float) -> list[tuple[int, int, float]]:
     pairs = []
     for start in range(0, len(places), _BLOCK):
         cosines = vectors[start : start + _BLOCK] @ vectors.T

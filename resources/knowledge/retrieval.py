@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from resources.errors import InvalidInputError
+from resources.content.retrieval.cursors import cursor_to, fingerprint, offset_of
 from resources.knowledge.algorithms.ranking import pagerank
 from resources.knowledge.model import concept_id
 
@@ -33,6 +33,9 @@ REACHED: Final = 30
 """So many of the documents that the graph leads to are searched."""
 _READ: Final = 0.05
 """What the first documents are about counts so much, beside what the question names."""
+_NEAR: Final = 3
+_SHARED: Final = 0.5
+"""So many concepts that share words with the question, or its meaning, are taken; the first of them counts so much."""
 _FUSION: Final = 10
 _GRAPH_SHARE: Final = 4.0
 """A place in the list of the graph counts so much, beside one in the list of words and meaning."""
@@ -60,21 +63,19 @@ class GraphSearch:
         cursor: str | None = None,
         rerank: bool = False,
     ) -> SearchPage:
-        """One page of passages. Along the graph there is one page alone, of 100 passages at most.
+        """One page of passages. Along the graph there are 200 passages at most on all pages.
 
-        Raises what SearchService.find and GraphProjections.view raise, and InvalidInputError for a cursor along the graph.
+        Raises what SearchService.find and GraphProjections.view raise.
         """
         if mode.value != "graph":
             return self._search.find(
                 query, tenant=tenant, mode=mode, filters=filters, limit=limit, cursor=cursor, rerank=rerank
             )
-        if cursor is not None:
-            raise InvalidInputError(
-                "A search along the graph has one page. Ask for a higher limit.", code="cursor_invalid"
-            )
+        search = fingerprint(query, mode, filters, rerank=rerank)
+        offset = 0 if cursor is None else offset_of(cursor, search)
         first = self._search.find(query, tenant=tenant, mode=mode, filters=filters, limit=_MOST, rerank=rerank)
         view = self._views.view(tenant)
-        ranks = _ranks(query, first.hits, view)
+        ranks = self._ranks(query, first.hits, view, tenant=tenant)
         reached = _documents(view, ranks)
         if filters.documents:
             reached = {document: score for document, score in reached.items() if document in set(filters.documents)}
@@ -83,21 +84,35 @@ class GraphSearch:
             within = filters.model_copy(update={"documents": tuple(reached)})
             followed = self._search.find(query, tenant=tenant, mode=mode, filters=within, limit=_MOST).hits
         hits = _fused(first.hits, _best_of_each(followed, list(reached)), view, ranks)
-        return first.model_copy(update={"hits": tuple(hits[:limit]), "total": len(hits), "next_cursor": None})
+        after = offset + limit
+        following = cursor_to(after, search) if after < len(hits) else None
+        return first.model_copy(
+            update={"hits": tuple(hits[offset:after]), "total": len(hits), "next_cursor": following}
+        )
 
+    def _ranks(self, query: str, hits: Sequence[PassageHit], view: GraphView, *, tenant: str) -> NDArray[np.float64]:
+        """How much each concept has to do with the question.
 
-def _ranks(query: str, hits: Sequence[PassageHit], view: GraphView) -> NDArray[np.float64]:
-    """How much each concept has to do with the question: what it names, and, less, what the first documents are about."""
-    seeds: dict[str, float] = {}
-    for concept in _named(query, view):
-        seeds[view.ids[concept]] = _specific(concept, view)
-    for place, document in enumerate(list(dict.fromkeys(hit.document_id for hit in hits))[:SEEDS], 1):
-        for concept, weight in view.documents.get(document, ()):
-            name = view.ids[concept]
-            seeds[name] = seeds.get(name, 0.0) + _READ * weight * _specific(concept, view) / place
-    if not seeds:
-        return np.zeros(len(view))
-    return pagerank(view, seeds=seeds, both_ways=True)
+        What it names counts most, then what shares its rare words, or, where it names nothing, what is nearest in meaning; and a
+        little what the first documents are about.
+        """
+        store = self._views.store
+        seeds = {view.ids[place]: _specific(place, view) for place in _named(query, view)}
+        if not seeds:
+            vector = self._search.vector(query)
+            near = store.nearest(vector, model_id=self._search.model_id, tenant=tenant, limit=_NEAR)
+            seeds = {key: cosine * _specific(view.place[key], view) for key, cosine in near if key in view.place}
+            seeds = {key: weight for key, weight in seeds.items() if weight > 0}
+        for number, key in enumerate(store.matching(query, tenant=tenant, limit=_NEAR), 1):
+            if key in view.place:
+                seeds[key] = seeds.get(key, 0.0) + _SHARED * _specific(view.place[key], view) / number
+        for number, document in enumerate(list(dict.fromkeys(hit.document_id for hit in hits))[:SEEDS], 1):
+            for place, weight in view.documents.get(document, ()):
+                key = view.ids[place]
+                seeds[key] = seeds.get(key, 0.0) + _READ * weight * _specific(place, view) / number
+        if not seeds:
+            return np.zeros(len(view))
+        return pagerank(view, seeds=seeds, both_ways=True)
 
 
 def _specific(concept: int, view: GraphView) -> float:
@@ -157,7 +172,7 @@ def _fused(
         / whole
         for key in passages
     }
-    ordered = sorted(passages, key=lambda key: (-scores[key], key))[:_MOST]
+    ordered = sorted(passages, key=lambda key: (-scores[key], key))
     return [
         passages[key].model_copy(
             update={

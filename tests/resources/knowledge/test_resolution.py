@@ -9,7 +9,7 @@ import pytest
 from resources.errors import ConflictError, NotFoundError
 from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.projection import GraphProjections
-from resources.knowledge.resolution import Resolution, candidates
+from resources.knowledge.resolution import Resolution, candidates, central
 from tests.contracts.graph_store import contents, extraction, related, topic
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def test_the_same_letters_are_merged_and_the_rest_is_proposed(store: MemoryGraph
 
 def test_names_that_mean_the_same_are_proposed(store: MemoryGraphStore) -> None:
     store.weave(extraction("2", [topic("Zoo")]), tenant="t")
-    found = candidates(GraphProjections(store).view("t"), embedder=ByFirstLetter())
+    view = GraphProjections(store).view("t")
+    vectors = ByFirstLetter().embed([view.concepts[place].name for place in central(view)])
+    found = candidates(view, vectors=vectors)
     assert ("zoo", "zebra") in {(one.alias, one.into) for one in found}
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
 

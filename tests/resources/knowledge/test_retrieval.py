@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,21 @@ from resources.content.memory import MemoryChunkIndex
 from resources.content.model import Chunk, sha256_of
 from resources.content.retrieval.model import Filters, Mode
 from resources.content.search import SearchService
+from resources.errors import InvalidInputError
+from resources.knowledge.dialects import DIMENSIONS
+from resources.knowledge.meaning import ConceptVectors
 from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.model import Concept, Extraction
 from resources.knowledge.projection import GraphProjections
 from resources.knowledge.retrieval import GraphSearch
+from tests.contracts.graph_store import vector
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from resources.content.search import SearchPage
 
 TENANT = "t"
 PAGES = {
@@ -49,6 +62,16 @@ def search() -> GraphSearch:
     return GraphSearch(SearchService(embedder, index), GraphProjections(graph))
 
 
+class Riverish:
+    """Rivers mean the same in every language, and nothing else does."""
+
+    model_id = "riverish"
+    dimensions = DIMENSIONS
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.stack([vector(1, 0) if text in {"river", "Wasserlauf"} else vector(0, 1) for text in texts])
+
+
 def found(search: GraphSearch, mode: Mode, *, limit: int = 3, filters: Filters = Filters()) -> list[str]:  # noqa: B008  frozen
     page = search.find(QUESTION, tenant=TENANT, mode=mode, filters=filters, limit=limit)
     return [hit.document_id for hit in page.hits]
@@ -77,6 +100,28 @@ def test_filters_hold_along_the_graph_too(search: GraphSearch) -> None:
 def test_without_a_graph_it_is_the_hybrid_search(search: GraphSearch) -> None:
     page = search.find(QUESTION, tenant="nobody", mode=Mode.GRAPH, filters=Filters())
     assert page.hits == ()
+
+
+def test_pages_along_the_graph_follow_each_other(search: GraphSearch) -> None:
+    def page(cursor: str | None) -> SearchPage:
+        return search.find(QUESTION, tenant=TENANT, mode=Mode.GRAPH, filters=Filters(), limit=3, cursor=cursor)
+
+    pages = [page(None)]
+    while pages[-1].next_cursor is not None:
+        pages.append(page(pages[-1].next_cursor))
+    whole = search.find(QUESTION, tenant=TENANT, mode=Mode.GRAPH, filters=Filters(), limit=100)
+    assert [hit.citation for one in pages for hit in one.hits] == [hit.citation for hit in whole.hits]
+    assert {one.total for one in pages} == {len(whole.hits)}
+    with pytest.raises(InvalidInputError, match="not one of this search"):
+        search.find("Another", tenant=TENANT, mode=Mode.GRAPH, filters=Filters(), cursor=pages[0].next_cursor)
+
+
+def test_a_question_that_names_nothing_is_led_by_its_meaning(search: GraphSearch) -> None:
+    views = search._views
+    ConceptVectors(views.store, Riverish()).of(views.view(TENANT).concepts, tenant=TENANT)
+    blind = GraphSearch(SearchService(Riverish(), MemoryChunkIndex()), views)
+    ranks = blind._ranks("Wasserlauf", (), views.view(TENANT), tenant=TENANT)
+    assert views.view(TENANT).ids[int(ranks.argmax())] == "river"
 
 
 def test_other_modes_are_as_they_are(search: GraphSearch) -> None:

@@ -58,7 +58,7 @@ class Connection:
 
     __slots__ = (
         "_flushing", "_passing", "_queue", "_room", "_size", "_write", "active_at", "bucket", "closing", "dialect", "end", "id",
-        "missed", "on_receipt", "patterns", "pinged_at", "pongs", "principal", "since", "warned",
+        "missed", "on_receipt", "patterns", "pinged_at", "pongs", "present", "principal", "since", "warned",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +84,7 @@ class Connection:
         self.active_at = self.pinged_at = now
         self.missed = 0
         self.pongs = False
+        self.present = True
         self.since = 0
         self.warned = False
         self._write = write

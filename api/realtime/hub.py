@@ -2,10 +2,7 @@
 
     NOTIFY (ids) -> the feed reads on after the last position -> dispatch -> queues of the connections -> sockets
 
-A feed reads by position, so a lost notification costs time and never a message, and several processes on one database tell the
-same. A connection that wants to go on after a position is read for until it has met the feed, and only then joins it: nothing
-is lost between the two, and nothing comes twice. All state belongs to the loop's thread; what waits for the database runs in
-threads of a few.
+All state belongs to the loop's thread; what waits for the database runs in threads of a few.
 """
 
 from __future__ import annotations
@@ -25,9 +22,9 @@ from api.realtime.batches import Batches
 from api.realtime.company import Company
 from api.realtime.connection import Connection, Frame
 from api.realtime.facts import FactsFeed
-from api.realtime.room import Room
+from api.realtime.feed import MessageFeed
 from api.realtime.upkeep import upkeep
-from resources.errors import InvalidInputError, LimitExceededError, PlatformError, UnavailableError
+from resources.errors import InvalidInputError, LimitExceededError, UnavailableError
 from resources.realtime import topics
 from resources.realtime.limits import Limiter
 from resources.realtime.model import Priority
@@ -39,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
     from uuid import UUID
 
+    from api.realtime.room import Room
     from resources.events.store import EventStore
     from resources.realtime.model import DeliveryStatus, Message, NewMessage, Notice
     from resources.realtime.publisher import Publisher
@@ -48,9 +46,6 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-_PAGE = 500
-_BREATH = 200
-_RETRY = 0.5
 RESTART = 1012
 _ACTIVE_EVERY = 60.0
 
@@ -91,11 +86,13 @@ class Hub:
         self.id = uuid.uuid4().hex
         self.draining = False
         self._rooms: dict[str, Room] = {}
-        self._origins: dict[UUID, Connection] = {}
         self._threads = CapacityLimiter(threads)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cancel: Callable[[], None] | None = None
+        self._feed = MessageFeed(
+            self._rooms, self.messages, thread=self._thread, spawn=self._spawn, queue=self.limits.queue
+        )
         self._facts = FactsFeed(
             self._rooms, events, runs, thread=self._thread, spawn=self._spawn, queue=self.limits.queue
         )
@@ -195,10 +192,11 @@ class Hub:
                 size=self.limits.queue,
                 now=time.monotonic(),
             )
+            connection.present = present
             connection.on_receipt = self._delivered
             if present:
                 self._check_joined(connection, await self._joins.submit("", self.device(connection)))
-            room = await self._room(principal.tenant)
+            room = await self._feed.room(principal.tenant)
             if not present:
                 room.check_listener(principal)
         except BaseException:
@@ -229,7 +227,7 @@ class Hub:
     def _forget(self, connection: Connection) -> None:
         self._leaves.put("", connection.id).add_done_callback(_log_failure)
 
-    def leave(self, connection: Connection, *, present: bool = True) -> None:
+    def leave(self, connection: Connection) -> None:
         """Forget a connection."""
         self._closed()
         tenant, user = connection.principal.tenant, connection.principal.username
@@ -242,39 +240,18 @@ class Hub:
                 del room.users[user]
         if not room.connections:
             del self._rooms[tenant]  # its feed need not go on; whoever comes next begins a new one
-        if present:
+        if connection.present:
             self._forget(connection)
 
     async def catch_up(self, connection: Connection, after: int | None) -> None:
         """What was said to the user alone, or to everybody, while away: after a position, or what was never delivered."""
-        principal = connection.principal
-        up_to = connection.since
-        if after is None:
-            mail = await self._mail.submit(principal.tenant, principal.username)
-            for message in mail:
-                if message.position <= up_to:
-                    self._offer(connection, message, {})
+        if after is not None:
+            await self._feed.catch_up(connection, after)
             return
-        now = datetime.now(UTC)
-        while after < up_to:
-            direct = await self._thread(
-                self.messages.direct, principal.username, tenant=principal.tenant, after=after, up_to=up_to, limit=_PAGE
-            )
-            said = await self._thread(
-                self.messages.read,
-                tenant=principal.tenant,
-                after=after,
-                up_to=up_to,
-                patterns=[topics.BROADCAST],
-                limit=_PAGE,
-            )
-            full = [page[-1].position for page in (direct, said) if len(page) == _PAGE]
-            reached = min(full, default=up_to)
-            for message in sorted([*direct, *said], key=lambda one: one.position):
-                if message.position <= reached and message.live_at(now):
-                    self._offer(connection, message, {})
-            await connection.drained()
-            after = reached
+        principal = connection.principal
+        for message in await self._mail.submit(principal.tenant, principal.username):
+            if message.position <= connection.since:
+                self._feed.offer(connection, message, {})
 
     # --- Subscriptions ------------------------------------------------------------------------------------------
 
@@ -299,7 +276,7 @@ class Hub:
             event_at is not None and event_at < self._facts.seen
         ):
             if message_at is not None:
-                message_at = await self._replay_messages(connection, room, spoken, message_at)
+                message_at = await self._feed.replay(connection, room, spoken, message_at)
             if event_at is not None:
                 event_at = await self._facts.replay(connection, told, event_at)
             if connection.closing is not None:
@@ -313,7 +290,9 @@ class Hub:
         if told:
             self._facts.wake()
         if last:
-            await self._send_last(connection, wanted, seen)
+            await self._feed.send_last(connection, spoken, seen)
+            if any(topics.fits(pattern, topics.PRESENCE) for pattern in wanted):
+                await self.company.tell(connection.principal.tenant, None, [connection])
 
     def unsubscribe(self, connection: Connection, patterns: Collection[str]) -> None:
         """Unsubscribe from topics, as they were subscribed to."""
@@ -323,52 +302,6 @@ class Hub:
             connection.patterns.discard(pattern)
             self._facts.wanted -= topics.is_live(pattern) is not False
 
-    async def _replay_messages(self, connection: Connection, room: Room, patterns: set[str], after: int) -> int:
-        """Send what was said above `after`; the position that was reached."""
-        now = datetime.now(UTC)
-        user = connection.principal.username
-        while after < (up_to := room.seen) and connection.closing is None:
-            if after >= room.floor:
-                page: Sequence[Message] = [
-                    message
-                    for message in room.recent
-                    if after < message.position <= up_to
-                    and message.persist
-                    and topics.any_fits(patterns, message.topic)
-                    and (not message.targets or user in message.targets)
-                ]
-                reached = up_to
-            else:
-                page = await self._thread(
-                    self.messages.read,
-                    tenant=connection.principal.tenant,
-                    after=after,
-                    up_to=up_to,
-                    patterns=patterns,
-                    user=user,
-                    limit=_PAGE,
-                )
-                reached = page[-1].position if len(page) == _PAGE else up_to
-            for message in page:
-                if message.live_at(now) and not topics.is_direct(message.topic):
-                    self._offer(connection, message, {})
-                    if connection.waiting > self.limits.queue // 2:
-                        await connection.drained()
-            after = reached
-        return after
-
-    async def _send_last(self, connection: Connection, patterns: set[str], seen: int) -> None:
-        principal, now = connection.principal, datetime.now(UTC)
-        spoken = [pattern for pattern in patterns if not topics.is_live(pattern)]
-        found = await self._thread(
-            self.messages.last_values, spoken, tenant=principal.tenant, user=principal.username, now=now
-        )
-        for message in found:
-            if message.position <= seen:
-                self._offer(connection, message, {})
-        if any(topics.fits(pattern, topics.PRESENCE) for pattern in patterns):
-            await self.company.tell(principal.tenant, None, [connection])
-
     # --- Speaking -----------------------------------------------------------------------------------------------
 
     async def publish(self, message: NewMessage, *, tenant: str, origin: Connection | None = None) -> Message:
@@ -377,11 +310,11 @@ class Hub:
         `origin` gets no copy. Raises as `Publisher.publish` does.
         """
         if origin is not None:
-            self._origins[message.message_id] = origin
+            self._feed.origins[message.message_id] = origin
         try:
             return await self._publishes.submit(tenant, message)
         except BaseException:
-            self._origins.pop(message.message_id, None)
+            self._feed.origins.pop(message.message_id, None)
             raise
 
     async def is_present(self, user: str, *, tenant: str) -> bool:
@@ -421,7 +354,7 @@ class Hub:
             room = self._rooms.get(notice.tenant)
             match notice.kind:
                 case "message" if room is not None:
-                    self._wake(notice.tenant, room)
+                    self._feed.wake(notice.tenant, room)
                 case "delivery" if room is not None:
                     self._tell_delivery(room, *notice.ids)
                 case "typing" if room is not None:
@@ -439,96 +372,9 @@ class Hub:
                     self.publisher.router.forget()
                     self._facts.wake()
                     for tenant, known in self._rooms.items():
-                        self._wake(tenant, known)
+                        self._feed.wake(tenant, known)
                 case _:
                     pass
-
-    async def _room(self, tenant: str) -> Room:
-        """The tenant's room, its feed begun."""
-        while True:
-            room = self._rooms.get(tenant)
-            if room is None:
-                room = self._rooms[tenant] = Room()
-            if room.opened is None or (room.opened.done() and not room.ready):
-                room.opened = self._spawn(self._open_room(tenant, room))
-            await asyncio.shield(room.opened)
-            if self._rooms.get(tenant) is room:
-                return room
-
-    async def _open_room(self, tenant: str, room: Room) -> None:
-        head = await self._thread(self.messages.head, tenant=tenant)
-        floor = max(0, head - _PAGE)
-        page = await self._thread(self.messages.read, tenant=tenant, after=floor, up_to=head, limit=_PAGE)
-        room.seen, room.floor = head, floor
-        room.recent.extend(page)
-        room.ready = True
-        self._wake(tenant, room)
-
-    def _wake(self, tenant: str, room: Room) -> None:
-        room.again = True
-        if room.ready and not room.reading:
-            room.reading = True
-            self._spawn(self._read_on(tenant, room))
-
-    async def _read_on(self, tenant: str, room: Room) -> None:
-        try:
-            while room.again:
-                room.again = False
-                try:
-                    page = await self._thread(
-                        self.messages.read, tenant=tenant, after=room.seen, transient=True, limit=_PAGE
-                    )
-                except PlatformError as error:
-                    log.warning("realtime.feed_waits", tenant=tenant, error=error.message)
-                    room.again = True
-                    await asyncio.sleep(_RETRY)
-                    continue
-                for message in page:
-                    room.seen = message.position
-                    room.remember(message)
-                    await self._dispatch(room, message)
-                room.again = room.again or len(page) == _PAGE
-        finally:
-            room.reading = False
-
-    async def _dispatch(self, room: Room, message: Message) -> None:
-        origin = self._origins.pop(message.message_id, None)
-        if not message.live_at(datetime.now(UTC)):
-            return
-        if message.targets:
-            readers: Collection[Connection] = {
-                one for user in dict.fromkeys(message.targets) for one in room.users.get(user, ())
-            }
-        elif message.topic == topics.BROADCAST:
-            readers = tuple(room.connections)
-        else:
-            readers = room.index.matching(message.topic)
-        if message.required_subscriptions:
-            readers = [
-                one
-                for one in readers
-                if all(topics.any_fits(one.patterns, wanted) for wanted in message.required_subscriptions)
-            ]
-        chosen = [one for one in readers if one is not origin][: message.max_targets]
-        texts: dict[str, str] = {}
-        for number, connection in enumerate(chosen, 1):
-            self._offer(connection, message, texts)
-            if number % _BREATH == 0:
-                await asyncio.sleep(0)
-
-    def _offer(self, connection: Connection, message: Message, texts: dict[str, str]) -> None:
-        """`texts` keeps what was encoded already, for all who speak the same dialect."""
-        text = texts.get(connection.dialect)
-        if text is None:
-            text = texts[connection.dialect] = frames.message_text(message, connection.dialect)
-        connection.offer(
-            Frame(
-                text,
-                place=f"m{message.position}" if message.persist else None,
-                priority=message.priority,
-                receipt=message.message_id if message.ack else None,
-            )
-        )
 
     def _delivered(self, connection: Connection, message_id: UUID) -> None:
         principal = connection.principal
@@ -542,6 +388,11 @@ class Hub:
         )
         for connection in connections:
             connection.offer(Frame(text, priority=Priority.HIGH))
+
+    async def look(self) -> None:
+        """Read on wherever something is new, though nobody told. Raises UnavailableError."""
+        await self._feed.look()
+        self._facts.wake()
 
     # --- Work in threads ----------------------------------------------------------------------------------------
 

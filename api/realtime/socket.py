@@ -15,6 +15,7 @@ from api import problems
 from api.realtime import frames
 from api.realtime.auth import check_may_connect, headers_of, token_of
 from api.realtime.connection import GONE
+from api.realtime.protocol import MESSAGE_LIMIT
 from api.realtime.session import Session
 from resources.errors import InvalidInputError, PlatformError, UnavailableError
 from resources.telemetry.logging import get_logger
@@ -58,6 +59,8 @@ class SocketEndpoint:
             await _deny(scope, send, error)
             return
         try:
+            if (limit := scope["extensions"].get(MESSAGE_LIMIT)) is not None:
+                limit(frames.MAX_FRAME)
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
             await _serve(hub, connection, receive, after)
         except asyncio.CancelledError:

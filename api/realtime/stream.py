@@ -84,7 +84,7 @@ class Reader:
             for task in (subscribing, ended):
                 task.cancel()
             connection.close(1000, "ended")
-            self._hub.leave(connection, present=False)
+            self._hub.leave(connection)
 
 
 def _block(frame: Frame) -> bytes:

@@ -35,14 +35,19 @@ def upkeep(
 
 
 async def _beat(hub: Hub, rooms: Mapping[str, Room], thread: Callable[..., Awaitable[Any]]) -> None:
-    """Tell that this process lives; write its devices again when the database has forgotten them."""
+    """Tell that this process lives; write its devices again when the database has forgotten them.
+
+    And look for what nobody told of: who published may have died before it could tell, or told by a connection that was dead.
+    """
     while True:
         await asyncio.sleep(hub.limits.beat)
         try:
             known = await thread(hub.presence.beat, hub.id, at=datetime.now(UTC))
-            mine = [one for room in rooms.values() for one in room.connections]
+            mine = [one for room in rooms.values() for one in room.connections if one.present]
             if mine and not known:
                 await thread(hub.presence.join, [hub.device(one) for one in mine])
+            if rooms:
+                await hub.look()
         except PlatformError as error:
             log.warning("realtime.beat_failed", error=error.message)
 

@@ -111,6 +111,17 @@ class MemoryProjections:
             with self._lock:
                 found.busy.discard(number)
 
+    def advance(self, names: Collection[str], *, after: int, to: int) -> None:
+        with self._lock:
+            for name in names:
+                found = self._get(name)
+                if found.active in found.busy or found.state == "stopped":
+                    continue
+                if found.generations[found.active].position == after:
+                    found.generations[found.active].position = to
+                    if found.state in {"building", "failed"}:
+                        found.state, found.error = "active", None
+
     def begin_rebuild(self, name: str, *, version: int) -> int:
         with self._lock:
             found = self._get(name)

@@ -42,10 +42,19 @@ _SAVE = """INSERT INTO aiw.projection_row (projection, generation, tenant, key, 
     ON CONFLICT (projection, generation, tenant, key) DO UPDATE SET data = excluded.data"""
 _DELETE = """DELETE FROM aiw.projection_row USING unnest(%s::text[], %s::text[]) AS gone(t, k)
     WHERE projection = %s AND generation = %s AND tenant = t AND key = k"""
-_CHECKPOINT = """UPDATE aiw.projection_generation
-    SET position = %s, events = events + %s, updated_at = now() WHERE projection = %s AND generation = %s"""
 _WORKS = """UPDATE aiw.projection SET state = 'active', error = NULL, updated_at = now()
-    WHERE name = %s AND active = %s AND state IN ('building', 'failed')"""
+    FROM moved WHERE name = moved.projection AND active = moved.generation AND state IN ('building', 'failed')"""
+_CHECKPOINT = f"""WITH moved AS (UPDATE aiw.projection_generation
+        SET position = %s, events = events + %s, updated_at = now() WHERE projection = %s AND generation = %s
+        RETURNING projection, generation)
+    {_WORKS}"""
+_ADVANCE = f"""WITH free AS (SELECT g.projection, g.generation FROM aiw.projection p
+        JOIN aiw.projection_generation g ON g.projection = p.name AND g.generation = p.active
+        WHERE p.name = ANY (%s) AND p.state <> 'stopped' AND g.position = %s FOR UPDATE OF g SKIP LOCKED),
+    moved AS (UPDATE aiw.projection_generation g SET position = %s, updated_at = now()
+        FROM free WHERE g.projection = free.projection AND g.generation = free.generation
+        RETURNING g.projection, g.generation)
+    {_WORKS}"""
 
 _LOCK = "SELECT version, active, rebuilding FROM aiw.projection WHERE name = %s FOR UPDATE"
 _VERSION = "SELECT version FROM aiw.projection_generation WHERE projection = %s AND generation = %s"
@@ -96,7 +105,6 @@ class _Batch:
             removed = ([tenant for tenant, _ in rows.removed], [key for _, key in rows.removed])
             self._connection.execute(_DELETE, (*removed, *self._place))
         self._connection.execute(_CHECKPOINT, (position, events, *self._place))
-        self._connection.execute(_WORKS, self._place)
 
 
 class PostgresProjections:
@@ -127,6 +135,10 @@ class PostgresProjections:
             query, parameters = (_LOCK_ACTIVE, (name,)) if generation is None else (_LOCK_ONE, (name, generation))
             row = connection.execute(query, parameters).fetchone()
             yield None if row is None else _Batch(connection, name, *row)
+
+    def advance(self, names: Collection[str], *, after: int, to: int) -> None:
+        with self._transaction() as connection:
+            connection.execute(_ADVANCE, (list(names), after, to))
 
     def begin_rebuild(self, name: str, *, version: int) -> int:
         with self._transaction() as connection:

@@ -1,17 +1,21 @@
-"""Keeps read models up to date, and builds them anew beside those in use."""
+"""Keeps read models up to date, and builds them anew beside those in use.
+
+Those that are up to date stand at the same place and go on together: new events are read once for all of them, and one
+statement moves those on that none of the new events concern.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from resources.errors import ConflictError, PlatformError, UnavailableError, UpstreamError
 from resources.events.projections.model import Progress, Rows
 from resources.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from resources.events.model import RecordedEvent
     from resources.events.projections.model import Projection
@@ -19,6 +23,17 @@ if TYPE_CHECKING:
     from resources.events.store import EventStore
 
 log = get_logger(__name__)
+
+
+class _Page(NamedTuple):
+    """The events after `after`; there are no others up to `reached`."""
+
+    after: int
+    events: Sequence[RecordedEvent]
+    reached: int
+
+    def of(self, projection: Projection) -> Sequence[RecordedEvent]:
+        return [event for event in self.events if event.type in projection.types]
 
 
 class Projector:
@@ -75,22 +90,50 @@ class Projector:
         try:
             while not stop.is_set():
                 appended.clear()
-                applied = sum(self._update_quietly(projection) for projection in projections)
-                if applied:
+                if self._update_all(projections):
                     stop.wait(gather)
                 else:
                     appended.wait(poll)
         finally:
             cancel()
 
+    def _update_all(self, projections: Sequence[Projection]) -> int:
+        """Bring all up to the newest event; returns how many events were applied."""
+        try:
+            head = self._events.head(tenant=None)
+            known = {status.name: status for status in self._projections.list()}
+        except PlatformError:
+            return sum(self._update_quietly(projection) for projection in projections)  # which tells what is wrong
+        applied = 0
+        together: dict[int, list[Projection]] = {}
+        for projection in projections:
+            status = known.get(projection.name)
+            if status is None or status.version != projection.version:
+                applied += self._update_quietly(projection)
+            elif status.state != "stopped" and status.position < head:
+                together.setdefault(status.position, []).append(projection)
+        return applied + sum(self._update_together(group, after, head) for after, group in together.items())
+
+    def _update_together(self, projections: Sequence[Projection], after: int, head: int) -> int:
+        """Bring those that stand at `after` up to `head`."""
+        try:
+            page = self._read(frozenset().union(*(projection.types for projection in projections)), after, head)
+            concerned = [projection for projection in projections if page.of(projection)]
+            others = [projection.name for projection in projections if projection not in concerned]
+            if others:
+                self._projections.advance(others, after=after, to=page.reached)
+        except PlatformError:
+            concerned, page = list(projections), None
+        return sum(self._update_quietly(projection, page) for projection in concerned)
+
     def _define(self, projection: Projection) -> None:
         if projection.name not in self._defined:
             self._projections.define(projection.name, version=projection.version)
             self._defined.add(projection.name)
 
-    def _update_quietly(self, projection: Projection) -> int:
+    def _update_quietly(self, projection: Projection, page: _Page | None = None) -> int:
         try:
-            applied = self.update(projection)
+            applied = self.update(projection) if page is None else self._catch_up(projection, None, None, page)
             self._told.pop(projection.name, None)
             return applied
         except PlatformError as error:
@@ -100,12 +143,17 @@ class Projector:
             return 0
 
     def _catch_up(
-        self, projection: Projection, generation: int | None, progress: Callable[[Progress], None] | None
+        self,
+        projection: Projection,
+        generation: int | None,
+        progress: Callable[[Progress], None] | None,
+        page: _Page | None = None,
     ) -> int:
+        """`page`: what was read for it already."""
         started, applied = time.monotonic(), 0
         while True:
-            head = self._events.head(tenant=None)
-            step = self._step(projection, generation, head)
+            head = self._events.head(tenant=None) if page is None else page.reached
+            step = self._step(projection, generation, head, page)
             if step is None:
                 return applied
             position, events = step
@@ -115,28 +163,32 @@ class Projector:
             if position >= head or (generation and self._projections.is_cancelled(projection.name, generation)):
                 return applied
 
-    def _step(self, projection: Projection, generation: int | None, head: int) -> tuple[int, int] | None:
+    def _read(self, types: Collection[str], after: int, head: int) -> _Page:
+        events = self._events.read_all(
+            after_position=after, up_to_position=head, types=types, limit=self._batch, tenant=None
+        )
+        return _Page(after, events, events[-1].position if len(events) == self._batch else head)
+
+    def _step(
+        self, projection: Projection, generation: int | None, head: int, page: _Page | None
+    ) -> tuple[int, int] | None:
         """Apply one batch; returns the position reached and the number of events, or None when there is nothing to do."""
         with self._projections.batch(projection.name, generation=generation) as batch:
             if batch is None or batch.position >= head:
                 return None
-            page = self._events.read_all(
-                after_position=batch.position,
-                up_to_position=head,
-                types=projection.types,
-                limit=self._batch,
-                tenant=None,
-            )
-            rows, applied, failed = self._apply(projection, page, batch)
+            if page is None or page.after != batch.position:
+                page = self._read(projection.types, batch.position, head)
+            events = page.of(projection)
+            rows, applied, failed = self._apply(projection, events, batch)
             if failed is None:
-                position = page[-1].position if len(page) == self._batch else head
+                position = page.reached
             else:
                 # Once more, without what the failed event half changed.
-                rows, _, _ = self._apply(projection, page[:applied], batch)
-                position = page[applied - 1].position if applied else batch.position
+                rows, _, _ = self._apply(projection, events[:applied], batch)
+                position = events[applied - 1].position if applied else batch.position
             batch.save(rows, position=position, events=applied)
         if failed is not None:
-            event, error = page[applied], failed
+            event, error = events[applied], failed
             text = f"{type(error).__name__} at position {event.position} ({event.type}): {error}"
             self._projections.note_failure(projection.name, text)
             raise UpstreamError(

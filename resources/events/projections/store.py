@@ -40,6 +40,11 @@ class ProjectionStore(Protocol):
     def batch(self, name: str, *, generation: int | None = None) -> AbstractContextManager[Batch | None]:
         """Work on the active generation, or on the one being built. None when another worker does, or it is stopped."""
 
+    def advance(self, names: Collection[str], *, after: int, to: int) -> None:
+        """Nothing from `after` to `to` concerns these projections: those whose active rows stand at `after` stand at `to` now,
+        but for those that another worker is at, or that are stopped.
+        """
+
     def begin_rebuild(self, name: str, *, version: int) -> int:
         """A generation to be built; one that was begun with this version before is gone on with."""
 

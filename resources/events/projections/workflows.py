@@ -69,7 +69,8 @@ class WorkflowExecutionHistory(Projection):
                 row["error"] = _short(data.get("error_message") or data.get("reason"))
                 row["failed_node"] = data.get("failed_node")
                 row["outputs"] = preview(data.get("output_data"), VALUE_PREVIEW_BYTES)
-        row["progress"] = _progress(row)
+        if event.type not in _NODES or "progress" not in row:
+            row["progress"] = _progress(row)
 
     def _tell_node(self, event: RecordedEvent, row: Row, at: str) -> None:
         data, status = event.data, _NODES[event.type]
@@ -78,6 +79,8 @@ class WorkflowExecutionHistory(Projection):
         if data["node_id"] not in row["nodes"] and len(row["nodes"]) >= MOST_NODES:
             return
         node = row["nodes"].setdefault(data["node_id"], {"type": data["node_type"], "attempt": 1})
+        if "progress" in row:
+            _move(row, node.get("status"), status)
         node["status"] = status
         match status:
             case "running":
@@ -181,22 +184,39 @@ def _short(text: str | None) -> str | None:
     return text if text is None or len(text) <= _ERROR_CHARS else text[: _ERROR_CHARS - 1] + "…"
 
 
+def _move(row: Row, before: str | None, status: str) -> None:
+    """Change the progress for one node: to count all nodes of a large run at each event of it would take longer than the run."""
+    progress = row["progress"]
+    for name, by in ((before, -1), (status, 1)):
+        if name in _DONE:
+            progress[name] += by
+        elif name is not None and row["status"] == "running":
+            progress["running"] += by
+    progress["total"] = max(row.get("nodes_total") or 0, len(row["nodes"]))
+    progress["percentage"] = _percentage(row, progress)
+
+
 def _progress(row: Row) -> Row:
+    """Where the run stands, counted anew."""
     counts = dict.fromkeys(("completed", "failed", "skipped", "running", "retrying"), 0)
     for node in row["nodes"].values():
         counts[node["status"]] += 1
-    total = max(row.get("nodes_total") or 0, len(row["nodes"]))
-    done = sum(counts[status] for status in _DONE)
-    percentage = 100.0 if row["status"] == "completed" else round(100 * done / total, 1) if total else 0.0
     running = counts["running"] + counts["retrying"]
-    return {
-        "total": total,
+    progress = {
+        "total": max(row.get("nodes_total") or 0, len(row["nodes"])),
         "completed": counts["completed"],
         "failed": counts["failed"],
         "skipped": counts["skipped"],
         "running": running if row["status"] == "running" else 0,
-        "percentage": percentage,
     }
+    return progress | {"percentage": _percentage(row, progress)}
+
+
+def _percentage(row: Row, progress: Row) -> float:
+    if row["status"] == "completed":
+        return 100.0
+    done = sum(progress[status] for status in _DONE)
+    return round(100 * done / progress["total"], 1) if progress["total"] else 0.0
 
 
 def _count(row: Row, name: str) -> None:

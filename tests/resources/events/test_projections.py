@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -290,6 +291,66 @@ def test_a_running_projector_keeps_up_and_one_bug_does_not_hold_the_others_up(
     assert projections.status(bad.name).state == "failed"
 
 
+def test_what_concerns_nobody_moves_those_on_that_stand_there_and_rest_not(
+    projections: ProjectionStore, tenant: str
+) -> None:
+    names = [f"{kind}-{tenant}" for kind in ("there", "behind", "stopped", "busy")]
+    for name in names:
+        projections.define(name, version=1)
+    there, behind, stopped, busy = names
+    projections.advance([there, stopped, busy], after=0, to=5)
+    projections.stop(stopped)
+    with projections.batch(busy):
+        projections.advance(names, after=5, to=9)
+    assert {name: projections.status(name).position for name in names} == {there: 9, behind: 0, stopped: 5, busy: 5}
+    assert projections.status(there).state == "active"
+
+
+def test_projections_that_stand_together_each_get_their_own_events(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    class Failures(Counter):
+        types = frozenset({"saga.failed"})
+
+        def keys(self, event: RecordedEvent) -> tuple[str, ...]:
+            return (event.tenant,)
+
+        def apply(self, event: RecordedEvent, rows: Rows) -> None:
+            row = rows.row(event.tenant, event.tenant)
+            row["count"] = row.get("count", 0) + 1
+
+    class Nothing(Counter):
+        types = frozenset({"saga.completed"})
+
+    each_of = counter, failures, nothing = (
+        Counter(tenant),
+        Failures(f"failures-{tenant}"),
+        Nothing(f"nothing-{tenant}"),
+    )
+    stop = threading.Event()
+    for each in each_of:
+        projections.define(each.name, version=1)
+    runner = threading.Thread(target=projector.run, args=(each_of, stop), kwargs={"poll": 0.01})
+    runner.start()
+    try:
+        for number in range(20):
+            append(store, tenant, *range(number + 1), stream=StreamId("saga", f"s{number}"))
+            if number % 2:
+                fact = NewEvent("saga.failed", {"saga_id": f"s{number}", "error_message": "no", "compensated": True})
+                store.append(StreamId("saga", f"s{number}"), [fact], tenant=tenant)
+        head, deadline = store.head(tenant=None), time.monotonic() + 30
+        while any(projections.status(each.name).position < head for each in each_of):
+            assert time.monotonic() < deadline
+            stop.wait(0.01)
+    finally:
+        stop.set()
+        runner.join()
+    counted = {key: row["count"] for key, row in projections.rows(counter.name, tenant=tenant)}
+    assert counted == {f"s{number}": number + 1 for number in range(0, 20, 2)}
+    assert projections.get(failures.name, tenant, tenant=tenant) == {"count": 10}
+    assert projections.size(nothing.name) == 0
+
+
 def test_an_unknown_projection_is_not_found(projections: ProjectionStore) -> None:
     with pytest.raises(NotFoundError):
         projections.status("nothing")
@@ -376,6 +437,26 @@ def test_workflow_history_tells_the_story_of_one_execution() -> None:
     assert (row["status"], row["user_id"], row["error"], row["failed_node"]) == ("failed", "ada", "no", "n1")
     assert (row["nodes_started"], row["nodes_completed"], row["nodes_failed"]) == (1, 0, 1)
     assert row["duration_ms"] == 12
+
+
+def test_progress_is_what_counting_all_nodes_gives() -> None:
+    nodes = [{"node_id": f"n{number}"} for number in range(9)]
+    told: list[tuple[str, dict[str, Any]]] = [("workflow.node_started", WORKFLOW | node) for node in nodes[:2]]
+    told.append(("workflow.started", WORKFLOW | {"workflow_type": "summary", "user_id": "ada", "nodes_total": 8}))
+    told += [("workflow.node_started", WORKFLOW | node) for node in nodes[2:]]
+    told += [("workflow.node_completed", WORKFLOW | node) for node in nodes[:4]]
+    told += [
+        ("workflow.node_retried", WORKFLOW | nodes[4] | {"attempt": 1, "error_message": "no", "delay_seconds": 0.0})
+    ]
+    told += [("workflow.node_failed", WORKFLOW | node | {"error_message": "no"}) for node in (nodes[3], nodes[5])]
+    told += [("workflow.node_skipped", WORKFLOW | {"node_id": "beside"})]
+    expected = {"total": 10, "completed": 3, "failed": 2, "skipped": 1, "running": 4, "percentage": 60.0}
+    assert project(WorkflowExecutionHistory(), *told)["w1"]["progress"] == expected
+    ended = {"duration_ms": 12, "workflow_type": "summary", "nodes_executed": 3}
+    told.append(("workflow.completed", WORKFLOW | ended))
+    told.append(("workflow.node_completed", WORKFLOW | nodes[8]))  # too late
+    done = {"completed": 4, "running": 0, "percentage": 100.0}
+    assert project(WorkflowExecutionHistory(), *told)["w1"]["progress"] == expected | done
 
 
 def test_ai_usage_adds_up_a_day_exactly() -> None:

@@ -18,7 +18,43 @@ if TYPE_CHECKING:
 
 _Url = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^(https?|wss?)://[^\s\x00]+$")]
 _Header = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")]
+_Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]
 _ToolName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+
+
+class OAuthIn(BaseModel):
+    """How one logs in. Without a `client_id` the platform registers itself, where the server lets it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
+    client_id: _Text | None = None
+    client_secret: SecretStr | None = Field(default=None, description="Kept sealed, never shown")
+    private_key: SecretStr | None = Field(
+        default=None, description="PEM, instead of a secret; kept sealed, never shown"
+    )
+    algorithm: Literal["ES256", "ES384", "RS256", "PS256", "EdDSA"] = "ES256"
+    scope: _Text | None = Field(default=None, description="Asked for at first; unset = what the server names")
+    issuer: _Url | None = Field(default=None, description="The only server that is given the credentials")
+    client_metadata_url: _Url | None = None
+
+
+class OAuthOut(BaseModel):
+    """How one logs in. Secrets are not shown."""
+
+    grant: Literal["authorization_code", "client_credentials"]
+    client_id: str | None = None
+    scope: str | None = None
+    issuer: str | None = None
+    client_metadata_url: str | None = None
+
+
+class McpLoginIn(BaseModel):
+    """What came of a login: what `aiw mcp login` hands over."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    login: SecretStr = Field(min_length=2, max_length=65_536, description="As JSON; kept sealed, never shown")
 
 
 class McpServerIn(BaseModel):
@@ -32,10 +68,14 @@ class McpServerIn(BaseModel):
     headers: dict[_Header, SecretStr] = Field(
         default_factory=dict, max_length=20, description="Kept sealed, never shown"
     )
+    oauth: OAuthIn | None = Field(default=None, description="For servers that want a login; unset = they want none")
     era: Era = "auto"
     strategy: PoolStrategy = "health_based"
     connections: int = Field(default=1, ge=1, le=5, description="To each replica")
     timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds for one call")
+    elicitation: Literal["refuse", "defaults"] = Field(
+        default="refuse", description="What a server is answered that asks for input: nothing, or its form's defaults"
+    )
     tools: list[_ToolName] | None = Field(default=None, max_length=200, description="The only ones that may be called")
     pure: list[_ToolName] = Field(
         default_factory=list, max_length=200, description="Those that give the same for the same: called once"
@@ -61,6 +101,7 @@ class McpServerOut(BaseModel):
     transport: Transport
     urls: list[str]
     headers: list[str]
+    oauth: OAuthOut | None = None
     era: Era
     strategy: PoolStrategy
     connections: int
@@ -72,7 +113,8 @@ class McpServerOut(BaseModel):
 
     @classmethod
     def of(cls, server: Server) -> Self:
-        return cls(origin=server.origin, **{k: v for k, v in masked(server.config).items() if k in cls.model_fields})
+        shown = {k: v for k, v in masked(server.config).items() if k in cls.model_fields}
+        return cls.model_validate({"origin": server.origin, **shown})
 
 
 class McpServerList(BaseModel):

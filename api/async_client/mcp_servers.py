@@ -27,6 +27,12 @@ class McpServersClient(HttpClient):
     async def remove_mcp_server(self, name: str) -> None:
         await self._send("DELETE", f"{V1}/mcp-servers/{name}")
 
+    async def keep_mcp_login(self, name: str, login: str) -> None:
+        await self._send("PUT", f"{V1}/mcp-servers/{name}/login", json={"login": login})
+
+    async def forget_mcp_login(self, name: str) -> None:
+        await self._send("DELETE", f"{V1}/mcp-servers/{name}/login")
+
     async def mcp_server_tools(self, name: str) -> list[dict[str, Any]]:
         return list((await self._plain("GET", f"{V1}/mcp-servers/{name}/tools"))["tools"])
 

@@ -8,14 +8,21 @@ from typing import Annotated
 
 import typer
 
-from api.cli import mcp_client
+from api.cli import mcp_client, mcp_login
 from api.cli.output import Commands
 from api.cli.session import session_of
 from resources.errors import InvalidInputError
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="The Model Context Protocol: the platform for agents.")
 
-for _command in (mcp_client.servers, mcp_client.tools, mcp_client.call, mcp_client.check):
+for _command in (
+    mcp_client.servers,
+    mcp_client.tools,
+    mcp_client.call,
+    mcp_client.check,
+    mcp_login.login,
+    mcp_login.logout,
+):
     app.command(_command.__name__)(_command)
 
 

@@ -27,6 +27,12 @@ class McpServersClient(HttpClient):
     def remove_mcp_server(self, name: str) -> None:
         self._send("DELETE", f"{V1}/mcp-servers/{name}")
 
+    def keep_mcp_login(self, name: str, login: str) -> None:
+        self._send("PUT", f"{V1}/mcp-servers/{name}/login", json={"login": login})
+
+    def forget_mcp_login(self, name: str) -> None:
+        self._send("DELETE", f"{V1}/mcp-servers/{name}/login")
+
     def mcp_server_tools(self, name: str) -> list[dict[str, Any]]:
         return list(self._plain("GET", f"{V1}/mcp-servers/{name}/tools")["tools"])
 

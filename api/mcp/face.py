@@ -206,6 +206,11 @@ class McpFace:
         scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
         return f"{scheme}://{headers_of(scope).get('host', 'localhost')}"
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """All that tools may ask for."""
+        return frozenset[str]().union(*(server.scopes for server in self.servers.values()))
+
     def server_at(self, path: str) -> McpServer | None:
         """The server below `/mcp`: '' is the default one's path, '/platform' the platform's."""
         return self._by_path.get(path.rstrip("/"))
@@ -308,8 +313,10 @@ class McpFace:
 class ResourceMetadata:
     """What a client has to know to get in (RFC 9728): `/.well-known/oauth-protected-resource/mcp[/<server>]`."""
 
-    def __init__(self, face: McpFace) -> None:
+    def __init__(self, face: McpFace, *, login: bool) -> None:
+        """`login`: clients can log somebody in here."""
         self._face = face
+        self._login = login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(METADATA).rstrip("/") or PATH
@@ -323,6 +330,8 @@ class ResourceMetadata:
             "scopes_supported": sorted(server.scopes),
             "bearer_methods_supported": ["header"],
         }
+        if self._login:
+            document["authorization_servers"] = [self._face.base_url(scope)]
         headers = {"Access-Control-Allow-Origin": "*"}
         await Response(orjson.dumps(document), media_type="application/json", headers=headers)(scope, receive, send)
 

@@ -16,6 +16,7 @@ from api.mcp_servers import (
     CalledOut,
     CheckOut,
     ConnectionOut,
+    McpLoginIn,
     McpServerIn,
     McpServerList,
     McpServerOut,
@@ -84,6 +85,40 @@ def remove_mcp_server(name: Name, services: ServicesDep, principal: PrincipalDep
     services.mcp_servers.remove(name, tenant=principal.tenant)
     fact = McpServerChanged(server=name, change="removed")
     Audit(services.events).record(StreamId("mcp_server", name), fact, tenant=principal.tenant, actor=principal)
+
+
+@router.put(
+    "/{name}/login",
+    status_code=HTTPStatus.NO_CONTENT,
+    summary="Keep a login to an MCP server",
+    responses=problems.responses(400, 404, 409, 422, 503),
+)
+def keep_mcp_login(name: Name, body: McpLoginIn, services: ServicesDep, principal: PrincipalDep) -> None:
+    """The tenant's workflows and agents call the server with it, and refresh it. It is good for the present addresses alone."""
+    from pydantic import ValidationError
+
+    from resources.mcp.oauth import Login
+
+    try:
+        login = Login.model_validate_json(body.login.get_secret_value())
+    except ValidationError as error:
+        raise InvalidInputError("This is no login.", code="mcp_login_invalid") from error
+    services.mcp_servers.save_login(name, login, tenant=principal.tenant)
+    fact = McpServerChanged(server=name, change="logged_in")
+    Audit(services.events).record(StreamId("mcp_server", name), fact, tenant=principal.tenant, actor=principal)
+
+
+@router.delete(
+    "/{name}/login",
+    status_code=HTTPStatus.NO_CONTENT,
+    summary="Forget a login to an MCP server",
+    responses=problems.responses(404, 409, 422, 503),
+)
+def forget_mcp_login(name: Name, services: ServicesDep, principal: PrincipalDep) -> None:
+    """Its tokens are gone here; that they end is the authorization server's business."""
+    if services.mcp_servers.remove_login(name, tenant=principal.tenant):
+        fact = McpServerChanged(server=name, change="logged_out")
+        Audit(services.events).record(StreamId("mcp_server", name), fact, tenant=principal.tenant, actor=principal)
 
 
 @router.get(

@@ -96,6 +96,8 @@ def _usual(entry: dict[str, Any]) -> dict[str, Any]:
         given["urls"] = [given.pop("url")]
     said = given.pop("type", given.get("transport", "stdio" if "command" in given else "http"))
     given["transport"] = _TRANSPORTS.get(said, said)
+    if given.pop("auth", None) == "oauth":
+        given.setdefault("oauth", {})
     if "disabled" in given:
         given["enabled"] = not given.pop("disabled")
     return given

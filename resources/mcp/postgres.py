@@ -1,4 +1,4 @@
-"""MCP servers of tenants in PostgreSQL (migration 0102)."""
+"""MCP servers of tenants, and their logins to servers, in PostgreSQL (migrations 0102 and 0145)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ _SAVE = """INSERT INTO aiw.mcp_server (tenant, name, config, sealed, changed_at)
     RETURNING old.name IS NULL"""
 _ALL = "SELECT tenant, name, config, sealed, changed_at FROM aiw.mcp_server WHERE tenant = %s ORDER BY name"
 _REMOVE = "DELETE FROM aiw.mcp_server WHERE tenant = %s AND name = %s"
+_SAVE_LOGIN = """INSERT INTO aiw.mcp_login (tenant, server, sealed) VALUES (%s, %s, %s)
+    ON CONFLICT (tenant, server) DO UPDATE SET sealed = excluded.sealed, claimed_until = NULL"""
+_LOGIN = "SELECT sealed FROM aiw.mcp_login WHERE tenant = %s AND server = %s"
+_CLAIM_LOGIN = """UPDATE aiw.mcp_login SET claimed_until = now() + make_interval(secs => %s)
+    WHERE tenant = %s AND server = %s AND (claimed_until IS NULL OR claimed_until < now())"""
+_REMOVE_LOGIN = "DELETE FROM aiw.mcp_login WHERE tenant = %s AND server = %s"
 
 
 class PostgresServers:
@@ -46,6 +52,23 @@ class PostgresServers:
         with self._as(tenant) as connection:
             if not connection.execute(_REMOVE, (tenant, name)).rowcount:
                 raise unknown(name)
+
+    def save_login(self, server: str, sealed: bytes, *, tenant: str) -> None:
+        with self._as(tenant) as connection:
+            connection.execute(_SAVE_LOGIN, (tenant, server, sealed))
+
+    def login(self, server: str, *, tenant: str) -> bytes | None:
+        with self._as(tenant) as connection:
+            found = connection.execute(_LOGIN, (tenant, server)).fetchone()
+        return None if found is None else bytes(found[0])
+
+    def claim_login(self, server: str, *, tenant: str, seconds: float) -> bool:
+        with self._as(tenant) as connection:
+            return bool(connection.execute(_CLAIM_LOGIN, (seconds, tenant, server)).rowcount)
+
+    def remove_login(self, server: str, *, tenant: str) -> bool:
+        with self._as(tenant) as connection:
+            return bool(connection.execute(_REMOVE_LOGIN, (tenant, server)).rowcount)
 
     @contextmanager
     def _as(self, tenant: str) -> Iterator[Connection]:

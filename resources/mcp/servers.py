@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from resources.ai.call import CallOptions, ToolResult
     from resources.ai.model import CallContext
     from resources.ai.pipeline import AiCalls
+    from resources.mcp.logins import SealedShelf
     from resources.mcp.model import ConnectionStatus, RemoteTool
+    from resources.mcp.oauth import Login
     from resources.mcp.pool import Pool
     from resources.mcp.store import ServerStore
     from resources.tenants.vault import Vault
@@ -41,7 +43,10 @@ if TYPE_CHECKING:
 _READ_FOR: Final = 2.0
 _MOST_POOLS: Final = 256
 MOST_SERVERS: Final = 50
-_SECRET: Final = frozenset({"headers", "env"})
+_SECRET: Final[dict[str, Any]] = {"headers": True, "env": True, "oauth": {"client_secret", "private_key"}}
+_OAUTH_SECRETS: Final = ("client_secret", "private_key")
+_OF_OAUTH: Final = "oauth."
+"""Before the names of those that are sealed together with headers; no header has a dot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,14 @@ class McpServers:
         known = {server.name for server in store.all(tenant=tenant)}
         if config.name not in known and len(known) >= MOST_SERVERS:
             raise LimitExceededError(f"A tenant has at most {MOST_SERVERS} MCP servers.", code="mcp_servers_too_many")
-        headers = {name: value.get_secret_value() for name, value in config.headers.items()}
+        secrets = {name: value.get_secret_value() for name, value in config.headers.items()}
+        for name in _OAUTH_SECRETS:
+            if (value := getattr(config.oauth, name, None)) is not None:
+                secrets[_OF_OAUTH + name] = value.get_secret_value()
         sealed = (
-            vault.seal(orjson.dumps(headers), context=context_of_mcp_server(tenant, config.name)) if headers else None
+            vault.seal(orjson.dumps(secrets), context=context_of_mcp_server(tenant, config.name)) if secrets else None
         )
-        plain = config.model_dump(mode="json", exclude=set(_SECRET))
+        plain = config.model_dump(mode="json", exclude=_SECRET)
         created = store.save(StoredServer(tenant, config.name, plain, sealed, now))
         self._read.pop(tenant, None)
         return created
@@ -120,8 +128,42 @@ class McpServers:
         """Raises NotFoundError, and ConflictError for one of the operator's."""
         if name in self._operator:
             raise ConflictError(f"{name!r} is a server of the operator's.", code="mcp_server_of_operator")
-        self._kept()[0].remove(name, tenant=tenant)
+        store = self._kept()[0]
+        store.remove(name, tenant=tenant)
+        store.remove_login(name, tenant=tenant)
         self._read.pop(tenant, None)
+
+    def save_login(self, name: str, login: Login, *, tenant: str) -> None:
+        """Keep what came of a person's login. Raises NotFoundError, ConflictError for a server that no person logs in to."""
+        server = self.get(name, tenant=tenant)
+        if server.config.oauth is None or server.config.oauth.grant != "authorization_code":
+            raise ConflictError(f"Nobody logs in to the MCP server {name!r}.", code="mcp_login_not_wanted")
+        shelf = self._shelf(server, tenant=tenant)
+        assert shelf is not None  # there is `oauth`
+        shelf.keep(login)
+        self._forget(name, tenant=tenant)
+
+    def remove_login(self, name: str, *, tenant: str) -> bool:
+        """Whether somebody had logged in. Raises NotFoundError."""
+        self.get(name, tenant=tenant)
+        removed = self._kept()[0].remove_login(name, tenant=tenant)
+        self._forget(name, tenant=tenant)
+        return removed
+
+    def _forget(self, name: str, *, tenant: str) -> None:
+        with self._lock:
+            pool = self._pools.pop((os.getpid(), tenant, name), None)
+        if pool is not None:
+            bridge.start(pool.close())
+
+    def _shelf(self, server: Server, *, tenant: str) -> SealedShelf | None:
+        from resources.mcp.logins import SealedShelf
+
+        oauth = server.config.oauth
+        if oauth is None or oauth.grant != "authorization_code":
+            return None  # what a program gets for itself is not worth keeping
+        store, vault = self._kept()
+        return SealedShelf(store, vault, server.config, tenant=tenant)
 
     def _kept(self) -> tuple[ServerStore, Vault]:
         if self._store is None or self._vault is None:
@@ -138,11 +180,15 @@ class McpServers:
         return found
 
     def _opened(self, stored: StoredServer) -> ServerConfig:
-        headers: dict[str, SecretStr] = {}
+        secrets: dict[str, SecretStr] = {}
         if stored.sealed is not None and self._vault is not None:
             opened = self._vault.open(stored.sealed, context=context_of_mcp_server(stored.tenant, stored.name))
-            headers = {name: SecretStr(value) for name, value in orjson.loads(opened).items()}
-        return ServerConfig.model_validate({**stored.config, "headers": headers})
+            secrets = {name: SecretStr(value) for name, value in orjson.loads(opened).items()}
+        config = {**stored.config, "headers": {k: v for k, v in secrets.items() if not k.startswith(_OF_OAUTH)}}
+        if isinstance(oauth := stored.config.get("oauth"), dict):
+            of_oauth = {name: secrets.get(_OF_OAUTH + name) for name in _OAUTH_SECRETS}
+            config["oauth"] = {**oauth, **of_oauth}
+        return ServerConfig.model_validate(config)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -159,7 +205,8 @@ class McpServers:
             if pool is None or pool.config != server.config:
                 former = [pool] if pool is not None else []
                 policy = None if server.origin == "operator" else self._policy
-                pool = self._pools[key] = Pool(server.config, policy=policy)
+                shelf = self._shelf(server, tenant=tenant)
+                pool = self._pools[key] = Pool(server.config, policy=policy, shelf=shelf)
             self._pools.move_to_end(key)
             while len(self._pools) > _MOST_POOLS:
                 (pid, _, _), oldest = self._pools.popitem(last=False)
@@ -217,5 +264,5 @@ async def _close_all(pools: Sequence[Pool]) -> None:
 
 def masked(config: ServerConfig) -> dict[str, Any]:
     """A configuration for people: of secrets, their names."""
-    shown = config.model_dump(mode="json", exclude=set(_SECRET), exclude_none=True)
+    shown = config.model_dump(mode="json", exclude=_SECRET, exclude_none=True)
     return {**shown, "headers": sorted(config.headers), "env": sorted(config.env)}

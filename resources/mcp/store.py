@@ -1,7 +1,8 @@
-"""The port of servers that tenants have configured."""
+"""The port of servers that tenants have configured, and of logins to servers."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,6 +36,18 @@ class ServerStore(Protocol):
     def remove(self, name: str, *, tenant: str) -> None:
         """Raises NotFoundError."""
 
+    def save_login(self, server: str, sealed: bytes, *, tenant: str) -> None:
+        """Keep what came of a login; a claim on what was there before has ended."""
+
+    def login(self, server: str, *, tenant: str) -> bytes | None:
+        """What was kept; None = nobody has logged in."""
+
+    def claim_login(self, server: str, *, tenant: str, seconds: float) -> bool:
+        """Whether there is one and nobody has claimed it; now the caller has, for so many seconds."""
+
+    def remove_login(self, server: str, *, tenant: str) -> bool:
+        """Whether there was one."""
+
 
 def unknown(name: str) -> NotFoundError:
     """The error for a server that there is not."""
@@ -46,6 +59,7 @@ class MemoryServers:
 
     def __init__(self) -> None:
         self._servers: dict[tuple[str, str], StoredServer] = {}
+        self._logins: dict[tuple[str, str], tuple[bytes, float]] = {}
 
     def save(self, server: StoredServer) -> bool:
         created = (server.tenant, server.name) not in self._servers
@@ -58,3 +72,19 @@ class MemoryServers:
     def remove(self, name: str, *, tenant: str) -> None:
         if self._servers.pop((tenant, name), None) is None:
             raise unknown(name)
+
+    def save_login(self, server: str, sealed: bytes, *, tenant: str) -> None:
+        self._logins[tenant, server] = (sealed, 0.0)
+
+    def login(self, server: str, *, tenant: str) -> bytes | None:
+        return self._logins.get((tenant, server), (None, 0.0))[0]
+
+    def claim_login(self, server: str, *, tenant: str, seconds: float) -> bool:
+        sealed, until = self._logins.get((tenant, server), (None, 0.0))
+        if sealed is None or time.monotonic() < until:
+            return False
+        self._logins[tenant, server] = (sealed, time.monotonic() + seconds)
+        return True
+
+    def remove_login(self, server: str, *, tenant: str) -> bool:
+        return self._logins.pop((tenant, server), None) is not None

@@ -270,7 +270,8 @@ def _add_mcp(app: FastAPI, settings: Settings, services: Services) -> None:
 
     face = build_face(services, settings, authenticate=app.state.authenticate, rates=app.state.rates)
     app.state.mcp = face
-    metadata = ResourceMetadata(face)
+    with_login = settings.auth.mode != "local"
+    metadata = ResourceMetadata(face, login=with_login)
     app.router.routes.extend(
         [
             Route(METADATA, metadata),
@@ -283,6 +284,10 @@ def _add_mcp(app: FastAPI, settings: Settings, services: Services) -> None:
     )
 
 
+    if with_login:
+        from api.mcp.oauth.routes import routes_of
+
+        app.router.routes.extend(routes_of(services.identity, scopes=face.scopes, base_url=face.base_url))
 def _add_graphql(app: FastAPI, settings: Settings, services: Services) -> None:
     """The graph, its text, and GraphiQL."""
     from api.graphql import view

@@ -161,6 +161,8 @@ ACCESS: dict[str, str] = {
     "GET /prompts": "read:prompts",
     "POST /prompts": "write:prompts",
     "POST /prompts/preview": "read:prompts",
+    "PUT /mcp-servers/{name}/login": "manage:mcp",
+    "DELETE /mcp-servers/{name}/login": "manage:mcp",
     "GET /prompts/{id}": "read:prompts",
     "GET /prompts/{id}/versions": "read:prompts",
     "PUT /prompts/{id}/labels/{label}": "write:prompts",
@@ -249,6 +251,7 @@ _PUBLIC_PATHS = frozenset(
 )
 
 
+    "/oauth/",
 def is_public(path: str) -> bool:
     """Whether somebody unknown may ask at all; what they may do there is the route's business."""
     return path in _PUBLIC_PATHS or path.startswith(_OPEN_PREFIXES) or path == "/mcp"

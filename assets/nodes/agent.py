@@ -23,7 +23,7 @@ from resources.ai.call import CallOptions
 from resources.ai.model import CallContext
 from resources.ai.structured import check_schema
 from resources.content.search import SearchService
-from resources.errors import InvalidInputError, NotFoundError, Problem
+from resources.errors import InvalidInputError, NotFoundError, PlatformError, Problem
 from resources.knowledge.neighbourhood import Neighbourhood
 from resources.workflows.calling import WorkflowCall, WorkflowCalls
 from resources.workflows.node_type import NodeConfig, NodeContext
@@ -209,7 +209,10 @@ def _given_tools(config: Config, context: NodeContext) -> list[Tool]:
 
 
 def _workflow(name: str, context: NodeContext) -> Tool:
-    """A published workflow. Its run is the same each time this one is executed again; what it spends counts on the agent."""
+    """A published workflow. Its run is the same each time this one is executed again.
+
+    What it spends counts on the agent, also when it fails; and so does what is spent by runs that agents in it have had run.
+    """
     calls: WorkflowCalls = context.resource("workflows")
     ai: AiCalls = context.resource("ai")
 
@@ -223,11 +226,21 @@ def _workflow(name: str, context: NodeContext) -> Tool:
             correlation_id=context.correlation_id,
             cancel=use.cancel,
         )
-        answer = calls.call(call, seconds=WORKFLOW_TIMEOUT)
-        for totals in ai.books.totals("run", tenant=use.tenant, run_id=answer.run_id).values():
-            use.spent.tokens += totals.input_tokens + totals.output_tokens
-            use.spent.cost = None if totals.unpriced or use.spent.cost is None else use.spent.cost + totals.cost
+        try:
+            answer = calls.call(call, seconds=WORKFLOW_TIMEOUT)
+        except PlatformError as error:
+            if (run_id := error.details.get("run_id")) is not None:
+                count(str(run_id), use)
+            raise
+        count(answer.run_id, use)
         return answer.outputs
+
+    def count(run_id: str, use: ToolUse) -> None:
+        """What the run has spent, and the runs that agents in it have had run."""
+        for one in calls.runs(run_id):
+            for totals in ai.books.totals("run", tenant=use.tenant, run_id=one).values():
+                use.spent.tokens += totals.input_tokens + totals.output_tokens
+                use.spent.cost = None if totals.unpriced or use.spent.cost is None else use.spent.cost + totals.cost
 
     return workflow_tool(calls.find(name, tenant=context.tenant), start)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from dagster import DagsterRunStatus
+from dagster import DagsterRunStatus, RunsFilter
 
 from definitions.runtime.launch import ENDED
 from definitions.runtime.starter import open_starter
@@ -17,12 +17,14 @@ from resources.workflows.executions import Executions
 from resources.workflows.triggers import Start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from definitions.runtime.starter import Starter
     from resources.workflows.calling import WorkflowCall
     from resources.workflows.spec import WorkflowSpec
 
+CALLER_TAG: Final = "aiw/caller"
+"""On a run that another one has called: that other one."""
 _LOOK_SECONDS: Final = 1.0
 _STORY_SECONDS: Final = 10.0
 """The run's story is told a little after Dagster knows its end."""
@@ -39,6 +41,15 @@ class RuntimeCalls:
     def find(self, workflow: str, *, tenant: str) -> WorkflowSpec:
         return self._opened().launcher.workflows.find(workflow, tenant=tenant).spec
 
+    def runs(self, run_id: str) -> Sequence[str]:
+        instance = self._opened().launcher.instance
+        found: list[str] = [run_id]
+        callers: Sequence[str] = found
+        while callers:  # ends, as a chain of calls has a greatest length
+            callers = instance.get_run_ids(RunsFilter(tags={CALLER_TAG: callers}))
+            found += callers
+        return found
+
     def call(self, call: WorkflowCall, *, seconds: float) -> WorkflowAnswer:
         starter = self._opened()
         run_id = starter.start(
@@ -50,6 +61,7 @@ class RuntimeCalls:
                 inputs=dict(call.inputs),
                 correlation_id=call.correlation_id,
                 cause=call.cause,
+                tags={CALLER_TAG: call.cause} if call.cause is not None else {},
             )
         )
         status, deadline = DagsterRunStatus.NOT_STARTED, time.monotonic() + seconds

@@ -11,22 +11,21 @@ who writes a web page must not be able to have a mail sent.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import BaseModel, Field
 
 from resources.agents.approvals import Approvals
-from resources.agents.errors import AgentLimitError, ApprovalRequiredError
+from resources.agents.errors import AgentLimitError
+from resources.agents.hands import Hands
 from resources.agents.instructions import Told, instruct
 from resources.agents.journal import Journal, answer_of
 from resources.agents.sessions import Sessions
-from resources.agents.tools.calling import call_tool
-from resources.agents.tools.port import Spent, ToolUse, chosen
+from resources.agents.tools.port import Spent, chosen
 from resources.ai import bridge, estimate
 from resources.ai.call import CallOptions
 from resources.ai.model import Answer, ChatRequest, Message, OutputSchema, Restart, TextDelta, Usage
@@ -35,7 +34,6 @@ from resources.ai.telemetry import agent_span
 from resources.ai.untrusted import as_data
 from resources.events.catalog import (
     AgentAnswered,
-    AgentApprovalRequested,
     AgentCompleted,
     AgentStarted,
     AgentToolUsed,
@@ -43,8 +41,8 @@ from resources.events.catalog import (
 )
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Literal
 
     from resources.agents.spec import AgentSpec, AgentTask
     from resources.agents.tools.port import Tool
@@ -53,10 +51,7 @@ if TYPE_CHECKING:
     from resources.events.store import EventStore
     from resources.prompts.library import PromptLibrary
 
-    Outcome = Literal["answered", "failed", "invalid", "refused", "denied"]
     Tell = Callable[[Mapping[str, Any]], None]
-
-_SHOWN_ARGUMENTS: Final = 2000
 
 
 class ToolUsed(BaseModel):
@@ -180,7 +175,8 @@ class Agents:
             return told.after(before)
 
         told = await asyncio.to_thread(prepare)
-        return _Run(self._ai, self.approvals, spec, tools, occasion, journal, told)
+        hands = Hands(self._ai, self.approvals, spec, tools, occasion)
+        return _Run(self._ai, hands, spec, tools, occasion, journal, told)
 
     def _remember(self, task: AgentTask, run: _Run, result: AgentResult) -> None:
         run.journal.complete(
@@ -209,7 +205,7 @@ class Agents:
 @dataclass(slots=True)
 class _Run:
     ai: AiCalls
-    approvals: Approvals
+    hands: Hands
     spec: AgentSpec
     tools: dict[str, Tool]
     occasion: Occasion
@@ -329,7 +325,7 @@ class _Run:
         if known is None:
             self.occasion.tell({"tool": call.name, "status": "called"})
             spent = Spent()
-            outcome, text = await self._outcome(call, fingerprint, index, spent)
+            outcome, text = await self.hands.use(call, fingerprint, index, spent, untrusted=self.untrusted)
             known = AgentToolUsed(
                 agent_run_id=str(self.occasion.id),
                 agent=self.spec.name,
@@ -361,76 +357,6 @@ class _Run:
         self.asked[same] += 1
         if self.asked[same] > self.spec.limits.repeated:
             raise self._stop("repeated", f"it asks {call.name!r} the very same again and again")
-
-    async def _outcome(self, call: ToolCall, fingerprint: str, index: int, spent: Spent) -> tuple[Outcome, str]:
-        if index >= self.spec.limits.tool_calls_per_step:
-            return "refused", f"Refused: at most {self.spec.limits.tool_calls_per_step} tools may be used at once."
-        tool = self.tools.get(call.name)
-        if tool is None:
-            return "invalid", f"There is no tool {call.name!r}; there are: {', '.join(self.tools) or 'none'}."
-        if call.arguments is None:
-            return "invalid", "The arguments are not a JSON object. Write them again."
-        if problems := tool.problems(call.arguments):
-            return "invalid", "The arguments do not fit:\n" + "\n".join(f"- {problem}" for problem in problems[:10])
-        reason = self._needs_approval(tool)
-        if reason == "refused":
-            return "refused", (
-                f"Refused: {tool.name!r} has effects, and text of others was read before. Answer without it, and say so."
-            )
-        key = f"{self.occasion.id}:{fingerprint[:16]}:{index}"
-        if reason is not None:
-            denied = await asyncio.to_thread(self._decision, call, key, reason)
-            if denied is not None:
-                return "denied", denied
-        policy = self.spec.policy
-        return await call_tool(
-            self.ai,
-            tool,
-            call.arguments,
-            ToolUse(self.occasion.context.tenant, self.spec.name, key, spent=spent),
-            context=self.occasion.context,
-            options=self.occasion.options,
-            most=min(policy.max_output, tool.max_output or policy.max_output),
-        )
-
-    def _needs_approval(self, tool: Tool) -> str | None:
-        """Why a person must decide; "refused" when nobody may; None when nobody need."""
-        if tool.approval or tool.name in self.spec.policy.approve:
-            return "each use of this tool is approved"
-        if tool.effects and self.untrusted:
-            match self.spec.policy.after_untrusted:
-                case "refuse":
-                    return "refused"
-                case "approve":
-                    return "text of others was read before"
-        return None
-
-    def _decision(self, call: ToolCall, key: str, reason: str) -> str | None:
-        """None when it is granted, or what the model is told. Raises ApprovalRequiredError while nobody has decided."""
-        approval_id = uuid.uuid5(self.occasion.id, key)
-        arguments = call.arguments or {}
-        shown = (
-            arguments if len(orjson.dumps(arguments)) <= _SHOWN_ARGUMENTS else {"too_long": call.raw[:_SHOWN_ARGUMENTS]}
-        )
-        approval = self.approvals.ask(
-            AgentApprovalRequested(
-                approval_id=str(approval_id),
-                agent_run_id=str(self.occasion.id),
-                agent=self.spec.name,
-                tool=call.name,
-                arguments=shown,
-                reason=reason,
-                run_id=self.occasion.context.run_id,
-                node_id=self.occasion.context.node_id,
-            ),
-            tenant=self.occasion.context.tenant,
-        )
-        if approval.status == "waiting":
-            raise ApprovalRequiredError(self.spec.name, call.name, approval_id)
-        if approval.status == "granted":
-            return None
-        comment = f": {approval.comment}" if approval.comment else ""
-        return f"Denied by a person{comment}. Go on without it."
 
     # ------------------------------------------------------------------ the end
 

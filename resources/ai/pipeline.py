@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -32,6 +32,7 @@ from resources.ai.call import (
     placed_for,
     problems_of,
 )
+from resources.ai.desk import Desk
 from resources.ai.limits.limiter import RateLimiter
 from resources.ai.memo.cipher import MemoCipher
 from resources.ai.memo.model import Recording
@@ -39,7 +40,8 @@ from resources.ai.model import Answer, ChatRequest, Embeddings, Restart, Usage
 from resources.ai.provider import ProviderRefusedError, ProviderUnavailableError, RateLimitedError, StreamTruncatedError
 from resources.ai.redaction import StreamRestorer
 from resources.ai.retry import RetryPolicy
-from resources.ai.turn import Asked, Desk, timed_out
+from resources.ai.turn import Asked, timed_out
+from resources.ai.vendors import Vendors
 from resources.errors import PlatformError, UpstreamError
 
 if TYPE_CHECKING:
@@ -52,7 +54,6 @@ if TYPE_CHECKING:
     from resources.ai.memo.store import MemoStore
     from resources.ai.model import CallContext, EmbedRequest, StreamEvent
     from resources.ai.prices.book import PriceBook
-    from resources.ai.provider import RateLimits
     from resources.ai.structured import AnswerInvalidError
     from resources.ai.turn import Turn
 
@@ -90,14 +91,12 @@ class AiCalls:
         self.prices = prices
         self.providers = providers
         self.cipher = cipher or MemoCipher()
-        self._limiter = limiter or RateLimiter()
         self._retry = retry or RetryPolicy()
         self._defaults = defaults or CallOptions()
         self._max_output_tokens = max_output_tokens
         self._desk = Desk(books, memo, prices, self.cipher, lease=lease, threads=threads)
         self._sleep = sleep
-        self._loop: asyncio.AbstractEventLoop | None = None
-        providers.on_limits = self._on_limits
+        self._vendors = Vendors(providers, limiter or RateLimiter())
 
     def stream(self, request: ChatRequest, context: CallContext, options: CallOptions | None = None) -> CallStream:
         """Deltas as they come, then the answer. After `Restart` what was shown before is void."""
@@ -124,7 +123,6 @@ class AiCalls:
         """Vectors for the texts; in the books and paid once like an answer."""
         options = options or self._defaults
         deadline = asyncio.get_running_loop().time() + options.timeout
-        self._loop = asyncio.get_running_loop()
         canonical = orjson.dumps(request.model_dump(mode="json", exclude_defaults=True), option=orjson.OPT_SORT_KEYS)
         asked = Asked(
             kind="embed",
@@ -136,13 +134,12 @@ class AiCalls:
             most=estimate.most(request),
             endpoint=await self._endpoint(request.provider, context.tenant),
         )
-        tokens = estimate.about(request)
 
         async def attempt(asked: Asked) -> tuple[Recording, CallRecord]:
             turn = await self._start(asked, options.memo, options, deadline)
             if turn.recalled is not None:
                 return await turn.recall()
-            embeddings = await self._settled(turn, self._embeddings(turn, request, tokens, deadline))
+            embeddings = await self._settled(turn, self._vendors.embed(turn, request, deadline))
             recording = Recording(canonical, (), embeddings)
             return recording, await turn.answered(recording, embeddings.usage, outcome="answered", keep=True)
 
@@ -229,8 +226,7 @@ class AiCalls:
 
     async def _chat(self, request: ChatRequest, call: Call) -> AsyncGenerator[StreamEvent]:
         """Redaction: placeholders go out, values come back."""
-        self._loop = asyncio.get_running_loop()
-        call.deadline = self._loop.time() + call.options.timeout
+        call.deadline = asyncio.get_running_loop().time() + call.options.timeout
         if request.max_output_tokens is None:  # without a bound there is no worst case
             request = request.model_copy(update={"max_output_tokens": self._max_output_tokens})
         redactor = call.options.redactor or self._defaults.redactor
@@ -337,7 +333,7 @@ class AiCalls:
         deltas: list[StreamEvent] = []
         answer: Answer | None = None
         try:
-            async with aclosing(self._provider_events(turn, request, call.deadline)) as events:
+            async with aclosing(self._vendors.stream(turn, request, call.deadline)) as events:
                 async for event in events:
                     if isinstance(event, Answer):
                         answer = event
@@ -361,55 +357,6 @@ class AiCalls:
         record = await turn.answered(recording, answer.usage, outcome=outcome, keep=whole, captured=captured)
         call.records.append(record)
         yield answer
-
-    async def _provider_events(self, turn: Turn, request: ChatRequest, deadline: float) -> AsyncGenerator[StreamEvent]:
-        """What the adapter says, once there is a slot, and in time."""
-        asked = turn.asked
-        tenant = asked.context.tenant
-        provider, account = self.providers.chat(asked.provider, tenant), self.providers.account(asked.provider, tenant)
-        async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    slot = await stack.enter_async_context(
-                        self._limiter.slot(
-                            tenant=tenant, provider=account, model=asked.model, tokens=estimate.about(request)
-                        )
-                    )
-                turn.sent = True
-                events = cast("AsyncGenerator[StreamEvent]", provider.stream(request))
-                await stack.enter_async_context(aclosing(events))
-                while True:
-                    async with asyncio.timeout_at(deadline):
-                        event = await anext(events, None)
-                    if event is None:
-                        return
-                    if isinstance(event, Answer):
-                        slot.settle(event.usage.total if event.usage is not None else None)
-                    else:
-                        turn.first_token()
-                    yield event
-            except TimeoutError as error:
-                raise timed_out(asked) from error
-            except RateLimitedError as error:
-                self._limiter.refused(account, asked.model, error.retry_after)
-                raise
-
-    async def _embeddings(self, turn: Turn, request: EmbedRequest, tokens: int, deadline: float) -> Embeddings:
-        asked, tenant = turn.asked, turn.asked.context.tenant
-        provider = self.providers.embeddings(asked.provider, tenant)
-        account = self.providers.account(asked.provider, tenant)
-        place = {"tenant": tenant, "provider": account, "model": asked.model}
-        try:
-            async with asyncio.timeout_at(deadline), self._limiter.slot(**place, tokens=tokens) as slot:
-                turn.sent = True
-                embeddings = await provider.embed(request)
-                slot.settle(embeddings.usage.total if embeddings.usage is not None else None)
-                return embeddings
-        except TimeoutError as error:
-            raise timed_out(asked) from error
-        except RateLimitedError as error:
-            self._limiter.refused(account, asked.model, error.retry_after)
-            raise
 
     async def _endpoint(self, provider: str, tenant: str) -> str:
         """Where the tenant's requests go; its own keys are known from here on."""
@@ -454,11 +401,6 @@ class AiCalls:
         if pause is None or asyncio.get_running_loop().time() + pause >= deadline:
             raise error
         return pause
-
-    def _on_limits(self, limits: RateLimits) -> None:
-        """An adapter may tell from a thread of its own."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._limiter.learn, limits)
 
 
 def _finished(answer: Answer | None, asked: Asked) -> Answer:

@@ -7,7 +7,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from resources.workflows.spec import WorkflowSpec
 
@@ -41,10 +41,14 @@ class WorkflowCalls(Protocol):
     def find(self, workflow: str, *, tenant: str) -> WorkflowSpec:
         """The tenant's published workflow, or the platform's. Raises NotFoundError."""
 
+    def runs(self, run_id: str) -> Sequence[str]:
+        """The run, and all that runs of it have had run in their turn, this way."""
+
     def call(self, call: WorkflowCall, *, seconds: float) -> WorkflowAnswer:
         """Have it run, and wait for its end for so long.
 
         Raises NotFoundError and InvalidInputError as a start does, LimitExceededError for a chain that is too long,
         UpstreamError (`workflow_failed`) when the run has failed or was cancelled, UnavailableError (`workflow_unfinished`) when
-        it has not ended in time: it goes on, and the same call made again waits for the same run.
+        it has not ended in time: it goes on, and the same call made again waits for the same run. The last two name the run in
+        `details` as `run_id`.
         """

@@ -20,7 +20,7 @@ from resources.ai.providers.offline import OfflineProvider
 from resources.ai.providers.scripted import ScriptedProvider
 from resources.content.memory import MemoryChunkIndex
 from resources.content.model import Chunk, sha256_of
-from resources.errors import InvalidInputError, NotFoundError, UnavailableError
+from resources.errors import InvalidInputError, NotFoundError, UnavailableError, UpstreamError
 from resources.events.memory import MemoryEventStore
 from resources.knowledge.memory import MemoryGraphStore
 from resources.prompts.bundled import bundled_prompts
@@ -35,7 +35,7 @@ from tests.resources.agents.parts import asks
 from tests.resources.ai.calls.parts import answer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from resources.agents.tools.port import ToolUse
     from resources.ai.providers.scripted import Line
@@ -128,7 +128,7 @@ def test_registered_functions_can_be_called(office: Office) -> None:
 
 
 class Brewery:
-    """A workflow `brew` that gives tea, and is paid for."""
+    """A workflow `brew` that gives tea (unless the leaf is mouldy), has another one fetch the water, and is paid for."""
 
     def __init__(self, ai: AiCalls) -> None:
         self.calls: list[WorkflowCall] = []
@@ -144,9 +144,15 @@ class Brewery:
     def call(self, call: WorkflowCall, *, seconds: float) -> WorkflowAnswer:
         assert seconds > 0
         if not self.calls:
-            self._books.settle(record_of(call.tenant, run_id="brewed"))
+            for run_id in ("brewed", "fetched"):
+                self._books.settle(record_of(call.tenant, run_id=run_id))
         self.calls.append(call)
+        if call.inputs["leaf"] == "mouldy":
+            raise UpstreamError("It was thrown away.", code="workflow_failed", run_id="brewed")
         return WorkflowAnswer("brewed", {"cup": f"{call.inputs['leaf']} tea"})
+
+    def runs(self, run_id: str) -> Sequence[str]:
+        return [run_id, "fetched"]
 
 
 def test_workflows_can_be_run_and_what_they_spend_counts(office: Office) -> None:
@@ -162,10 +168,18 @@ def test_workflows_can_be_run_and_what_they_spend_counts(office: Office) -> None
         office.run_id,
         "default",
     )
-    assert found["total_tokens"] == 30 + 15
+    assert found["total_tokens"] == 30 + 15 + 15
     again = Office(resources=office.resources, root_run_id=office.run_id)
     assert again.run("agent", spec=CLERK, prompt="x", workflows=["brew"])["total_tokens"] == found["total_tokens"]
     assert len(brewery.calls) == 1
+
+
+def test_what_a_workflow_has_spent_counts_also_when_it_fails(office: Office) -> None:
+    office.says(asks("brew", leaf="mouldy"), lambda asked: answer(asked.messages[-1].text))
+    office.resources = {**office.resources, "workflows": Brewery(office.resources["ai"])}
+    found = office.run("agent", spec=CLERK, prompt="x", workflows=["brew"])
+    assert "thrown away" in found["answer"]
+    assert found["total_tokens"] == 30 + 15 + 15
 
 
 def test_a_workflow_that_is_not_published_is_no_tool(office: Office) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,6 +56,15 @@ def test_a_workflow_is_run_once_for_a_key_and_gives_its_outputs(engine: Engine, 
     first, again = calls.call(wanted, seconds=60), calls.call(wanted, seconds=60)
     assert first.outputs == {"cup": "a cup of black tea"}
     assert again == first
+
+
+def test_runs_that_runs_have_called_are_known(engine: Engine, calls: RuntimeCalls) -> None:
+    engine.publish(BREW)
+    first = calls.call(call(engine, "brew", leaf="black"), seconds=60)
+    second = calls.call(replace(call(engine, "brew", leaf="green"), cause=first.run_id), seconds=60)
+    third = calls.call(replace(call(engine, "brew", leaf="white"), cause=second.run_id), seconds=60)
+    assert list(calls.runs(first.run_id)) == [first.run_id, second.run_id, third.run_id]
+    assert list(calls.runs(third.run_id)) == [third.run_id]
 
 
 def test_a_run_that_fails_says_why(engine: Engine, calls: RuntimeCalls) -> None:

@@ -28,6 +28,7 @@ MESSAGE_LIMIT = "aiw.message_limit"
 
 _LOGGER = logging.getLogger("api.websocket")
 _LOGGER.setLevel(logging.WARNING)
+_LOGGER.addFilter(lambda record: "Invalid UTF-8" not in record.msg)  # a page of traceback for what any client may send
 _SILENT_MILLISECONDS = 60_000
 
 

@@ -3,7 +3,7 @@
     one PostgreSQL <- publisher (this process) | server (one process) <- clients (some processes)
 
 A delay is from the moment before `publish` (with its commit) to the moment when a client has parsed the frame, so it holds the
-clients' own work, on the same cores. See `harness.py` for the options.
+clients' own work, on the same cores. At the end libraries are compared (`ws_libraries.py`). See `harness.py` for the options.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from resources.realtime.postgres import PostgresMessages
 from resources.servers.postgres import EmbeddedPostgres
 from tests.benchmarks import harness
 from tests.benchmarks.harness import ROOT, Report, Worker
+from tests.benchmarks.ws_libraries import compare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,6 +115,7 @@ def main(report: Report, quick: bool) -> None:
         command = [sys.executable, "-m", "tests.benchmarks.ws_clients"]
         crowd = Crowd([stack.enter_context(Worker(command)) for _ in range(PROCESSES)])
         _measure(report, server, crowd, messages, sockets)
+    compare(report, quick=quick)
     _judge(report, sockets)
 
 

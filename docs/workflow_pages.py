@@ -35,6 +35,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "ask": {"question": "How hot should the water for green tea be?"},
     "hello": {"who": "world"},
     "knowledge_base_search": {"query": "How hot should the water for green tea be?"},
+    "meeting_time": {"time": "14:30", "here": "Europe/Berlin", "there": "Asia/Tokyo"},
     "research_to_documentation": {"topic": "green tea", "difficulty": "beginner"},
     "user_query_processing": {"query": "How hot should the water for green tea be?"},
 }

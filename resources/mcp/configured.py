@@ -7,13 +7,16 @@ The environment: MCP_EXTERNAL_SERVER_<n>_NAME, _ENABLED, _TRANSPORT (stdio, http
 _USER_TOKEN. The token goes where the service of that name wants it (Notion, Help Scout, Slack), else into
 `Authorization: Bearer`.
 
-A stdio server can be configured here and nowhere else: what stands here is the list of programs that may be started.
+A stdio server can be configured here and nowhere else: what stands here is the list of programs that may be started. The extra
+`mcp-servers` brings servers that need no configuration; one of the same name in the file or the environment is in their place.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -37,6 +40,8 @@ _TRANSPORTS: Final = {
     "websocket": "websocket",
     "ws": "websocket",
 }
+_BUNDLED: Final = {"time": "mcp_server_time"}
+"""Servers of the extra `mcp-servers`: their names, and the modules that they are."""
 _OFF: Final = frozenset({"0", "false", "no", "off"})
 _NOTION_VERSION: Final = "2022-06-28"
 
@@ -46,10 +51,11 @@ def configured_servers(file: Path | None, environment: Mapping[str, str]) -> lis
     problems: list[Problem] = []
     found: dict[str, ServerConfig] = {}
     sources: list[tuple[str, Callable[[], Iterator[tuple[str, Mapping[str, Any]]]]]] = [
+        ("bundled", _bundled),
         ("environment", lambda: _of_environment(environment)),
     ]
     if file is not None:
-        sources.insert(0, (str(file), lambda: _of_file(file, environment, problems)))
+        sources.insert(1, (str(file), lambda: _of_file(file, environment, problems)))
     for source, read in sources:
         for name, given in read():
             try:
@@ -66,6 +72,12 @@ def configured_servers(file: Path | None, environment: Mapping[str, str]) -> lis
             code="mcp_config_invalid",
         )
     return [found[name] for name in sorted(found)]
+
+
+def _bundled() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, module in _BUNDLED.items():
+        if find_spec(module) is not None:
+            yield name, {"transport": "stdio", "command": sys.executable, "args": ["-m", module]}
 
 
 def _of_file(

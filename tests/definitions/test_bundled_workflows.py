@@ -14,6 +14,8 @@ from resources.ai.model import Answer
 from resources.ai.pipeline import AiCalls
 from resources.ai.prices.book import PriceBook
 from resources.ai.providers.scripted import ScriptedProvider
+from resources.mcp.configured import configured_servers
+from resources.mcp.servers import McpServers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,8 +55,20 @@ def test_each_comes_with_what_its_users_look_for(specs: Mapping[str, WorkflowSpe
         "content_analysis",
         "content_ingest",
         "blog_pipeline",
+        "meeting_time",
     }
     assert [name for name, spec in specs.items() if not spec.description or not spec.category or not spec.outputs] == []
+
+
+def test_a_public_server_of_mcp_is_asked_over_its_standard_streams(run: Run, stores: dict[str, Any]) -> None:
+    servers = stores["mcp"] = McpServers(configured_servers(None, {}))
+    try:
+        found = outputs(run("meeting_time", time="14:30", here="Asia/Tokyo", there="Asia/Kolkata"))
+    finally:
+        servers.close()
+    assert found["text"].startswith("14:30 in Asia/Tokyo is 20")
+    assert found["there"].endswith("T11:00:00+05:30")
+    assert found["day"].endswith("day")
 
 
 @pytest.mark.usefixtures("taught")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from api.dependencies import Probe, Services
 from api.launcher import Launches, Runs
-from resources.errors import InvalidInputError, PlatformError
+from resources.errors import InvalidInputError, PlatformError, UnavailableError
 from resources.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         vault=Vault(settings.auth.master_keys),
         networks=settings.egress.networks,
     )
-    identity = _identity(settings, database, events, ai.budgets)
+    identity = _identity(settings, database, events, ai.budgets, forget=graph.forget)
     quotas = PostgresQuotas(database)
 
     def close() -> None:
@@ -250,7 +250,7 @@ def build_administration(settings: Settings, database_url: str) -> tuple[Adminis
 
     database = Database(database_url, pool_size=2, application_name="aiw-cli")
     events = PostgresEventStore(database)
-    identity = _identity(settings, database, events, PostgresBudgets(database))
+    identity = _identity(settings, database, events, PostgresBudgets(database), forget=_not_here)
 
     def close() -> None:
         identity.close()
@@ -260,10 +260,22 @@ def build_administration(settings: Settings, database_url: str) -> tuple[Adminis
     return identity.administration, close
 
 
-def _identity(settings: Settings, database: Database, events: EventStore, budgets: BudgetStore) -> Identity:
+def _not_here(tenant: str) -> None:
+    raise UnavailableError(f"{tenant!r} has a graph: erase it through the API.", dependency="graph")
+
+
+def _identity(
+    settings: Settings,
+    database: Database,
+    events: EventStore,
+    budgets: BudgetStore,
+    *,
+    forget: Callable[[str], None],
+) -> Identity:
     from resources.ai.budgets.quota import limit_spending
     from resources.tenants.identity import build_identity
-    from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresNotices, PostgresSecrets
+    from resources.tenants.notices.postgres import PostgresNotices
+    from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresSecrets
     from resources.tenants.schemas.postgres import PostgresSchemas
     from resources.tenants.tokens import Tokens
     from resources.tenants.vault import Vault
@@ -293,12 +305,13 @@ def _identity(settings: Settings, database: Database, events: EventStore, budget
         session_seconds=auth.session_days * 86_400,
         together=database.together,
         spending=partial(limit_spending, budgets),
+        forget=forget,
     )
 
 
 def _rate_buckets(settings: Settings, database: Database) -> SharedBuckets | None:
-    from resources.tenants.postgres import PostgresBuckets
-    from resources.tenants.redis import RedisBuckets
+    from resources.tenants.buckets.postgres import PostgresBuckets
+    from resources.tenants.buckets.redis import RedisBuckets
 
     if settings.limits.redis_url is not None:
         return RedisBuckets(settings.limits.redis_url.get_secret_value())

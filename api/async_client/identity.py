@@ -65,6 +65,12 @@ class IdentityClient(HttpClient):
         path = f"{V1}/tenants/{quote(tenant, safe='')}"
         return TenantOut.model_validate_json((await self._send("PATCH", path, json=given(changes))).content)
 
+    async def erase_tenant(self, tenant: str) -> TenantOut:
+        """Remove all that a suspended tenant with a schema of its own has, for good."""
+        return TenantOut.model_validate_json(
+            (await self._send("DELETE", f"{V1}/tenants/{quote(tenant, safe='')}")).content
+        )
+
     async def quota(self, tenant: str) -> QuotaOut:
         """What the tenant uses of what it may."""
         return await self._get(f"{V1}/tenants/{quote(tenant, safe='')}/quota", QuotaOut)

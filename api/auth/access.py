@@ -38,6 +38,7 @@ ACCESS: dict[str, str] = {
     "GET /tenants/{tenant_id}": "read:tenants",
     "GET /tenants/{tenant_id}/quota": "read:tenants",
     "PATCH /tenants/{tenant_id}": "system_admin",
+    "DELETE /tenants/{tenant_id}": "system_admin",
     "GET /users": "manage:users",
     "POST /users": "manage:users",
     "GET /users/{user_id}": "manage:users",

@@ -191,6 +191,7 @@ class TenantOut(BaseModel):
     status: Status
     limits: dict[str, Any]
     own_schema: bool
+    erased_at: datetime | None
     created_at: datetime
 
     @classmethod
@@ -201,6 +202,7 @@ class TenantOut(BaseModel):
             status=tenant.status,
             limits=tenant.limits.as_json(),
             own_schema=tenant.own_schema,
+            erased_at=tenant.erased_at,
             created_at=tenant.created_at,
         )
 

@@ -141,6 +141,20 @@ def suspend_tenant(
     show(f"{changed.id}: {changed.status.value}")
 
 
+@tenants.command("erase")
+def erase_tenant(
+    context: typer.Context,
+    tenant: Annotated[str, typer.Argument(help="Id of the tenant.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove all that a suspended tenant with a schema of its own has, but its events. For good: nothing brings it back."""
+    if not yes:
+        typer.confirm(f"Erase all that {tenant!r} has?", abort=True, err=True)
+    with session_of(context).client() as client:
+        erased = client.erase_tenant(tenant)
+    show(f"{erased.id}: erased")
+
+
 @tenants.command("quota")
 def quota(
     context: typer.Context,

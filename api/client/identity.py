@@ -61,6 +61,10 @@ class IdentityClient(HttpClient):
         path = f"{V1}/tenants/{quote(tenant, safe='')}"
         return TenantOut.model_validate_json(self._send("PATCH", path, json=given(changes)).content)
 
+    def erase_tenant(self, tenant: str) -> TenantOut:
+        """Remove all that a suspended tenant with a schema of its own has, for good."""
+        return TenantOut.model_validate_json(self._send("DELETE", f"{V1}/tenants/{quote(tenant, safe='')}").content)
+
     def quota(self, tenant: str) -> QuotaOut:
         """What the tenant uses of what it may."""
         return self._get(f"{V1}/tenants/{quote(tenant, safe='')}/quota", QuotaOut)

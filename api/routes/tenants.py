@@ -13,7 +13,7 @@ from api.auth.schemas import QuotaOut, TenantIn, TenantOut, TenantPatch
 from api.dependencies import NowDep, ServicesDep
 from api.preconditions import IfMatch, tagged, unless_changed
 from resources.ai.budgets.quota import spending_of
-from resources.errors import NotFoundError, UnavailableError
+from resources.errors import ConflictError, NotFoundError, UnavailableError
 from resources.tenants.permissions import Role
 
 if TYPE_CHECKING:
@@ -98,6 +98,17 @@ def change_tenant(
         actor=principal,
     )
     return tagged(TenantOut.of(changed), response)
+
+
+@router.delete("/{tenant_id}", summary="Erase a tenant", responses=problems.responses(401, 403, 404, 409, 422, 503))
+def erase_tenant(tenant_id: TenantId, principal: PrincipalDep, services: ServicesDep) -> TenantOut:
+    """Remove all that it has but its events, for good: of a suspended tenant that has a schema of its own.
+
+    Its id is never given again. May be repeated where it was interrupted.
+    """
+    if services.runs.list(tenant=tenant_id, status="started", limit=1).runs:
+        raise ConflictError(f"Runs of {tenant_id!r} are under way. Cancel them, or wait.", code="tenant_busy")
+    return TenantOut.of(services.identity.administration.erase_tenant(tenant_id, actor=principal))
 
 
 def _under_way(services: Services, tenant_id: str) -> int | None:

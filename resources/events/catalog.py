@@ -739,6 +739,13 @@ class TenantChanged(EventData):
     limits: dict[str, Any] = Field(default_factory=dict)
 
 
+@CATALOG.event("tenant.erased")
+class TenantErased(EventData):
+    """Nothing of a tenant is left but its events."""
+
+    tenant_id: str
+
+
 class _User(EventData):
     user_id: str
     username: str

@@ -81,6 +81,13 @@ class MemoryGraphStore:
             if former is not None:
                 self._changed([(contribution_of(former, self._roots(tenant)), NOTHING)], tenant=tenant)
 
+    def forget(self, tenant: str) -> None:
+        with self._lock:
+            for kept in (self._extractions, self._merges, self._revisions, self._changes, self._scores, self._built):
+                kept.pop(tenant, None)
+            for learnt in (self._cuts, self._paths, self._progress, self._vectors):
+                learnt.pop(tenant, None)
+
     def put_merge(self, merge: Merge, *, tenant: str) -> None:
         with self._lock:
             kept = self._merges.get(tenant, {})

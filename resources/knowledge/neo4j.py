@@ -60,6 +60,12 @@ class BoltGraphStore(BoltLearning):
         """Remove the document's contribution, and whatever no other document supports, at once."""
         self._write(lambda tx: retract(tx, document_id, tenant=tenant))
 
+    def forget(self, tenant: str) -> None:
+        """Remove the tenant's whole graph, with its history: many transactions, to be repeated if one fails."""
+        for some, remove in queries.FORGET:
+            while self._read(some, tenant=tenant):
+                self._change(remove, tenant=tenant, most=BATCH)
+
     def put_merge(self, merge: Merge, *, tenant: str) -> None:
         """Keep a decision in the log of merges, in place of the one with its id, and make the graph agree with it, at once.
 

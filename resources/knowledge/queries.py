@@ -61,6 +61,28 @@ SCHEMA: Final = (
 # For CONTAINS, in Neo4j only.
 TEXT_INDEX: Final = "CREATE TEXT INDEX concept_folded IF NOT EXISTS FOR (c:Concept) ON (c.folded)"
 
+LABELS: Final = (
+    "UserProgress",
+    "PathConcept",
+    "LearningPath",
+    "LearningResource",
+    "Chunk",
+    "Contribution",
+    "Document",
+    "Concept",
+    "Merge",
+    "Change",
+    "Graph",
+)
+# For each kind of node: whether there is one of the tenant, and how some are removed.
+FORGET: Final = tuple(
+    (
+        f"MATCH (n:{label} {{tenant: $tenant}}) RETURN 1 AS one LIMIT 1",
+        f"MATCH (n:{label} {{tenant: $tenant}}) WITH n LIMIT $most DETACH DELETE n",
+    )
+    for label in LABELS
+)
+
 PING: Final = "RETURN 1 AS one"
 
 # Writing. The first statement of a transaction takes the tenant's lock (Neo4j) or lets the later of two fail (ArcadeDB).

@@ -42,6 +42,9 @@ class GraphStore(Protocol):
     def retract(self, document_id: str, *, tenant: str) -> None:
         """Remove the document's contribution, and whatever no other document supports."""
 
+    def forget(self, tenant: str) -> None:
+        """Remove the tenant's whole graph, with its history. Repeat it if it fails."""
+
     def concept(self, concept_id: str, *, tenant: str) -> ConceptView:
         """One concept with its neighbours. Raises NotFoundError."""
 

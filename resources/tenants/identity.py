@@ -58,8 +58,9 @@ def build_identity(
     passwords: Passwords | None = None,
     together: Callable[[], AbstractContextManager[object]] = nullcontext,
     spending: Callable[[str, Decimal | None], None] = lambda _tenant, _usd: None,
+    forget: Callable[[str], None] = lambda _tenant: None,
 ) -> Identity:
-    """Identity on these stores. `home` is the platform's own tenant; `together` and `spending` as `Administration` has them."""
+    """Identity on these stores. `home` is the platform's own tenant; the rest as `Administration` has them."""
     passwords = passwords or Passwords()
     audit = Audit(events)
     authentication = Authentication(
@@ -85,6 +86,7 @@ def build_identity(
         schemas=schemas,
         together=together,
         spending=spending,
+        forget=forget,
     )
     return Identity(
         authentication=authentication,

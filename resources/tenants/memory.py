@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from resources.errors import ConflictError, NotFoundError
-from resources.tenants.model import Attempts, Standing, Status
+from resources.tenants.model import Attempts, Limits, Standing, Status
 from resources.tenants.store import context_of_provider_key, context_of_signing_key
 
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ class MemoryAccounts:
         self._tenants[tenant.id] = tenant
         self._notices.tell(f"tenant:{tenant.id}")
         return tenant
+
+    def erase_tenant(self, tenant: str, *, now: datetime) -> Tenant:
+        erased = replace(self.tenant(tenant), name=tenant, limits=Limits(), erased_at=now)
+        with self._lock:
+            self._users = {key: user for key, user in self._users.items() if user.tenant != tenant}
+        return self.save_tenant(erased)
 
     def create_user(self, user: User) -> User:
         self.tenant(user.tenant)

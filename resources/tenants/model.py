@@ -53,7 +53,8 @@ class Limits:
 class Tenant:
     """Somebody's own part of the platform. `id` is a short name that stands in every row that is theirs.
 
-    With an `own_schema` its content is in tables of its own (`schemas/`); that is decided when it is made.
+    With an `own_schema` its content is in tables of its own (`schemas/`); that is decided when it is made. One that
+    was erased is there only so that its id is not given again.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Tenant:
     status: Status = Status.ACTIVE
     limits: Limits = field(default_factory=Limits)
     own_schema: bool = False
+    erased_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,6 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from resources.errors import ConflictError, NotFoundError
-from resources.telemetry.logging import get_logger
 from resources.tenants.model import (
     ApiKey,
     Attempts,
@@ -40,18 +37,16 @@ if TYPE_CHECKING:
 
     from resources.database.postgres import Connection, Database
 
-log = get_logger(__name__)
-
-CHANNEL = "aiw_auth"
 _AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
 _AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
 _NOTIFY = "SELECT pg_notify('aiw_auth', %s)"
 
-_TENANT = "id, name, created_at, status, limits, own_schema"
-_ADD_TENANT = f"INSERT INTO aiw.tenant ({_TENANT}) VALUES (%s, %s, %s, %s, %s, %s)"
+_TENANT = "id, name, created_at, status, limits, own_schema, erased_at"
+_ADD_TENANT = f"INSERT INTO aiw.tenant ({_TENANT}) VALUES (%s, %s, %s, %s, %s, %s, %s)"
 _ONE_TENANT = f"SELECT {_TENANT} FROM aiw.tenant WHERE id = %s"
 _LOCK_TENANT = f"SELECT {_TENANT} FROM aiw.tenant WHERE id = %s FOR NO KEY UPDATE"
 _ALL_TENANTS = f"SELECT {_TENANT} FROM aiw.tenant ORDER BY id"
+_ERASE_TENANT = "SELECT aiw.erase_tenant(%s, %s)"
 _SAVE_TENANT = "UPDATE aiw.tenant SET name = %s, status = %s, limits = %s WHERE id = %s"
 
 _USER = "tenant, id, username, role, created_at, email, status, password_hash, oidc_subject, last_login_at"
@@ -126,18 +121,6 @@ _ALL_LOGINS = "SELECT tenant, server, sealed FROM aiw.mcp_login FOR UPDATE"
 _REWRAP_LOGIN = "UPDATE aiw.mcp_login SET sealed = %s WHERE tenant = %s AND server = %s"
 
 
-# What there is now, less what is taken. RETURNING sees the row as it was, too: that tells what was taken.
-_LEASE = """INSERT INTO aiw.rate_bucket AS b (key, tokens, updated_at)
-    VALUES (%(key)s, %(burst)s - %(wanted)s::float8, clock_timestamp())
-    ON CONFLICT (key) DO UPDATE SET updated_at = excluded.updated_at,
-        tokens = aiw.rate_tokens(b.tokens, b.updated_at, excluded.updated_at, %(rate)s, %(burst)s)
-            - least(%(wanted)s, floor(aiw.rate_tokens(b.tokens, b.updated_at, excluded.updated_at, %(rate)s, %(burst)s)))
-    RETURNING CASE WHEN old.key IS NULL THEN %(wanted)s::float8
-        ELSE aiw.rate_tokens(old.tokens, old.updated_at, new.updated_at, %(rate)s, %(burst)s) - new.tokens END"""
-_FORGET_BUCKETS = "DELETE FROM aiw.rate_bucket WHERE updated_at < clock_timestamp() - interval '1 hour'"
-_SWEEP_EVERY = 600.0
-
-
 @contextmanager
 def _as_tenant(database: Database, tenant: str) -> Iterator[Connection]:
     with database.transaction() as connection:
@@ -160,7 +143,7 @@ class PostgresAccounts:
 
     def create_tenant(self, tenant: Tenant) -> Tenant:
         limits = Jsonb(tenant.limits.as_json())
-        row = (tenant.id, tenant.name, tenant.created_at, tenant.status, limits, tenant.own_schema)
+        row = (tenant.id, tenant.name, tenant.created_at, tenant.status, limits, tenant.own_schema, tenant.erased_at)
         try:
             with _as_tenant(self._database, tenant.id) as connection:
                 connection.execute(_ADD_TENANT, row)
@@ -186,6 +169,12 @@ class PostgresAccounts:
                 raise _no_tenant(tenant.id)
             connection.execute(_NOTIFY, (f"tenant:{tenant.id}",))
         return tenant
+
+    def erase_tenant(self, tenant: str, *, now: datetime) -> Tenant:
+        with self._database.transaction() as connection:
+            connection.execute(_ERASE_TENANT, (tenant, now))
+            connection.execute(_NOTIFY, (f"tenant:{tenant}",))
+        return self.tenant(tenant)
 
     def create_user(self, user: User) -> User:
         row = (
@@ -434,82 +423,6 @@ class PostgresSecrets:
         return changed
 
 
-class PostgresBuckets:
-    """Rate limits of all processes together, in an unlogged table. Safe to share between threads."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._sweep_at = time.monotonic() + _SWEEP_EVERY
-
-    def lease(self, key: str, *, per_second: float, burst: int, tokens: int) -> int:
-        values = {"key": key, "wanted": float(tokens), "rate": per_second, "burst": float(burst)}
-        with _as_system(self._database) as connection:
-            if time.monotonic() > self._sweep_at:
-                self._sweep_at = time.monotonic() + _SWEEP_EVERY
-                connection.execute(_FORGET_BUCKETS)
-            row = connection.execute(_LEASE, values).fetchone()
-        assert row is not None  # it is inserted or updated
-        taken: float = row[0]
-        return round(taken)
-
-
-class PostgresNotices:
-    """Hears NOTIFY in a thread of its own, started by the first who watches. Tells `*` whenever it begins to listen anew."""
-
-    _LOOK_FOR_CLOSE = 0.5
-    _RECONNECT_AFTER = 1.0
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._watchers: dict[int, Callable[[str], None]] = {}
-        self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._next = 0
-        self.listening = threading.Event()
-
-    def watch(self, notice: Callable[[str], None]) -> Callable[[], None]:
-        with self._lock:
-            key = self._next = self._next + 1
-            self._watchers[key] = notice
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="aiw-auth-listener", daemon=True)
-                self._thread.start()
-
-        def cancel() -> None:
-            with self._lock:
-                self._watchers.pop(key, None)
-
-        return cancel
-
-    def close(self) -> None:
-        self._closing.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5.0)
-
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            try:
-                with self._database.connect() as connection:
-                    connection.execute(f"LISTEN {CHANNEL}")
-                    self.listening.set()
-                    self._tell("*")
-                    while not self._closing.is_set():
-                        for heard in connection.notifies(timeout=self._LOOK_FOR_CLOSE, stop_after=1):
-                            self._tell(heard.payload)
-            except Exception as error:  # noqa: BLE001  # whatever broke it, revocations must be heard again
-                self.listening.clear()
-                log.warning("auth.listener_lost", error=str(error))
-                self._tell("*")
-                self._closing.wait(self._RECONNECT_AFTER)
-
-    def _tell(self, news: str) -> None:
-        with self._lock:
-            watchers = list(self._watchers.values())
-        for notice in watchers:
-            notice(news)
-
-
 def standing(
     role: str, username: str, user_status: str | None, tenant_status: str, limits: dict[str, Any], *, reason: str | None
 ) -> Standing:
@@ -522,8 +435,8 @@ def standing(
 
 
 def _tenant(row: tuple[Any, ...]) -> Tenant:
-    tenant_id, name, created_at, status, limits, own_schema = row
-    return Tenant(tenant_id, name, created_at, Status(status), Limits.of_json(limits), own_schema)
+    tenant_id, name, created_at, status, limits, own_schema, erased_at = row
+    return Tenant(tenant_id, name, created_at, Status(status), Limits.of_json(limits), own_schema, erased_at)
 
 
 def _user(row: tuple[Any, ...]) -> User:

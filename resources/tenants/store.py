@@ -41,6 +41,9 @@ class AccountStore(Protocol):
     def save_tenant(self, tenant: Tenant) -> Tenant:
         """Replace name, status and limits. Raises NotFoundError."""
 
+    def erase_tenant(self, tenant: str, *, now: datetime) -> Tenant:
+        """Remove whatever is the tenant's (users, keys, budgets ...) but its events and its id. Raises NotFoundError."""
+
     def create_user(self, user: User) -> User:
         """Raises ConflictError (`user_exists`) when the name, the email or the subject is taken in the tenant."""
 

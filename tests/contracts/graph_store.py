@@ -263,6 +263,16 @@ class GraphStoreContract:
         store.retract("numpy.md", tenant=tenant)
         assert store.counts(tenant=tenant) == GraphCounts(concepts=0, edges=0, documents=0)
 
+    def test_a_tenant_is_forgotten_and_no_other(self, store: GraphStore, tenant: str) -> None:
+        for name in (tenant, f"{tenant}-other"):
+            store.weave(PANDAS, tenant=name)
+            store.weave(NUMPY, tenant=name)
+        before = contents(store, f"{tenant}-other")
+        store.forget(tenant)
+        assert store.counts(tenant=tenant) == GraphCounts(concepts=0, edges=0, documents=0)
+        assert store.revision(tenant=tenant) == 0
+        assert contents(store, f"{tenant}-other") == before
+
     def test_retracting_an_unknown_document_changes_nothing(self, store: GraphStore, tenant: str) -> None:
         store.weave(PANDAS, tenant=tenant)
         store.retract("unknown.md", tenant=tenant)

@@ -10,8 +10,8 @@ import pytest
 from api.app import create_app
 from api.auth.limiter import Buckets, Leases, Rate
 from resources.settings import LimitSettings
+from resources.tenants.buckets.postgres import PostgresBuckets
 from resources.tenants.model import Limits
-from resources.tenants.postgres import PostgresBuckets
 from tests.api.auth.people import People, bearer
 
 if TYPE_CHECKING:

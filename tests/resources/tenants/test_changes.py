@@ -13,8 +13,9 @@ from resources.errors import ConflictError, NotFoundError, UnavailableError
 from resources.events.postgres import PostgresEventStore
 from resources.tenants.identity import Identity, build_identity
 from resources.tenants.model import Limits, Status
+from resources.tenants.notices.postgres import PostgresNotices
 from resources.tenants.permissions import Role
-from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresNotices, PostgresSecrets
+from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresSecrets
 from resources.tenants.schemas.postgres import PostgresSchemas
 from resources.tenants.tokens import Tokens
 from resources.tenants.vault import Vault

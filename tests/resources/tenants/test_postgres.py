@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resources.tenants.model import Tenant
-from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresNotices, PostgresSecrets
+from resources.tenants.notices.postgres import PostgresNotices
+from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresSecrets
 from tests.contracts.identity_stores import NOW, IdentityContract, Stores, a_user
 
 if TYPE_CHECKING:

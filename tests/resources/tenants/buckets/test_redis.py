@@ -12,7 +12,7 @@ import redis
 
 from api.auth.limiter import Leases, Rate
 from resources.errors import InvalidInputError, UnavailableError
-from resources.tenants.redis import RedisBuckets
+from resources.tenants.buckets.redis import RedisBuckets
 from tests.fixtures.valkey import valkey
 
 if TYPE_CHECKING:

@@ -75,7 +75,7 @@ def _put_before(field: GraphQLField, asked: Guarded) -> None:
 
 def _checked(resolve: Any, asked: Guarded) -> Any:
     @wraps(resolve)
-    def checked(source: Any, info: Any, **arguments: Any) -> Any:
+    def checked(source: Any, info: Any, /, **arguments: Any) -> Any:
         try:
             info.context.check(asked.scope)
             found = resolve(source, info, **arguments)

@@ -45,6 +45,12 @@ async function user(context) {
   }
 }
 
+// `spec`: clients of `application/json` get 200, as they always did.
+function unread({ message, source, positions }) {
+  const extensions = { code: 'graphql_syntax', http: { spec: true, status: 400 } }
+  return new GraphQLError(message, { source, positions, extensions })
+}
+
 // What a subgraph says of an error goes on as it is. One that does not answer is named; why stays in the log.
 function masked(error, message) {
   let cause = error
@@ -53,8 +59,9 @@ function masked(error, message) {
     cause = cause.originalError
     Object.assign(seen, cause.extensions)
   }
-  if (cause instanceof GraphQLError && seen.code !== 'SUBREQUEST_HTTP_ERROR') {
-    return error
+  // By name: the parser that counts tokens has a GraphQLError of its own.
+  if (cause?.name === 'GraphQLError' && seen.code !== 'SUBREQUEST_HTTP_ERROR') {
+    return cause.message.startsWith('Syntax Error') ? unread(cause) : error
   }
   const { nodes, path } = error ?? {}
   return seen.service

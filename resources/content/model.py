@@ -9,7 +9,7 @@ import hashlib
 import re
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,6 +45,10 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_Storable = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""Text that PostgreSQL keeps."""
+
+
 class DocumentSource(_Frozen):
     """Where a document comes from, as the sender declares it.
 
@@ -52,13 +56,13 @@ class DocumentSource(_Frozen):
     `subject` names the concept that the document is about; `requires` names the concepts one must know before it.
     """
 
-    uri: str = Field(min_length=1, max_length=2048)
-    name: str = Field(min_length=1, max_length=255, description="File name, or a name for people")
+    uri: _Storable = Field(min_length=1, max_length=2048)
+    name: _Storable = Field(min_length=1, max_length=255, description="File name, or a name for people")
     media_type: MediaType | None = Field(default=None, description="Declared type; None = find out")
-    title: str | None = Field(default=None, max_length=500)
-    subject: str | None = Field(default=None, max_length=200)
-    requires: tuple[str, ...] = Field(default=(), max_length=500)
-    tags: tuple[str, ...] = Field(default=(), max_length=50)
+    title: _Storable | None = Field(default=None, max_length=500)
+    subject: _Storable | None = Field(default=None, max_length=200)
+    requires: tuple[_Storable, ...] = Field(default=(), max_length=500)
+    tags: tuple[_Storable, ...] = Field(default=(), max_length=50)
 
 
 class Document(_Frozen):

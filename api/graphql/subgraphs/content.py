@@ -12,6 +12,7 @@ from strawberry.scalars import JSON
 
 from api.graphql import paging
 from api.graphql.context import GraphContext
+from api.graphql.inputs import validated
 from api.graphql.module import Module, extends
 from api.graphql.paging import After, Connection, First
 from api.graphql.subgraphs.workflows import Workflow, WorkflowExecution, executions_by_id
@@ -303,7 +304,8 @@ class Query:
         min_quality: float | None = None,
     ) -> SearchResult | None:
         """Passages by words and by meaning."""
-        filters = Filters(tags=tuple(tags or ()), languages=tuple(languages or ()), min_quality=min_quality)
+        wanted = {"tags": tuple(tags or ()), "languages": tuple(languages or ()), "min_quality": min_quality}
+        filters = validated(Filters, wanted)
         found = await info.context.run(
             info.context.services.graph_search.find,
             query,
@@ -376,27 +378,17 @@ class Mutation:
         Files of other formats are handed in at `POST /api/v1/documents`.
         """
         context = info.context
-        source = _source(
-            name=name,
-            uri=uri or f"upload:{name}",
-            title=title,
-            subject=subject,
-            requires=tuple(requires or ()),
-            tags=tuple(tags or ()),
-        )
+        declared = {
+            "name": name,
+            "uri": uri or f"upload:{name}",
+            "title": title,
+            "subject": subject,
+            "requires": tuple(requires or ()),
+            "tags": tuple(tags or ()),
+        }
+        source = validated(DocumentSource, declared)
         receipt = await context.run(context.services.intake.receive, source, text.encode(), tenant=context.tenant)
         return HandedIn(document=Document.of(receipt.document), outcome=receipt.outcome, position=receipt.position)
-
-
-def _source(**declared: Any) -> DocumentSource:
-    from pydantic import ValidationError
-
-    from api import problems
-
-    try:
-        return DocumentSource(**declared)
-    except ValidationError as error:
-        raise problems.validation_error(error.errors()) from error
 
 
 def _uuid(text: str) -> UUID:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import strawberry
 
 from api.graphql import paging
 from api.graphql.context import GraphContext
+from api.graphql.inputs import validated
 from api.graphql.module import Module, extends
 from api.graphql.paging import After, Connection, First
 from api.graphql.subgraphs.content import Document, documents_by_id, documents_of_workflows
@@ -402,13 +402,14 @@ class Mutation:
     ) -> UserProgress | None:
         """Tell how far one is with a concept. What is not said stays; minutes are added to those before."""
         context = info.context
-        change = _change(
-            status=status,
-            percent=percent_complete,
-            minutes=minutes,
-            difficulty_rating=difficulty_rating,
-            notes=notes,
-        )
+        said = {
+            "status": status,
+            "percent": percent_complete,
+            "minutes": minutes,
+            "difficulty_rating": difficulty_rating,
+            "notes": notes,
+        }
+        change = validated(progress.ProgressChange, said)
         view = await context.load(graphs, None)
         known = _concept(view, str(concept_id))
         if known is None:
@@ -417,17 +418,6 @@ class Mutation:
         store = context.services.progress
         await context.run(store.change, str(known.id), change, user=user, tenant=context.tenant, now=datetime.now(UTC))
         return (await progress_of_users(context, [user]))[0]  # type: ignore[return-value]
-
-
-def _change(**said: Any) -> progress.ProgressChange:
-    from pydantic import ValidationError
-
-    from api import problems
-
-    try:
-        return progress.ProgressChange(**said)
-    except ValidationError as error:
-        raise problems.validation_error(error.errors()) from error
 
 
 def _number(behind: str | None) -> int:

@@ -12,6 +12,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from api.graphql.context import GraphContext
+from api.graphql.inputs import validated
 from api.graphql.module import Module, extends
 from api.graphql.paging import First, checked
 from api.graphql.subgraphs.workflows import WorkflowExecution
@@ -333,7 +334,7 @@ class Mutation:
     ) -> PromptVersion | None:
         """A new version; the newest one when nothing changed."""
         context = info.context
-        spec = _validated(prompts.PromptSpec, {**vars(prompt), "variables": prompt.variables or {}})
+        spec = validated(prompts.PromptSpec, {**vars(prompt), "variables": prompt.variables or {}})
         found = await context.run(
             context.services.prompts.publish,
             spec,
@@ -359,7 +360,7 @@ class Mutation:
         from api.routes.budgets import BudgetIn, put_budget
 
         context = info.context
-        body = _validated(BudgetIn, vars(budget))
+        body = validated(BudgetIn, vars(budget))
         kept = await context.run(put_budget, body, context.services, context.tenant)
         return Budget(
             id=strawberry.ID(str(kept.budget_id)),
@@ -380,17 +381,6 @@ class Mutation:
             raise InvalidInputError(f"{str(id)[:100]!r} is no id of a budget.", code="budget_id")
         await context.run(context.services.ai.budgets.remove, budget, tenant=context.tenant)
         return True
-
-
-def _validated(model: Any, values: dict[str, Any]) -> Any:
-    from pydantic import ValidationError
-
-    from api import problems
-
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise problems.validation_error(error.errors()) from error
 
 
 def _uuid(text: str) -> UUID | None:

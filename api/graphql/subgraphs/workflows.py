@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields as fields_of
 from datetime import datetime
 from enum import Enum
-from typing import Any
 
 import strawberry
 from strawberry.scalars import JSON
 
 from api.graphql import following, paging
 from api.graphql.context import GraphContext
+from api.graphql.inputs import validated
 from api.graphql.module import Module
 from api.graphql.paging import After, Connection, First
 from api.workflows import service
@@ -300,7 +301,7 @@ class Mutation:
         context = info.context
 
         def publish() -> Workflow:
-            read = load(spec if isinstance(spec, str) else _text(spec))
+            read = load(spec if isinstance(spec, str) else json.dumps(spec))
             published, _ = service.publish(context.services, read, principal=context.principal, note=note)
             return Workflow.of(Entry(published.spec, published))
 
@@ -329,7 +330,7 @@ class Mutation:
             launched, _ = service.launch(
                 context.services,
                 str(workflow_id),
-                RunIn.model_validate({"inputs": inputs or {}, "revision": revision}),
+                validated(RunIn, {"inputs": inputs or {}, "revision": revision}),
                 principal=context.principal,
                 key=idempotency_key,
                 correlation_id=correlation.current(),
@@ -378,12 +379,6 @@ class Subscription:
         """What the run says, token by token, behind the position `after`, until it has ended. Kept for a minute."""
         async for message in following.run_output(info.context, str(run_id), after):
             yield RunChunk(position=message.position, run_id=run_id, content=message.content)
-
-
-def _text(spec: Any) -> str:
-    import orjson
-
-    return orjson.dumps(spec).decode()
 
 
 MODULE = Module(

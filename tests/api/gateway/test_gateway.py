@@ -13,6 +13,8 @@ import pytest
 
 from api.gateway.registry import Subgraph
 from api.gateway.subgraph import sdl_of
+from api.graphql.export import typescript
+from api.graphql.schema import unified
 from tests.api.gateway.conftest import GHOST, NAMES
 
 if TYPE_CHECKING:
@@ -168,6 +170,24 @@ def test_public_clients_read_the_same_from_both(graphs: Graphs, scripts: Scripts
     other = scripts.run("clients.mjs", {**asked, "url": graphs.federation.url})
     assert one == other
     assert one["urql"]["data"] == graphs.in_one(query).data
+
+
+@pytest.mark.parametrize("assembly", ["unified", "federated"])
+def test_the_audit_of_graphql_over_http_finds_nothing(graphs: Graphs, scripts: Scripts, assembly: str) -> None:
+    url = graphs.unified if assembly == "unified" else graphs.federation.url
+    assert scripts.run("audit.mjs", {"url": url, "token": graphs.token}) == {"count": 61, "found": []}
+
+
+def test_the_types_for_typescript_compile(scripts: Scripts) -> None:
+    source = typescript(unified().core)
+    assert scripts.run("types.mjs", {"source": source}) == {"errors": []}
+    assert scripts.run("types.mjs", {"source": f"{source}\nexport const wrong: Workflow = {{}}"})["errors"]
+
+
+def test_a_query_that_cannot_be_read_says_where(graphs: Graphs) -> None:
+    found = graphs.through_gateway("{ concept(")
+    assert found.codes == {("graphql_syntax", None)}
+    assert found.body["errors"][0]["locations"]
 
 
 @pytest.mark.parametrize("assembly", ["unified", "federated"])

@@ -57,9 +57,10 @@ class MoneyClient(HttpClient):
     async def usage_forecast(self, *, days: int | None = None) -> Any:
         return await self._plain("GET", f"{V1}/usage/forecast", days=days)
 
-    async def usage_estimate(self, units: int, **parameters: Any) -> dict[str, Any]:
-        """What so many more of an `asset` or a `workflow` will cost."""
-        return dict(await self._plain("GET", f"{V1}/usage/estimate", units=units, **parameters))
+    async def usage_estimate(self, units: int, **parameters: Any) -> dict[str, Any] | None:
+        """What so many more of an `asset` or a `workflow` will cost; None where nothing of the like has cost anything yet."""
+        found = await self._plain("GET", f"{V1}/usage/estimate", units=units, **parameters)
+        return None if found is None else dict(found)
 
     async def usage_recommendations(self, **parameters: Any) -> list[dict[str, Any]]:
         return list(await self._plain("GET", f"{V1}/usage/recommendations", **parameters))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from api.cli.output import FAILED, AsJson, Commands, print_json, progress_console, show, table
+from api.cli.output import FAILED, AsJson, Commands, print_json, progress_console, remark, show, table
 from api.cli.session import session_of
 from api.cli.workflow import pairs
 
@@ -72,6 +72,8 @@ def start(
             title = f"{plan.to_start} runs would be started in {plan.seconds:.0f} s; {plan.existing} exist already"
             rows = [(run.reason, run.inputs or run.partition, run.run_id or "new") for run in plan.runs]
             show(table(["for", "with", "run"], rows, title=title))
+            cost = client.usage_estimate(plan.to_start, workflow=workflow) if plan.to_start else None
+            remark("nothing of the like was paid for yet" if cost is None else cost["text"])
             return
         made = client.start_backfill(request)
         if wait:

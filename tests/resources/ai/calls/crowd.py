@@ -2,6 +2,8 @@
 
 race URL TENANT PROCESSES CALLS   forks so many processes that spend as fast as they can; {"answered": n, "refused": n}
 loop URL TENANT JOURNAL CALLS     that many calls one after another; the provider writes a line for each to the journal
+kill URL TENANT FOLDER CALLS      for each of so many calls a loop that is killed while that one is in flight, and begun again;
+                                  [{"sent": […], "texts": […]}, …]
 same URL TENANT JOURNAL           one call, the same for whoever starts this
 """
 
@@ -11,9 +13,11 @@ import asyncio
 import json
 import os
 import random
+import signal
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from resources.ai.budgets.model import BudgetExceededError
 from resources.ai.call import CallOptions
@@ -23,12 +27,13 @@ from resources.database.postgres import Database
 from tests.resources.ai.calls.parts import answer, postgres_calls, prices, request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from resources.ai.model import ChatRequest, StreamEvent
 
 TOKENS_PER_DOLLAR = 10_000
 LEASE = 0.6
+KILLED_AT_ONCE = 10
 
 
 class Journalled:
@@ -36,14 +41,19 @@ class Journalled:
 
     name = "scripted"
 
-    def __init__(self, journal: Path, *, seconds: float) -> None:
+    def __init__(self, journal: Path, *, seconds: float, last: int | None = None) -> None:
         self._journal = journal
         self._seconds = seconds
+        self._left = last
 
     async def stream(self, asked: ChatRequest) -> AsyncGenerator[StreamEvent]:
         text = asked.messages[0].text
         with self._journal.open("a") as file:
             file.write(f"{text}\n")
+        if self._left is not None:
+            self._left -= 1
+            if not self._left:
+                os.kill(os.getpid(), signal.SIGKILL)
         yield TextDelta(text="answer to ")
         await asyncio.sleep(self._seconds)
         yield answer(f"answer to {text}")
@@ -108,14 +118,64 @@ async def spend(url: str, tenant: str, number: int, count: int) -> bytes:
     return json.dumps({"answered": answered, "refused": refused}).encode() + b"\n"
 
 
-async def loop(url: str, tenant: str, journal: Path, count: int) -> None:
-    database = Database(url, pool_size=2)
-    calls = postgres_calls(database, Journalled(journal, seconds=0.02), lease=LEASE)
+async def loop(url: str, tenant: str, journal: Path, count: int, *, last: int | None = None) -> list[str]:
+    """The texts; with `last` the process does not survive so many calls of the provider."""
+    database = Database(url, pool_size=2, connect_timeout=60)
+    calls = postgres_calls(database, Journalled(journal, seconds=0.02, last=last), lease=LEASE)
     texts = []
     for turn in range(count):
         result = await calls.complete(request(f"call {turn}"), CallContext(tenant=tenant, run_id="loop"))
         texts.append(result.answer.text)
-    tell(texts)
+    await calls.close()
+    database.close()
+    return texts
+
+
+def kill(url: str, tenant: str, folder: Path, count: int) -> None:
+    """Several at once: they wait for leases rather than work."""
+    found = []
+    for first in range(1, count + 1, KILLED_AT_ONCE):
+        boundaries = range(first, min(first + KILLED_AT_ONCE, count + 1))
+
+        def play(boundary: int, *, last: int | None) -> bytes:
+            journal = folder / f"journal-{boundary}"
+            return json.dumps(asyncio.run(loop(url, f"{tenant}-{boundary}", journal, count, last=last))).encode()
+
+        killed = [forked(partial(play, boundary, last=boundary)) for boundary in boundaries]
+        assert all(signal_of(child) == signal.SIGKILL for child in killed)
+        finishers = [forked(partial(play, boundary, last=None)) for boundary in boundaries]
+        for boundary, child in zip(boundaries, finishers, strict=True):
+            with os.fdopen(child.told, "rb") as told:
+                texts = json.loads(told.read())
+            os.waitpid(child.pid, 0)
+            found.append({"sent": (folder / f"journal-{boundary}").read_text().splitlines(), "texts": texts})
+    tell(found)
+
+
+class Child(NamedTuple):
+    pid: int
+    told: int
+
+
+def forked(work: Callable[[], bytes]) -> Child:
+    """Have a child work, and read what it says from `told`."""
+    told_read, told_write = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.close(told_read)
+        status = 1
+        try:
+            os.write(told_write, work())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(told_write)
+    return Child(pid, told_read)
+
+
+def signal_of(child: Child) -> int:
+    """What ended it."""
+    os.close(child.told)
+    return os.WTERMSIG(os.waitpid(child.pid, 0)[1])
 
 
 async def same(url: str, tenant: str, journal: Path) -> None:
@@ -130,7 +190,9 @@ if __name__ == "__main__":
         case "race":
             race(given[0], given[1], int(given[2]), int(given[3]))
         case "loop":
-            asyncio.run(loop(given[0], given[1], Path(given[2]), int(given[3])))
+            tell(asyncio.run(loop(given[0], given[1], Path(given[2]), int(given[3]))))
+        case "kill":
+            kill(given[0], given[1], Path(given[2]), int(given[3]))
         case "same":
             sys.stdin.readline()
             asyncio.run(same(given[0], given[1], Path(given[2])))

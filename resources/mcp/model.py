@@ -125,7 +125,9 @@ class ServerConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class RemoteTool:
-    """A tool as its server lists it. `read_only` and `idempotent` are what the server says of it."""
+    """A tool as its server lists it. `read_only` and `idempotent` are what the server says of it, `pure` what its configuration
+    says: that it always gives the same for the same.
+    """
 
     name: str
     description: str
@@ -133,6 +135,7 @@ class RemoteTool:
     output: Mapping[str, Any] | None = None
     read_only: bool = False
     idempotent: bool = False
+    pure: bool = False
 
     @property
     def repeatable(self) -> bool:

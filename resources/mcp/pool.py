@@ -12,6 +12,7 @@ import hashlib
 import random
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,9 +70,18 @@ class Pool:
         if fresh or self._listed_at is None or time.monotonic() - self._listed_at > _LISTED_FOR:
             found = await self._anywhere("tools/list", _list_tools, seconds=self.config.timeout)
             allowed = self.config.tools
-            self._tools = {tool.name: tool for tool in found if allowed is None or tool.name in allowed}
+            self._tools = {
+                tool.name: replace(tool, pure=tool.name in self.config.pure)
+                for tool in found
+                if allowed is None or tool.name in allowed
+            }
             self._listed_at = time.monotonic()
         return list(self._tools.values())
+
+    @property
+    def listed(self) -> Sequence[RemoteTool] | None:
+        """The tools as they were listed last, if they were."""
+        return None if self._listed_at is None else list(self._tools.values())
 
     async def tool(self, name: str) -> RemoteTool:
         """The tool of that name. Raises NotFoundError with those that there are."""

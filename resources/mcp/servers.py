@@ -219,6 +219,17 @@ class McpServers:
         """The tools that may be called. Raises as `Pool.tools` does."""
         return bridge.run(self.pool(name, tenant=tenant).tools(fresh=fresh))
 
+    def listed(self, name: str, *, tenant: str) -> Sequence[RemoteTool] | None:
+        """The same as this process has heard them last; None = it has not asked. Raises NotFoundError."""
+        config = self.get(name, tenant=tenant).config
+        with self._lock:
+            pool = self._pools.get((os.getpid(), tenant, name))
+        return pool.listed if pool is not None and pool.config == config else None
+
+    def names(self, *, tenant: str) -> Sequence[str]:
+        """Of all servers that the tenant may call."""
+        return [server.config.name for server in self.list(tenant=tenant)]
+
     def status(self, name: str, *, tenant: str) -> Sequence[ConnectionStatus]:
         """How this process's connections are."""
         return self.pool(name, tenant=tenant).status()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from resources.errors import NotFoundError
 from resources.telemetry.logging import get_logger
 from resources.workflows.library import Library
+from resources.workflows.remote_tools import problems_of_tools
 from resources.workflows.templates import Template, Templates
 from resources.workflows.triggers import problems_of_use
 from resources.workflows.validation import WorkflowInvalidError, check
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from resources.workflows.graph import CheckedWorkflow
     from resources.workflows.library import Entry
     from resources.workflows.node_type import NodeTypes
+    from resources.workflows.remote_tools import KnownTools
     from resources.workflows.spec import WorkflowSpec
 
 log = get_logger(__name__)
@@ -35,13 +37,17 @@ class Catalogue:
         bundled: Path,
         environment: frozenset[str] = frozenset(),
         sends_mail: bool = False,
+        tools: KnownTools | None = None,
     ) -> None:
-        """`bundled` is the folder of those that come with the platform; `environment` names variables for expressions."""
+        """`bundled` is the folder of those that come with the platform; `environment` names variables for expressions; `tools`
+        are those of MCP servers, None = nothing is known of them.
+        """
         self.definitions = definitions
         self.types = types
         self._library = Library(definitions, bundled)
         self._environment = environment
         self._sends_mail = sends_mail
+        self._tools = tools
 
     def find(self, name: str, *, tenant: str, revision: int | None = None) -> Entry:
         """The tenant's, else the platform's; the newest unless a revision is named. Raises NotFoundError."""
@@ -55,6 +61,8 @@ class Catalogue:
     def check(self, spec: WorkflowSpec, *, tenant: str) -> CheckedWorkflow:
         """Raises WorkflowInvalidError with all that is wrong."""
         more = tuple(problems_of_use(spec, sends_mail=self._sends_mail))
+        if self._tools is not None:
+            more += tuple(problems_of_tools(spec, self._tools, tenant=tenant))
         try:
             checked = check(spec, self.types, lookup=self._library.lookup(tenant), environment=self._environment)
         except WorkflowInvalidError as error:

@@ -15,7 +15,9 @@ _MAX_NAME: Final = 64
 
 
 class ListedTool(Protocol):
-    """A tool as its set lists it. `read_only`: it says of itself that it changes nothing."""
+    """A tool as its set lists it. `read_only`: it says of itself that it changes nothing. `pure`: who has configured the set says
+    that it always gives the same for the same.
+    """
 
     @property
     def name(self) -> str: ...
@@ -29,6 +31,9 @@ class ListedTool(Protocol):
 
     @property
     def read_only(self) -> bool: ...
+
+    @property
+    def pure(self) -> bool: ...
 
 
 class ToolSet(Protocol):
@@ -74,4 +79,4 @@ def _tool(found: ToolSet, name: str, listed: ListedTool) -> Tool:
 
     known_as = f"{name}_{listed.name}".replace(".", "_").replace("/", "_")[:_MAX_NAME]
     spec = ToolSpec(name=known_as, description=listed.description, parameters=dict(listed.parameters))
-    return Tool(spec, run, effects=not listed.read_only, timeout=TIMEOUT, service=f"tools/{name}")
+    return Tool(spec, run, pure=listed.pure, effects=not listed.read_only, timeout=TIMEOUT, service=f"tools/{name}")

@@ -191,7 +191,7 @@ def test_a_workflow_that_is_not_published_is_no_tool(office: Office) -> None:
 class Library:
     """A set with one tool, as a server of tools has it."""
 
-    name, description, read_only = "find.book", "Finds a book", True
+    name, description, read_only, pure = "find.book", "Finds a book", True, False
     parameters: ClassVar[Mapping[str, Any]] = {"type": "object", "properties": {"title": {"type": "string"}}}
 
     def find(self, name: str, *, tenant: str) -> Library:

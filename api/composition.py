@@ -210,7 +210,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         ai=ai,
         runs=runs,
         launches=launches,
-        workflows=Catalogue(WorkflowDefinitions(events), NODES, bundled=BUNDLED),
+        workflows=Catalogue(WorkflowDefinitions(events), NODES, bundled=BUNDLED, tools=mcp),
         executions=Executions(projections, events=events),
         pushes=pushes,
         backfills=PostgresBackfills(database),

@@ -19,6 +19,7 @@ from resources.database.migrations import migrate
 from resources.database.postgres import Database
 from resources.servers.postgres import EmbeddedPostgres
 from tests.api.harness import serving
+from tests.api.realtime.harness import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +131,9 @@ def test_what_was_acknowledged_survives_a_killed_database_and_the_api_recovers(
         for http in serve(settings):
             acknowledged: set[str] = set()
             outcomes: list[int] = []
+            listener = Client(str(http.base_url).replace("http", "ws", 1) + "/ws")
+            assert listener.next()["type"] == "Status"
+            listener.subscribe("news")
             while 503 not in outcomes:
                 event_id = str(uuid.uuid4())
                 answer = http.post("/api/v1/events", json={**EVENT, "event_id": event_id})
@@ -146,5 +150,8 @@ def test_what_was_acknowledged_survives_a_killed_database_and_the_api_recovers(
             assert answer.status_code == 200
             assert acknowledged <= {event["event_id"] for event in answer.json()["events"]}
             assert http.post("/api/v1/events", json=EVENT).status_code == 201
+            assert http.post("/api/v1/topics/news/messages", json={"content": "back"}).status_code == 201
+            assert listener.messages(1) == ["back"]  # by the socket that was open all the while
+            listener.close()
     finally:
         server.stop()

@@ -78,7 +78,8 @@ class FanoutContract:
             raise ZeroDivisionError
 
         ear = Ear(tenant)
-        there.watch(fail)
+        cancel = there.watch(fail)
         there.watch(ear)
         here.tell([Notice("rules", tenant)])
         ear.wait_for(Notice("rules", tenant))
+        cancel()

@@ -70,6 +70,7 @@ class Listener:
         self._listening.clear()
 
     def _run(self) -> None:
+        told = False
         while not self._closing.is_set():
             try:
                 with self._database.connect() as connection:
@@ -77,11 +78,14 @@ class Listener:
                         connection.execute(f"LISTEN {channel}")
                     again = self._listening.is_set()
                     self._listening.set()
+                    told = False
                     if again:
                         self._tell([Notice("lost")])
                     self._listen(connection)
             except Exception as error:  # noqa: BLE001  # whatever broke it, those who wait need a listener again
-                log.warning("realtime.listener_lost", error=str(error))
+                if not told:  # once, however long it takes
+                    told = True
+                    log.warning("realtime.listener_lost", error=str(error))
                 self._closing.wait(_RECONNECT_AFTER)
 
     def _listen(self, connection: Connection) -> None:

@@ -120,16 +120,20 @@ class RedisFanout:
         self._client.close()
 
     def _run(self) -> None:
+        told = False
         while not self._closing.is_set():
             try:
                 with self._client.pubsub() as subscription:  # type: ignore[no-untyped-call]  # it says nothing of its arguments
                     subscription.subscribe(self._channel)
+                    told = False
                     while not self._closing.is_set():
                         heard = subscription.get_message(timeout=_LOOK_FOR_CLOSE)
                         if heard is not None:
                             self._hear(heard)
             except Exception as error:  # noqa: BLE001  # whatever broke it, those who wait need a subscription again
-                log.warning("realtime.subscription_lost", reason=type(error).__name__)
+                if not told:  # once, however long it takes
+                    told = True
+                    log.warning("realtime.subscription_lost", reason=type(error).__name__)
                 self._listening.set()  # nobody waits for a server that is not there; what it misses is told as lost
                 self._closing.wait(_RECONNECT_AFTER)
 

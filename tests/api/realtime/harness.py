@@ -9,6 +9,7 @@ import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from websockets.exceptions import ConnectionClosed
@@ -18,6 +19,7 @@ from api.realtime.hub import Hub, HubLimits
 from api.realtime.socket import SocketEndpoint
 from resources.errors import UnauthenticatedError
 from resources.events.postgres import PostgresEventStore
+from resources.realtime.fanout.configured import build_fanout
 from resources.realtime.postgres import PostgresMessages
 from resources.realtime.presence.postgres import PostgresPresence
 from resources.realtime.publisher import Publisher
@@ -135,15 +137,22 @@ def sockets(
     limits: HubLimits | None = None,
     limiter: Limiter | None = None,
     endpoint: Callable[[], Any] = SocketEndpoint,
+    redis_url: str | None = None,
 ) -> Iterator[Sockets]:
-    """Serve sockets from a process of their own hub."""
+    """Serve sockets from a process of their own hub. News go by Redis where there is one."""
+    fanout = build_fanout(database, None if redis_url is None else SecretStr(redis_url))
     with (
-        closing(PostgresMessages(database)) as messages,
+        closing(PostgresMessages(database, fanout)) as messages,
         closing(PostgresEventStore(database)) as events,
     ):
         publisher = Publisher(messages, Router(PostgresRealtimeRules(database)))
         hub = Hub(
-            publisher, PostgresPresence(database), events, PostgresRunLog(database), limits=limits, limiter=limiter
+            publisher,
+            PostgresPresence(database, fanout),
+            events,
+            PostgresRunLog(database),
+            limits=limits,
+            limiter=limiter,
         )
 
         @contextlib.asynccontextmanager

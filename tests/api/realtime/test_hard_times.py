@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import tempfile
 import time
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
@@ -17,14 +21,17 @@ from api.realtime.connection import Connection, Frame
 from api.realtime.hub import HubLimits
 from resources.errors import InvalidInputError
 from resources.realtime.limits import Limiter, TokenBucket
+from resources.realtime.memory import MemoryFanout
 from resources.realtime.model import NewMessage, Priority
+from resources.realtime.postgres import PostgresMessages
 from resources.tenants.model import Principal
 from resources.tenants.permissions import Role
 from tests.api.events import eventually
 from tests.api.realtime.harness import Client, in_loop, sockets
+from tests.fixtures.valkey import valkey
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Iterator, MutableMapping
 
     from resources.database.postgres import Database
     from tests.api.realtime.harness import Sockets
@@ -175,10 +182,18 @@ def test_a_server_that_ends_says_so_and_clients_go_on_elsewhere(database: Databa
             assert client.messages(1) == [2]
 
 
-def test_two_processes_on_one_database_tell_the_same(database: Database, tenant: str) -> None:
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="aiw-") as name, valkey(Path(name)) as url:
+        yield url
+
+
+@pytest.mark.parametrize("way", ["notify", "redis"])
+def test_two_processes_on_one_database_tell_the_same(database: Database, tenant: str, redis_url: str, way: str) -> None:
+    by = redis_url if way == "redis" else None
     with (
-        sockets(database, tenant) as one,
-        sockets(database, tenant) as two,
+        sockets(database, tenant, redis_url=by) as one,
+        sockets(database, tenant, redis_url=by) as two,
         one.client() as anna,
         two.client("bert") as bert,
     ):
@@ -204,6 +219,49 @@ def test_lost_notifications_cost_time_and_no_message(database: Database, tenant:
         new = [NewMessage(topic="news", content=number) for number in range(5)]
         served.publisher.publish_all(new, tenant=tenant)
         assert client.messages(5) == [0, 1, 2, 3, 4]
+
+
+def test_what_redis_lost_is_read_from_the_database(database: Database, tenant: str, redis_url: str) -> None:
+    with sockets(database, tenant, redis_url=redis_url) as served, served.client() as client:
+        client.subscribe("news")
+        for number in range(0, 20, 2):
+            with closing(redis.Redis.from_url(redis_url)) as killer:
+                killer.client_kill_filter(_type="pubsub")
+            new = [NewMessage(topic="news", content=content) for content in (number, number + 1)]
+            served.publisher.publish_all(new, tenant=tenant)
+        assert client.messages(20) == list(range(20))
+
+
+def test_what_nobody_told_of_is_found_all_the_same(database: Database, tenant: str) -> None:
+    """Who stored it died before it could tell."""
+    with sockets(database, tenant, limits=HubLimits(beat=0.1)) as served, served.client() as client:
+        client.subscribe("news")
+        silent = PostgresMessages(database, MemoryFanout())
+        silent.publish([NewMessage(topic="news", content="untold")], tenant=tenant)
+        assert client.messages(1) == ["untold"]
+
+
+def test_more_than_a_frame_is_not_even_gathered(served: Sockets) -> None:
+    """A head that promises a gigabyte, and a message of pieces that never ends."""
+    with served.client() as promising, served.client() as piecemeal, served.client("bert") as other:
+        promising.socket.socket.sendall(b"\x81\xff" + (1 << 30).to_bytes(8, "big") + b"\0\0\0\0")
+        assert promising.closed()[0] == 1009
+        piece = b"\x00\xfe" + (8192).to_bytes(2, "big") + b"\0\0\0\0" + b"x" * 8192
+        piecemeal.socket.socket.sendall(b"\x01" + piece[1:] + piece * 8)
+        assert piecemeal.closed()[0] == 1009
+        assert other.nothing_came()
+
+
+def test_a_flood_of_subscriptions_is_bounded(database: Database, tenant: str) -> None:
+    with sockets(database, tenant, limits=HubLimits(patterns=20)) as served, served.client() as client:
+        for number in range(30):
+            client.say("Subscribe", topics=[f"t{number}.**"])
+        assert client.until("Error")["error"] == "too_many_topics"
+        assert in_loop(served.hub, lambda: {len(one.patterns) for one in served.hub._rooms[tenant].connections}) == {20}
+        client.say("Unsubscribe", topics=["t0.**"])
+        client.say("Subscribe", topics=["other"])
+        while client.until("Status")["details"].get("topics", [])[:1] != ["other"]:
+            pass
 
 
 # The queue, without a server.

@@ -7,6 +7,7 @@ for what is new in it, and for nothing else. How passages are found is told in `
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +28,10 @@ from resources.content.retrieval.model import Found, ModelShare, Wanted
 from resources.content.retrieval.postgres import EF_SEARCH, FEW, vector_text
 from resources.content.shapes import check_model, check_rows, check_same_dimensions, check_vector, nearest_hit
 from resources.errors import NotFoundError
-from resources.tenants.quotas.model import storage_exceeded
+from resources.tenants.quotas.model import runs_exceeded, storage_exceeded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from numpy.typing import NDArray
 
@@ -160,9 +160,14 @@ class PostgresDocumentStore(_Tenants):
             with self._transaction(document.tenant) as connection:
                 connection.execute(_SAVE, {**values, "source": document.source.model_dump_json()})
         except CheckViolation as error:
-            if error.diag.constraint_name != "storage_quota":
-                raise
-            raise storage_exceeded(document.tenant, int(error.diag.message_detail or 0)) from error
+            most = int(error.diag.message_detail or 0)
+            match error.diag.constraint_name:
+                case "storage_quota":
+                    raise storage_exceeded(document.tenant, most) from error
+                case "runs_quota":
+                    raise runs_exceeded(document.tenant, most, now=datetime.now(UTC)) from error
+                case _:
+                    raise
 
     def get(self, document_id: str, *, tenant: str) -> Document:
         found = self._documents(_GET, (tenant, document_id), tenant)

@@ -29,7 +29,9 @@ class DocumentStore(Protocol):
         """The bytes. Those of a tenant that lives apart are found by itself alone."""
 
     def save(self, document: Document) -> None:
-        """Insert or replace the catalogue's entry. Raises LimitExceededError where the tenant may keep no more bytes."""
+        """Insert or replace the catalogue's entry. Raises LimitExceededError where the tenant may keep no
+        more bytes, or start no more runs today: a document that is received starts one.
+        """
 
     def get(self, document_id: str, *, tenant: str) -> Document:
         """One entry."""

@@ -106,3 +106,25 @@ def test_runs_beyond_the_quota_of_the_day_are_not_taken(services: Services, peop
     people.identity.administration.change_tenant(people.tenant, limits=Limits(runs_per_day=0), actor=None)
     with pytest.raises(LimitExceededError):
         services.quotas.take_run(people.tenant, now=datetime.now(UTC))
+
+
+def test_a_document_takes_the_run_that_it_starts_and_waits_outside_where_there_is_none(
+    guarded: httpx.Client, services: Services, people: People
+) -> None:
+    headers = people.headers("member") | {"Content-Type": "text/plain"}
+    administration, tenant = people.identity.administration, people.tenant
+    administration.change_tenant(tenant, limits=Limits(runs_per_day=1), actor=None)
+
+    def send(name: str, text: bytes) -> httpx.Response:
+        return guarded.post(f"{V1}/documents?name={name}", content=text, headers=headers)
+
+    outcomes = [send("a.txt", b"The first text.\n").json()["outcome"] for _ in range(2)]
+    assert outcomes == ["received", "unchanged"]  # which starts no other
+    refused = send("b.txt", b"The second text.\n")
+    assert (refused.status_code, refused.json()["code"]) == (429, "runs_quota_exceeded")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert [document.source.name for document in services.documents.list(tenant=tenant)] == ["a.txt"]
+    found = guarded.get(f"{V1}/tenants/{tenant}/quota", headers=headers).json()
+    assert found["runs_per_day"] == {"used": 1, "limit": 1}
+    administration.change_tenant(tenant, limits=Limits(runs_per_day=2), actor=None)
+    assert send("b.txt", b"The second text.\n").status_code == 202

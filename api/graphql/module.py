@@ -24,7 +24,8 @@ class Module:
     """One domain. `access`: `Type.field` → the scope that it asks for, for each field of the module that calls a service.
 
     `entities`: type → how instances are loaded by key, many at once; of the types that the module owns. The scope that an entity
-    asks for stands in `access` under the type's name.
+    asks for stands in `access` under the type's name. `cache`: `Type.field` → for how many seconds an answer with it may be given
+    again, as long as nothing happens in the tenant; fields that are not named are always asked anew (`caching.py`).
     """
 
     name: str
@@ -33,6 +34,7 @@ class Module:
     mutation: type | None = None
     subscription: type | None = None
     entities: Mapping[type, Reference] = field(default_factory=dict)
+    cache: Mapping[str, int] = field(default_factory=dict)
 
 
 def extends(target: type) -> Callable[[Added], Added]:

@@ -60,6 +60,7 @@ class GraphSchema(Schema):
         if len(modules) < len(whole):
             self._schema = _part(self._schema, {module.query.__module__ for module in modules})
             self._schema._strawberry_schema = self  # type: ignore[attr-defined]  # noqa: SLF001  # as the library itself does
+        self.hints = {place: seconds for module in whole for place, seconds in module.cache.items()}
         self.guards: dict[str, Guarded] = guard(self._schema, whole)
 
     def entities_resolver(  # the library's is synchronous, and one bad one fails all

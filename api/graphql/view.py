@@ -20,12 +20,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLRequestData
+from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
 from api.auth import access
 from api.auth.principal import principal_of
 from api.graphql import errors
 from api.graphql.access import INTROSPECTION
+from api.graphql.caching import ResponseCache, key_of, seconds_of
 from api.graphql.context import GraphContext
 from api.graphql.lines import with_plain_lines
 from api.realtime.auth import headers_of, token_of
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
     from starlette.websockets import WebSocket
     from strawberry.http import GraphQLHTTPResponse
-    from strawberry.types import ExecutionResult, SubscriptionExecutionResult
+    from strawberry.types import SubscriptionExecutionResult
 
     from api.auth.principal import Authenticate
     from api.dependencies import Services
@@ -81,6 +83,7 @@ class GraphFace(GraphQL[GraphContext, None]):
         self._dagster_url = dagster_url
         self._closing = closing
         self._operations: OrderedDict[str, str] = OrderedDict()
+        self._answers = ResponseCache()
         self._followed: dict[tuple[str, str], int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,6 +152,22 @@ class GraphFace(GraphQL[GraphContext, None]):
                 LimitExceededError(f"The operation took longer than {seconds:.0f} s.", code="TIMEOUT"), service="graph"
             )
             return PreExecutionError(data=None, errors=[error])
+
+    async def execute_single(self, *arguments: Any, **named: Any) -> ExecutionResult:
+        """As it was answered before, where nothing has happened since; also of one of several in a request."""
+        asked, context = named["request_data"], named["context"]
+        seconds = seconds_of(self.graph, asked.query, asked.operation_name) if asked.query else 0
+        key = key_of(context.principal, asked.query, asked.operation_name, asked.variables) if seconds else None
+        if key is None or not self._answers.asked_before(key):
+            return await super().execute_single(*arguments, **named)
+        position = await context.run(self._services.events.head, tenant=context.tenant)
+        known = self._answers.find(key, position)
+        if known is not None:
+            return ExecutionResult(data=known, errors=None)
+        result = await super().execute_single(*arguments, **named)
+        if result.data is not None and not result.errors:
+            self._answers.keep(key, result.data, position=position, seconds=seconds)
+        return result
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """What was not executed has no data."""

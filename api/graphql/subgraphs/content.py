@@ -403,6 +403,14 @@ MODULE = Module(
     query=Query,
     mutation=Mutation,
     entities={Document: documents_by_id, ProcessingJob: jobs_by_id},
+    cache={
+        "Query.document": 10,
+        "Query.documents": 10,
+        "Query.search": 10,
+        "Document.analysis": 10,
+        "Document.relatedContent": 10,
+        "SearchHit.document": 10,
+    },
     access={
         "Document": "read:documents",
         "ProcessingJob": "read:documents",

@@ -395,6 +395,7 @@ MODULE = Module(
     query=Query,
     mutation=Mutation,
     entities={ModelCall: calls_by_id, PromptVersion: prompts_by_reference},
+    cache={"Query.promptVersion": 60, "Query.prompts": 60},
     access={
         "ModelCall": "read:usage",
         "PromptVersion": "read:prompts",

@@ -66,6 +66,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.idempotency.postgres import PostgresAnswers
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.neo4j import BoltGraphStore
+    from resources.knowledge.progress.joined import JoinedProgress
     from resources.knowledge.progress.postgres import PostgresProgress
     from resources.knowledge.projection import GraphProjections
     from resources.knowledge.questions import GraphQuestions
@@ -202,7 +203,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         answers=PostgresAnswers(database),
         breakers=breakers,
         learning_paths=LearningPaths(graph_views),
-        progress=PostgresProgress(database),
+        progress=JoinedProgress(PostgresProgress(database), graph),
         mcp_servers=mcp,
         ai_calls=cache(partial(build_ai, database, options)),
         plugins=Plugins(PostgresPlugins(database), WasmtimeRuntime(), events, together=database.together),

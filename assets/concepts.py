@@ -1,13 +1,17 @@
 """The graph of knowledge as a whole, tenant by tenant: what matters most in it, written back, and the paths through it."""
 
+from datetime import UTC, datetime
+
 import dagster as dg
 
-from assets.documents import OWNERS, concepts
+from assets.connections import edges
+from assets.documents import OWNERS
 from assets.failures import RETRY_POLICY, failures
 from assets.partitions import tenant_of
 from assets.previews import markdown_preview, table
 from resources.knowledge.learning_path import LearningPaths, hardest
 from resources.knowledge.projection import GraphProjections
+from resources.knowledge.saving import keep
 from resources.knowledge.scoring import score
 from resources.knowledge.store import GraphStore
 
@@ -19,7 +23,7 @@ _BAR = 20
 
 @dg.asset(
     key=["knowledge", "ranking"],
-    deps=[concepts],
+    deps=[edges],
     group_name="knowledge",
     kinds={"python", "neo4j"},
     owners=OWNERS,
@@ -58,6 +62,9 @@ def ranking(context: dg.AssetExecutionContext, graph: dg.ResourceParam[GraphStor
             "concepts": dg.MetadataValue.int(counts.concepts),
             "edges": dg.MetadataValue.int(counts.edges),
             "documents": dg.MetadataValue.int(counts.documents),
+            "chunks": dg.MetadataValue.int(counts.chunks),
+            "resources": dg.MetadataValue.int(counts.resources),
+            "learners": dg.MetadataValue.int(counts.learners),
             "prerequisites": dg.MetadataValue.int(scored.prerequisites),
             "edges_that_close_cycles": dg.MetadataValue.int(len(scored.cut)),
             "levels": dg.MetadataValue.int(scored.levels),
@@ -86,20 +93,21 @@ def ranking(context: dg.AssetExecutionContext, graph: dg.ResourceParam[GraphStor
     key=["knowledge", "paths"],
     deps=[ranking],
     group_name="knowledge",
-    kinds={"python"},
+    kinds={"python", "neo4j"},
     owners=OWNERS,
-    code_version="1",
+    code_version="2",
     retry_policy=RETRY_POLICY,
-    description="The way to each of the most demanding concepts: how long it is, and whether it stands. One is drawn.",
+    description="The way to each of the most demanding concepts, kept in the graph: how long it is. One is drawn.",
 )
 def paths(context: dg.AssetExecutionContext, graph: dg.ResourceParam[GraphStore]) -> dg.MaterializeResult[None]:
-    """Plan the tenant's longest paths, as a learner gets them."""
+    """Plan the tenant's longest paths, as a learner gets them, and keep them in place of those that were kept."""
     tenant = tenant_of(context.run)
     with failures():
         views = GraphProjections(graph)
         view = views.view(tenant)
         planner = LearningPaths(views)
         planned = [planner.plan(view.ids[place], tenant=tenant) for place in hardest(view, _PATHS)]
+        keep(planned, view, graph, tenant=tenant, now=datetime.now(UTC))
     planned.sort(key=lambda path: -len(path.steps))
     rows = [
         {

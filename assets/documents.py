@@ -7,8 +7,10 @@ The steps keep their results in the platform's stores, keyed by the document's b
 so and does nothing, however often it is materialised. What is unreadable is rejected with a reason, and stops there alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
 
 import dagster as dg
 
@@ -25,12 +27,16 @@ from resources.errors import ConflictError
 from resources.events.catalog import DocumentReady
 from resources.events.model import EventMetadata, StreamId
 from resources.events.store import EventStore
+from resources.knowledge.algorithms.prerequisites import cycles
 from resources.knowledge.extraction import extract
+from resources.knowledge.model import EdgeType
 from resources.knowledge.store import GraphStore
 from resources.settings import ContentSettings
 from resources.telemetry import correlation
 
 OWNERS = ["team:knowledge"]
+_Made = dg.MaterializeResult[None] | Iterator[dg.MaterializeResult[None]]
+_NO_CHECKS: Final[Mapping[str, str]] = MappingProxyType({})
 _SHOWN_TABLES = 3
 _SHOWN_TERMS = 15
 
@@ -51,7 +57,9 @@ def _step(
     deps: Sequence[dg.AssetsDefinition | dg.AssetSpec],
     kinds: set[str],
     description: str,
-) -> Callable[[Callable[..., dg.MaterializeResult[None]]], dg.AssetsDefinition]:
+    code_version: str = "1",
+    checks: Mapping[str, str] = _NO_CHECKS,
+) -> Callable[[Callable[..., _Made]], dg.AssetsDefinition]:
     """What the steps of a document's way have in common: a partition a document, an owner, retries where they can help."""
     return dg.asset(
         key=[group, name],
@@ -60,9 +68,13 @@ def _step(
         group_name=group,
         kinds=kinds,
         owners=OWNERS,
-        code_version="1",
+        code_version=code_version,
         retry_policy=RETRY_POLICY,
         description=description,
+        check_specs=[
+            dg.AssetCheckSpec(check, asset=[group, name], description=text, blocking=True)
+            for check, text in checks.items()
+        ],
     )
 
 
@@ -214,13 +226,15 @@ def embeddings(
     deps=[parsed, analysis],
     kinds={"python", "neo4j"},
     description="What the document says about concepts: which it is about, what each requires, how they relate.",
+    code_version="2",
+    checks={"requires_no_circle": "What the document says that concepts require leads to none of them again"},
 )
 def concepts(
     context: dg.AssetExecutionContext,
     documents: dg.ResourceParam[DocumentStore],
     graph: dg.ResourceParam[GraphStore],
     content: dg.ResourceParam[ContentSettings],
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Weave the document's contribution into the graph, in place of its former one."""
     document_id = context.partition_key
     with failures(), correlated_with(context.run):
@@ -232,17 +246,25 @@ def concepts(
             (item.start, item.end) for item in chunk(text, target=content.chunk_chars, overlap=content.chunk_overlap)
         ]
         extraction = extract(document, text, found, passages=spans, run_id=context.run.run_id)
-        graph.weave(extraction, tenant=tenant)
+        changed = graph.weave(extraction, tenant=tenant)
     rows = [
         {"concept": item.name, "kind": item.kind, "weight": extraction.mentions.get(item.id, 0.0)}
         for item in extraction.concepts
     ]
     edges = [{"from": edge.source, "type": edge.type.value, "to": edge.target} for edge in extraction.edges]
-    return dg.MaterializeResult(
+    circles = cycles(edge for edge in extraction.edges if edge.type is EdgeType.REQUIRES)
+    yield dg.MaterializeResult(
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="requires_no_circle", passed=not circles, metadata={"cycles": dg.MetadataValue.json(circles)}
+            )
+        ],
         metadata={
             "title": dg.MetadataValue.text(document.title or document_id),
             "concepts": dg.MetadataValue.int(len(rows)),
             "edges": dg.MetadataValue.int(len(edges)),
+            "passages": dg.MetadataValue.int(len(extraction.passages)),
+            "work_done": dg.MetadataValue.bool(changed),
             "woven": table(rows[:30], columns={"concept": "string", "kind": "string", "weight": "float"}),
             "connections": table(edges[:30], columns={"from": "string", "type": "string", "to": "string"}),
         },

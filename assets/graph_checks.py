@@ -1,7 +1,8 @@
 """What must hold of the graph as a whole before anybody plans on it: its schema, its ranges, its shape, and that it did not jump.
 
-Cycles of prerequisites only warn, as documents may contradict each other and paths cut the weakest edge; everything else that is
-broken blocks what comes after the ranking.
+What is broken in the edges blocks the ranking; what is broken in the concepts or in the paths blocks what comes after these.
+Documents may contradict each other: the weakest prerequisite of each cycle is cut and noted, and a cycle that is left for all
+that blocks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from assets.concepts import paths, ranking
+from assets.connections import edges
 from assets.expectations import validate
 from assets.failures import failures
 from assets.partitions import tenant_of
@@ -23,19 +25,61 @@ from resources.knowledge.store import GraphStore
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
+_OF_EDGES: Final = {
+    "edges_are_in_range": "Every edge has a known type and a weight above 0 and up to 1",
+    "edges_have_both_ends": "No edge names a concept that is not there",
+    "prerequisites_have_no_cycle": "Without the prerequisites that were cut, no concept requires itself in the end",
+}
 _CHECKS: Final = {
     "concepts_have_ids_and_names": "Every concept has an id of its own and a name",
     "concepts_are_in_range": "Qualities lie between 0 and 1, difficulties are known ones, times are not negative",
-    "edges_are_in_range": "Every edge has a known type and a weight above 0 and up to 1",
-    "edges_have_both_ends": "No edge names a concept that is not there",
-    "prerequisites_have_no_cycle": "No concept requires itself in the end; paths cut the weakest edge where documents say so",
     "the_graph_has_not_drifted": "Concepts for each document, and edges for each concept, are as before, within a factor of 3",
 }
-_WARNINGS: Final = frozenset({"prerequisites_have_no_cycle", "the_graph_has_not_drifted"})
+_WARNINGS: Final = frozenset({"the_graph_has_not_drifted"})
 _DRIFT: Final = 3.0
 _ENOUGH: Final = 20
 """Below so many concepts a graph may be anything from one day to the next."""
 _SAMPLE: Final = 25
+
+
+@dg.multi_asset_check(
+    name="check_edges",
+    specs=[
+        dg.AssetCheckSpec(name, asset=edges.key, description=text, blocking=True) for name, text in _OF_EDGES.items()
+    ],
+    compute_kind="gx",
+)
+def check_edges(
+    context: dg.AssetCheckExecutionContext, graph: dg.ResourceParam[GraphStore]
+) -> Iterator[dg.AssetCheckResult]:
+    """Nothing hangs in the air, and nothing requires itself."""
+    import great_expectations.expectations as gxe
+
+    tenant = tenant_of(context.run)
+    with failures():
+        known = {concept.id for concept in graph.concepts(tenant=tenant)}
+        found = graph.edges(tenant=tenant)
+        cut = {(edge.source, edge.target) for edge in graph.cuts(tenant=tenant)}
+    rows = [
+        {"type": one.type.value, "weight": one.weight, "loose": int(not {one.source, one.target} <= known)}
+        for one in found
+    ]
+    suite: dict[str, list[Expectation]] = {
+        "edges_are_in_range": [
+            gxe.ExpectColumnValuesToBeInSet(column="type", value_set=[kind.value for kind in EdgeType]),
+            gxe.ExpectColumnValuesToBeBetween(column="weight", min_value=0, max_value=1, strict_min=True),
+        ],
+        "edges_have_both_ends": [gxe.ExpectColumnValuesToBeInSet(column="loose", value_set=[0])],
+    }
+    yield from validate(rows, suite, asset_key=edges.key, columns=("type", "weight", "loose"))
+    required = (edge for edge in found if edge.type is EdgeType.REQUIRES)
+    loops = cycles(edge for edge in required if (edge.source, edge.target) not in cut)
+    yield dg.AssetCheckResult(
+        asset_key=edges.key,
+        check_name="prerequisites_have_no_cycle",
+        passed=not loops,
+        metadata={"cycles": dg.MetadataValue.json(loops[:20]), "cut": dg.MetadataValue.int(len(cut))},
+    )
 
 
 @dg.multi_asset_check(
@@ -55,9 +99,7 @@ def check_graph(
     tenant = tenant_of(context.run)
     with failures():
         concepts = graph.concepts(tenant=tenant)
-        edges = graph.edges(tenant=tenant)
         counts = graph.counts(tenant=tenant)
-    known = {concept.id for concept in concepts}
     nodes = [
         {
             "id": one.id,
@@ -67,10 +109,6 @@ def check_graph(
             "minutes": one.minutes,
         }
         for one in concepts
-    ]
-    connections = [
-        {"type": one.type.value, "weight": one.weight, "loose": int(not {one.source, one.target} <= known)}
-        for one in edges
     ]
     of_nodes: dict[str, list[Expectation]] = {
         "concepts_have_ids_and_names": [
@@ -87,28 +125,12 @@ def check_graph(
             gxe.ExpectColumnValuesToBeBetween(column="minutes", min_value=0),
         ],
     }
-    of_edges: dict[str, list[Expectation]] = {
-        "edges_are_in_range": [
-            gxe.ExpectColumnValuesToBeInSet(column="type", value_set=[kind.value for kind in EdgeType]),
-            gxe.ExpectColumnValuesToBeBetween(column="weight", min_value=0, max_value=1, strict_min=True),
-        ],
-        "edges_have_both_ends": [gxe.ExpectColumnValuesToBeInSet(column="loose", value_set=[0])],
-    }
     yield from validate(
         nodes, of_nodes, asset_key=ranking.key, columns=("id", "name", "quality", "difficulty", "minutes")
     )
-    yield from validate(connections, of_edges, asset_key=ranking.key, columns=("type", "weight", "loose"))
-    loops = cycles(edge for edge in edges if edge.type is EdgeType.REQUIRES)
-    yield dg.AssetCheckResult(
-        asset_key=ranking.key,
-        check_name="prerequisites_have_no_cycle",
-        passed=not loops,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"cycles": dg.MetadataValue.json(loops[:20])},
-    )
     now = {
         "concepts_per_document": len(concepts) / max(1, counts.documents),
-        "edges_per_concept": len(edges) / max(1, len(concepts)),
+        "edges_per_concept": counts.edges / max(1, len(concepts)),
     }
     before = _before(context.instance, tenant)
     yield dg.AssetCheckResult(
@@ -136,11 +158,11 @@ def check_paths(context: dg.AssetCheckExecutionContext, graph: dg.ResourceParam[
         views = GraphProjections(graph)
         view = views.view(tenant)
         planner = LearningPaths(views)
-        edges = view.prerequisite_edges()
+        required = view.prerequisite_edges()
         found = [
             message
             for place in hardest(view, _SAMPLE)
-            for message in problems_of(planner.plan(view.ids[place], tenant=tenant), edges)
+            for message in problems_of(planner.plan(view.ids[place], tenant=tenant), required)
         ]
     return dg.AssetCheckResult(passed=not found, metadata={"problems": dg.MetadataValue.json(found[:20])})
 

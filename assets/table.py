@@ -4,7 +4,7 @@ from typing import Final
 
 import dagster as dg
 
-from assets import checks, concepts, documents, graph_checks, projections, usage
+from assets import checks, concepts, connections, documents, graph_checks, projections, usage
 
 DOCUMENT_ASSETS = [
     documents.parsed,
@@ -13,7 +13,7 @@ DOCUMENT_ASSETS = [
     documents.concepts,
     documents.published,
 ]
-KNOWLEDGE_ASSETS = [concepts.ranking, concepts.paths]
+KNOWLEDGE_ASSETS = [connections.edges, connections.vectors, concepts.ranking, concepts.paths]
 PROJECTION_ASSETS = list(projections.ASSETS)
 USAGE_ASSETS = [usage.daily_usage]
 ASSETS: Final[list[dg.AssetsDefinition | dg.AssetSpec]] = [
@@ -32,6 +32,7 @@ CHECKS = [
     checks.check_parsed,
     checks.check_analysis,
     checks.check_embeddings,
+    graph_checks.check_edges,
     graph_checks.check_graph,
     graph_checks.check_paths,
     projections.check_lag,

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from api.async_client.base import HttpClient
 from api.client.answers import V1
-from resources.knowledge.model import Merge, Support
+from resources.knowledge.model import Merge, StepResource, Support
 from resources.knowledge.questions import (
     CommunitiesAnswer,
     ConceptPage,
@@ -33,6 +33,8 @@ _SCORED = TypeAdapter(list[ScoredConcept])
 _NEIGHBOURS = TypeAdapter(list[Neighbour])
 _SUPPORT = TypeAdapter(list[Support])
 _MERGES = TypeAdapter(list[Merge])
+_RESOURCES = TypeAdapter(list[StepResource])
+_LEARNERS = TypeAdapter(dict[str, int])
 _SCORES = TypeAdapter(Scores | None)
 
 
@@ -103,6 +105,16 @@ class GraphClient(HttpClient):
 
     async def graph_spanning(self, concept: str, *, limit: int = 10) -> SpanningAnswer:
         return await self._get(f"{V1}/graph/concepts/{quote(concept, safe='')}/spanning", SpanningAnswer, limit=limit)
+
+    async def graph_resources(self, concept: str, *, limit: int = 10) -> list[StepResource]:
+        """The documents that teach a concept, the one most about it first."""
+        found = await self._plain("GET", f"{V1}/graph/concepts/{quote(concept, safe='')}/resources", limit=limit)
+        return _RESOURCES.validate_python(found)
+
+    async def graph_learners(self, concept: str) -> dict[str, int]:
+        """How many users have said what of a concept, by status."""
+        found = await self._plain("GET", f"{V1}/graph/concepts/{quote(concept, safe='')}/learners")
+        return _LEARNERS.validate_python(found)
 
     async def graph_scores(self, concept: str) -> Scores | None:
         return _SCORES.validate_python(

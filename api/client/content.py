@@ -22,7 +22,7 @@ from api.schemas import (
 )
 from resources.content.model import Document
 from resources.content.retrieval.model import Filters, Mode
-from resources.knowledge.model import ConceptView, LearningPath, PathWishes
+from resources.knowledge.model import ConceptView, LearningPath, PathWishes, SavedPath
 from resources.knowledge.progress.model import ConceptProgress, ProgressChange, ProgressStatus
 from resources.knowledge.questions import Neighbour
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from resources.content.model import DocumentStatus
 
+_PATHS = TypeAdapter(list[SavedPath])
 _PROGRESS = TypeAdapter(list[ConceptProgress])
 _NEAR = TypeAdapter(list[Neighbour])
 
@@ -123,6 +124,21 @@ class ContentClient(HttpClient):
         if wishes is not None:
             body["wishes"] = wishes.model_dump(mode="json")
         return LearningPath.model_validate_json(self._send("POST", f"{V1}/learning-path", json=body).content)
+
+    def keep_path(self, name: str, target: str, **more: Any) -> SavedPath:
+        """Plan a path and keep it. `more` is what the route knows: description, audience, source, known, wishes, use_progress."""
+        answer = self._send("POST", f"{V1}/learning-paths", json={"name": name, "target": target, **more})
+        return SavedPath.model_validate_json(answer.content)
+
+    def kept_paths(self, *, over: str | None = None) -> list[SavedPath]:
+        """The paths that are kept, or those that lead over a concept."""
+        return _PATHS.validate_python(self._plain("GET", f"{V1}/learning-paths", over=over))
+
+    def kept_path(self, path_id: str) -> SavedPath:
+        return self._get(f"{V1}/learning-paths/{quote(path_id, safe='')}", SavedPath)
+
+    def drop_path(self, path_id: str) -> None:
+        self._send("DELETE", f"{V1}/learning-paths/{quote(path_id, safe='')}")
 
     def progress(self) -> list[ConceptProgress]:
         """What the user has said about concepts, the latest change first."""

@@ -13,7 +13,7 @@ from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
 from resources.knowledge.algorithms.paths import MAX_ALTERNATIVES, Algorithm
-from resources.knowledge.model import Difficulty, EdgeType, Merge, Support, concept_id
+from resources.knowledge.model import Difficulty, EdgeType, Merge, StepResource, Support, concept_id
 from resources.knowledge.questions import (
     CommunitiesAnswer,
     ConceptPage,
@@ -243,6 +243,23 @@ def support_of_concept(
 ) -> list[Support]:
     """The documents that support a concept, with passages, runs and calls of models. Empty for one that is not there."""
     return list(services.graph.support(concept_id(concept), tenant=tenant, limit=limit))
+
+
+@router.get("/concepts/{concept}/resources", summary="Show what to read", responses=problems.responses(404, 422, 503))
+def resources(
+    concept: NameInPath, services: ServicesDep, tenant: TenantDep, limit: Annotated[int, Query(ge=1, le=100)] = 10
+) -> list[StepResource]:
+    """The documents that teach a concept, the one most about it first, with the passages that name it."""
+    view = services.graph.concept(concept_id(concept), tenant=tenant)
+    wanted = {view.concept.id: view.documents[:limit]}
+    return services.graph.resources(wanted, tenant=tenant)[view.concept.id]
+
+
+@router.get("/concepts/{concept}/learners", summary="Count learners", responses=problems.responses(404, 422, 503))
+def learners(concept: NameInPath, services: ServicesDep, tenant: TenantDep) -> dict[str, int]:
+    """How many users have said what of a concept, by status."""
+    view = services.graph.concept(concept_id(concept), tenant=tenant)
+    return services.graph.learners(view.concept.id, tenant=tenant)
 
 
 @router.get(

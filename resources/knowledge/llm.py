@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from resources.ai.model import ChatRequest, Message
 from resources.ai.structured import output_of, read_model
 from resources.ai.untrusted import RULE, as_data
+from resources.knowledge.algorithms.prerequisites import without_cycles
 from resources.knowledge.model import Concept, Difficulty, Edge, EdgeType, Evidence, Origin, concept_id, evidence_key
 from resources.knowledge.relations import chunks_with, occurrences
 
@@ -79,7 +80,9 @@ def extract_with_model(
     options: CallOptions | None = None,
     passages: Sequence[tuple[int, int]] = (),
 ) -> Extraction:
-    """`found`, which rules extracted, with what the model adds. What rules found is never taken away or weakened.
+    """`found`, which rules extracted, with what the model adds. What rules found is never weakened.
+
+    What would make concepts require each other is left out, the weakest of each cycle, and noted in `cut`.
 
     Blocks; not on an event loop's thread. Raises what `AiCalls.complete` raises.
     """
@@ -112,12 +115,18 @@ def extract_with_model(
         evidence[key] = Evidence(
             origin=Origin.MODEL, chunks=chunks_with([at] if at >= 0 else [], passages), calls=calls
         )
+    required = [edge for edge in edges.values() if edge.type is EdgeType.REQUIRES]
+    cut = tuple(without_cycles(required)[1])
+    for edge in cut:
+        key = evidence_key(edge.source, edge.target, edge.type)
+        del edges[key], evidence[key]
     return found.model_copy(
         update={
             "concepts": tuple(concepts[key] for key in sorted(concepts)),
             "mentions": dict(sorted(mentions.items())),
             "edges": tuple(sorted(edges.values(), key=lambda edge: (edge.source, edge.target, edge.type))),
             "evidence": dict(sorted(evidence.items())),
+            "cut": cut,
         }
     )
 

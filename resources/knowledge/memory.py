@@ -64,16 +64,18 @@ class MemoryGraphStore:
     def prepare(self) -> None:
         """Nothing to do."""
 
-    def weave(self, extraction: Extraction, *, tenant: str) -> None:
+    def weave(self, extraction: Extraction, *, tenant: str) -> bool:
         contribution_of(extraction)
         with self._lock:
             extractions = self._extractions.setdefault(tenant, {})
             former = extractions.get(extraction.document_id)
-            if former != extraction:
-                extractions[extraction.document_id] = extraction
-                roots = self._roots(tenant)
-                now = contribution_of(extraction, roots)
-                self._changed([(contribution_of(former, roots) if former else NOTHING, now)], tenant=tenant)
+            if former is not None and former.says_the_same(extraction):
+                return False
+            extractions[extraction.document_id] = extraction
+            roots = self._roots(tenant)
+            now = contribution_of(extraction, roots)
+            self._changed([(contribution_of(former, roots) if former else NOTHING, now)], tenant=tenant)
+            return True
 
     def retract(self, document_id: str, *, tenant: str) -> None:
         with self._lock:

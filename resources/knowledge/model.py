@@ -119,6 +119,10 @@ class Extraction(_Frozen):
         default=(), description="Prerequisites that the document says and that would close a cycle: the weakest of each"
     )
 
+    def says_the_same(self, other: Extraction) -> bool:
+        """Whether nothing is different but the run that read it."""
+        return self.model_copy(update={"run_id": other.run_id}) == other
+
 
 class Support(_Frozen):
     """One document that supports a concept or an edge."""

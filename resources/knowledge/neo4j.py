@@ -47,14 +47,16 @@ class BoltGraphStore(BoltLearning):
             for statement in dialect.over_http:
                 arcadedb.run(here, statement)
 
-    def weave(self, extraction: Extraction, *, tenant: str) -> None:
+    def weave(self, extraction: Extraction, *, tenant: str) -> bool:
         """Make `extraction` the document's whole contribution, at once. An unchanged one costs two round trips.
+
+        Returns whether it says anything new.
 
         Raises InvalidInputError for an extraction whose parts do not fit together, ConflictError when other writers
         kept coming first, and UnavailableError.
         """
         contribution_of(extraction)
-        self._write(lambda tx: replace(tx, extraction, tenant=tenant))
+        return self._write(lambda tx: replace(tx, extraction, tenant=tenant))
 
     def retract(self, document_id: str, *, tenant: str) -> None:
         """Remove the document's contribution, and whatever no other document supports, at once."""

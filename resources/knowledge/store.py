@@ -36,8 +36,11 @@ class GraphStore(Protocol):
     def prepare(self) -> None:
         """Create constraints and indexes where they are missing."""
 
-    def weave(self, extraction: Extraction, *, tenant: str) -> None:
-        """Make `extraction` the document's whole contribution. Repeating it changes nothing."""
+    def weave(self, extraction: Extraction, *, tenant: str) -> bool:
+        """Make `extraction` the document's whole contribution. Returns whether it says anything new.
+
+        Repeating it changes nothing: what another run has read before stays as that run's.
+        """
 
     def retract(self, document_id: str, *, tenant: str) -> None:
         """Remove the document's contribution, and whatever no other document supports."""

@@ -28,15 +28,15 @@ Row = dict[str, Any]
 BATCH: Final = 500
 
 
-def replace(tx: neo4j.Transaction, extraction: Extraction, *, tenant: str) -> None:
-    """Make `extraction` the document's whole contribution. Rolls back if it is that already."""
+def replace(tx: neo4j.Transaction, extraction: Extraction, *, tenant: str) -> bool:
+    """Make `extraction` the document's whole contribution. Rolls back, and returns False, if it says nothing new."""
     key = {"tenant": tenant, "document": extraction.document_id}
     begun = tx.run(queries.BEGIN, key).single(strict=True)
     saved = begun["extraction"]
     former = Extraction.model_validate_json(saved) if saved is not None else None
-    if former == extraction:
+    if former is not None and former.says_the_same(extraction):
         tx.rollback()
-        return
+        return False
     tx.run(
         queries.SAVE_DOCUMENT,
         key,
@@ -50,6 +50,7 @@ def replace(tx: neo4j.Transaction, extraction: Extraction, *, tenant: str) -> No
     if begun["learners"]:
         _join(tx, change.added_supports, roots, tenant=tenant)
     _log(tx, begun["revision"], [change], tenant=tenant)
+    return True
 
 
 def retract(tx: neo4j.Transaction, document_id: str, *, tenant: str) -> None:

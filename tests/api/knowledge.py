@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from resources.content.model import Chunk, sha256_of
 from resources.content.retrieval.model import Facts
-from resources.knowledge.model import Concept, Edge, EdgeType, Extraction
+from resources.knowledge.model import Concept, Edge, EdgeType, Evidence, Extraction, LearningResource, Origin
 
 if TYPE_CHECKING:
     from api.dependencies import Services
@@ -58,6 +58,19 @@ def teach(services: Services, index: ChunkIndex, embedder: Embedder, *, tenant: 
             edges=(
                 Edge(source="tea", target="water", type=EdgeType.REQUIRES),
                 Edge(source="water", target="fire", type=EdgeType.REQUIRES),
+            ),
+            evidence={"tea": Evidence(origin=Origin.STRUCTURE, chunks=(0,))},
+            passages=tuple((chunk.start, chunk.end) for chunk in chunks),
+            resource=LearningResource(
+                url=source.uri,
+                title="Notes",
+                resource_type="page",
+                format=document.media_type.value,
+                source="upload",
+                quality=0.8,
+                difficulty="beginner",
+                minutes=1,
+                language="en",
             ),
         ),
         tenant=tenant,

@@ -4,10 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.contracts.graph_store import saved_path
+
 if TYPE_CHECKING:
     import httpx
 
-SEARCH, PATH = "/api/v1/search", "/api/v1/learning-path"
+    from api.dependencies import Services
+
+SEARCH, PATH, PATHS = "/api/v1/search", "/api/v1/learning-path", "/api/v1/learning-paths"
 
 
 @pytest.mark.usefixtures("taught")
@@ -106,3 +110,43 @@ def test_a_search_along_the_graph_tells_what_led_there(http: httpx.Client) -> No
     assert "Tea" in led[0]["through"]
     assert answer["next_cursor"] is None
     assert http.get(SEARCH, params={"q": "tea", "mode": "graph", "cursor": "x"}).status_code == 400
+
+
+@pytest.mark.usefixtures("taught")
+def test_a_path_is_kept_shown_and_dropped_by_who_made_it(http: httpx.Client) -> None:
+    kept = http.post(PATHS, json={"name": "Drinks", "target": "tea", "audience": "guests"})
+    assert kept.status_code == 201
+    path = kept.json()
+    assert [(step["order"], step["concept"]) for step in path["concepts"]] == [(1, "fire"), (2, "water"), (3, "tea")]
+    assert (path["custom"], path["outcomes"][0], len(path["difficulties"])) == (True, "know Tea", 3)
+    assert http.get(f"{PATHS}/{path['id']}").json() == path
+    assert [one["name"] for one in http.get(PATHS, params={"over": "Water"}).json()] == ["Drinks"]
+    assert http.get(PATHS, params={"over": "coffee"}).json() == []
+    assert http.delete(f"{PATHS}/{path['id']}").status_code == 204
+    assert http.delete(f"{PATHS}/{path['id']}").status_code == 404
+    assert http.post(PATHS, json={"name": "Nowhere", "target": "nothing"}).status_code == 404
+
+
+def test_a_path_of_somebody_else_is_not_dropped(http: httpx.Client, services: Services, tenant: str) -> None:
+    services.graph.put_path(saved_path("platforms", "tea"), tenant=tenant)
+    refused = http.delete(f"{PATHS}/platforms")
+    assert (refused.status_code, refused.json()["code"]) == (403, "path_not_yours")
+
+
+@pytest.mark.usefixtures("taught")
+def test_the_graph_knows_who_has_learned_what(http: httpx.Client) -> None:
+    learners = "/api/v1/graph/concepts/Fire/learners"
+    assert http.get(learners).json() == {}
+    http.put("/api/v1/progress/Fire", json={"status": "mastered"})
+    assert http.get(learners).json() == {"mastered": 1}
+    http.delete("/api/v1/progress/fire")
+    assert http.get(learners).json() == {}
+
+
+@pytest.mark.usefixtures("taught")
+def test_what_to_read_is_told_with_its_address_and_passages(http: httpx.Client) -> None:
+    (told,) = http.get("/api/v1/graph/concepts/Tea/resources").json()
+    assert (told["title"], told["url"], told["passages"]) == ("Notes", "upload:notes.md", [[9, 58]])
+    step = http.get(PATH, params={"to": "Tea"}).json()["steps"][-1]
+    assert step["resources"] == [told]
+    assert step["documents"] == [told["document_id"]]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from assets.concepts import paths, ranking
-from assets.graph_checks import check_graph, check_paths
+from assets.connections import edges, vectors
+from assets.graph_checks import check_edges, check_graph, check_paths
 from assets.partitions import TENANT_TAG
 from assets.study import STUDY_GUIDE
+from resources.content.model import document_id
 from resources.knowledge.model import Concept, Edge, EdgeType, Extraction
-from tests.assets.conftest import failed_checks, failure_of, metadata_of
+from tests.assets.conftest import failed_checks, failure_of, materialized, metadata_of
 
 if TYPE_CHECKING:
     from dagster import ExecuteInProcessResult
@@ -39,6 +40,8 @@ def test_ranking_tells_the_size_of_the_graph_and_what_matters_in_it(taught: Work
     assert (told["concepts"], told["edges"], told["documents"]) == (counts.concepts, counts.edges, 3)
     assert told["prerequisites"] >= 3
     assert told["edges_that_close_cycles"] == 0
+    assert told["resources"] == 3
+    assert told["chunks"] >= 3
     top = [record.data for record in told["top"].records]
     place = [row["concept"] for row in top]
     assert place.index("typing") < place.index("pydantic") < place.index("fastapi")
@@ -53,19 +56,62 @@ def test_ranking_of_an_empty_graph_is_empty(workshop: Workshop) -> None:
     assert (told["concepts"], told["edges"], list(told["top"].records)) == (0, 0, [])
 
 
-def test_a_cycle_of_prerequisites_is_a_warning_that_names_it(workshop: Workshop) -> None:
+def contradiction(workshop: Workshop, *, sure: float = 1.0) -> None:
+    """Two documents of which each says the opposite of the other."""
     concepts = tuple(Concept(id=name, name=name) for name in ("egg", "hen"))
-    edges = tuple(
-        Edge(source=one, target=other, type=EdgeType.REQUIRES) for one, other in (("egg", "hen"), ("hen", "egg"))
-    )
-    contribution = Extraction(document_id="farm", sha256="0", title=None, concepts=concepts, mentions={}, edges=edges)
-    workshop.graph.weave(contribution, tenant=workshop.tenant)
-    result = workshop.rank(ranking, check_graph)
+    for document, one, other, weight in (("farm", "egg", "hen", sure), ("kitchen", "hen", "egg", 0.6)):
+        edge = Edge(source=one, target=other, type=EdgeType.REQUIRES, weight=weight)
+        said = Extraction(document_id=document, sha256="0", title=None, concepts=concepts, mentions={}, edges=(edge,))
+        workshop.graph.weave(said, tenant=workshop.tenant)
+
+
+def test_documents_that_contradict_each_other_lose_the_weakest_prerequisite(workshop: Workshop) -> None:
+    contradiction(workshop)
+    result = workshop.rank(edges, check_edges, ranking, check_graph, paths, check_paths)
     assert result.success
+    assert failed_checks(result) == set()
+    told = metadata_of(result, "edges")
+    assert (told["cycles"], told["cut"], told["requires"]) == (1, 1, 2)
+    assert [(edge.source, edge.target) for edge in workshop.graph.cuts(tenant=workshop.tenant)] == [("hen", "egg")]
+    (kept,) = workshop.graph.paths(tenant=workshop.tenant)
+    assert [step.concept for step in kept.concepts] == ["hen", "egg"]
+
+
+def test_a_cycle_that_is_not_cut_blocks_the_ranking(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    contradiction(workshop)
+    monkeypatch.setattr(type(workshop.graph), "write_cuts", lambda *_, **__: None)
+    result = workshop.rank(edges, check_edges, ranking, check_graph)
+    assert not result.success
     assert failed_checks(result) == {"prerequisites_have_no_cycle"}
     (check,) = [item for item in result.get_asset_check_evaluations() if not item.passed]
-    assert json.dumps(check.metadata["cycles"].value).count("egg") >= 1
-    assert metadata_of(result, "ranking")["edges_that_close_cycles"] == 1
+    assert check.metadata["cycles"].value == [["egg", "hen"]]
+    assert materialized(result) == {"edges"}
+
+
+def test_a_document_that_requires_in_a_circle_is_not_published(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("egg", "hen")
+    circle = Extraction(
+        document_id="farm.md",
+        sha256="0",
+        title=None,
+        concepts=tuple(Concept(id=name, name=name) for name in names),
+        mentions={},
+        edges=tuple(Edge(source=one, target=other, type=EdgeType.REQUIRES) for one, other in (names, names[::-1])),
+    )
+    monkeypatch.setattr("assets.documents.extract", lambda *_, **__: circle)
+    result = workshop.materialize(workshop.receive("farm.md", PAGE.format(name="farm")))
+    assert not result.success
+    assert failed_checks(result) == {"requires_no_circle"}
+    assert "published" not in materialized(result)
+
+
+def test_names_are_embedded_once(taught: Workshop) -> None:
+    first = metadata_of(taught.rank(vectors), "vectors")
+    again = metadata_of(taught.rank(vectors), "vectors")
+    assert first["embedded"] == first["vectors"] > 3
+    assert (again["vectors"], again["embedded"]) == (first["vectors"], 0)
 
 
 def test_the_longest_paths_are_planned_and_stand(taught: Workshop) -> None:
@@ -76,6 +122,15 @@ def test_the_longest_paths_are_planned_and_stand(taught: Workshop) -> None:
     assert (first["target"], first["steps"]) == ("fastapi", 3)
     assert "typing" in told["longest_path"]
     assert failed_checks(result) == set()
+    kept = {path.target: path for path in taught.graph.paths(tenant=taught.tenant, over="typing")}
+    assert [step.concept for step in kept["fastapi"].concepts] == ["typing", "pydantic", "fastapi"]
+    assert not kept["fastapi"].custom
+    mine = kept["fastapi"].model_copy(update={"id": "mine", "custom": True})
+    taught.graph.put_path(mine, tenant=taught.tenant)
+    for document in ("fastapi.md", "pydantic.md"):
+        taught.graph.retract(document_id(f"file:///docs/{document}", tenant=taught.tenant), tenant=taught.tenant)
+    assert taught.rank(paths).success
+    assert [path.id for path in taught.graph.paths(tenant=taught.tenant)] == ["mine"]
 
 
 def test_a_graph_that_has_jumped_is_told(workshop: Workshop) -> None:

@@ -550,6 +550,13 @@ class GraphStoreContract:
         assert list(store.named_in("pandas.md", tenant=tenant)) == []
         assert store.counts(tenant=tenant) == GraphCounts(concepts=3, edges=2, documents=1)
 
+    def test_what_another_run_reads_again_stays_as_it_is(self, store: GraphStore, tenant: str) -> None:
+        assert store.weave(PAGE.model_copy(update={"run_id": "first"}), tenant=tenant)
+        revision = store.revision(tenant=tenant)
+        assert not store.weave(PAGE.model_copy(update={"run_id": "second"}), tenant=tenant)
+        assert store.revision(tenant=tenant) == revision
+        assert [one.run_id for one in store.support("pandas", tenant=tenant)] == ["first"]
+
     def test_a_path_is_kept_and_found_by_what_it_leads_over(self, store: GraphStore, tenant: str) -> None:
         store.weave(PANDAS, tenant=tenant)
         kept = saved_path("tables", "numpy", "pandas")

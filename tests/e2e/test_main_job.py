@@ -170,7 +170,9 @@ def test_the_ui_shows_lineage_checks_partitions_and_numbers(stage: Stage) -> Non
         "content/embeddings": {"content/parsed"},
         "knowledge/concepts": {"content/parsed", "content/analysis"},
         "content/published": {"content/embeddings", "knowledge/concepts"},
-        "knowledge/ranking": {"knowledge/concepts"},
+        "knowledge/edges": {"knowledge/concepts"},
+        "knowledge/vectors": {"knowledge/concepts"},
+        "knowledge/ranking": {"knowledge/edges"},
         "knowledge/paths": {"knowledge/ranking"},
     }
     for key, node in nodes.items():
@@ -242,6 +244,8 @@ def test_a_backfill_of_all_ready_documents_from_the_ui_completes_and_embeds_noth
         told = metadata_of(stage, WAY[2], document)
         assert (told["embedded"], told["work_done"]) == (0, False)
         assert metadata_of(stage, WAY[0], document)["work_done"] is False
+        woven = metadata_of(stage, ["knowledge", "concepts"], document)
+        assert (woven["work_done"], woven["passages"] > 0) == (False, True)
         assert stage.api.document(document).status is DocumentStatus.READY
 
 

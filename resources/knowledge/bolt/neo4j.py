@@ -132,19 +132,20 @@ class BoltServer:
 
         return read
 
-    def _write(self, change: Callable[[neo4j.Transaction], None]) -> None:
+    def _write(self, change: Callable[[neo4j.Transaction], T]) -> T:
         """One transaction, committed unless `change` rolled it back."""
 
-        def write() -> None:
+        def write() -> T:
             with (
                 self._open().session(database=self._database) as session,
                 session.begin_transaction() as transaction,
             ):
-                change(transaction)
+                result = change(transaction)
                 if not transaction.closed():
                     transaction.commit()
+                return result
 
-        self._run(write)
+        return self._run(write)
 
     def _run(self, work: Callable[[], T]) -> T:
         """As `_tried`, unless the server did not answer for some time and is left alone."""

@@ -52,10 +52,13 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A run that its worker is done with. `problem` is None if the worker says that it ended properly."""
+    """A run that its worker is done with. `problem` is None if the worker says that it ended properly; `again`: and that it is to
+    be tried again.
+    """
 
     claim: Claim
     problem: str | None
+    again: bool = False
 
 
 class Crew:
@@ -108,6 +111,11 @@ class Crew:
         assert self._current is not None
         self._current.idle[0].give(claim, lease_until=lease_until)
 
+    def try_again(self, run_id: str) -> None:
+        """Have a free worker start the run that takes a failed one's place."""
+        assert self._current is not None
+        self._current.idle[0].try_again(run_id)
+
     def interrupt(self, run_id: str) -> None:
         """Stop a run where it can be stopped; if its step does not let go in time, with its worker."""
         for worker in self._executing(run_id):
@@ -147,7 +155,7 @@ class Crew:
             source.leaving = message.get("retires", False)
             source.idle = not source.leaving
             if source.claim is not None:
-                self._endings.append(Ending(source.claim, message["problem"]))
+                self._endings.append(Ending(source.claim, message["problem"], again=message["again"]))
                 source.claim = None
         if source.channel.closed:
             source.idle = False

@@ -58,6 +58,11 @@ class Worker:
         self.interrupted_at = None
         self.channel.send(run_id=claim.run_id, host=claim.host, lease_until=lease_until)
 
+    def try_again(self, run_id: str) -> None:
+        """Have the worker start the run that takes a failed one's place."""
+        self.idle = False
+        self.channel.send(try_again=run_id)
+
     def interrupt(self) -> None:
         """Ask the run to stop where it can: the step gets an interrupt, the run ends as cancelled."""
         if self.interrupted_at is None:

@@ -26,6 +26,7 @@ import selectors
 import signal
 import socket
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,7 @@ class Pool:
         self._listener: Listener | None = None
         self._settlement: Settlement | None = None
         self._closing: dict[str, Ending] = {}
+        self._to_try_again: deque[str] = deque()
         self._pause = Pause()
         self._renew_at = 0.0
         self._stop_at: float | None = None
@@ -111,6 +113,7 @@ class Pool:
             if time.monotonic() > self._renew_at:
                 self._renew()
                 self._renew_at = time.monotonic() + RENEW_SECONDS
+            self._try_again()
             self._claim()
         except UnavailableError as error:
             self._pause.failed()
@@ -204,17 +207,28 @@ class Pool:
         """Give every run that left its worker an end, then take it off the queue. What fails stays for the next turn."""
         for run_id, ending in list(self._closing.items()):
             if self._has_ended(ending):
+                if ending.again or (ending.problem is not None and self._settled.is_to_be_tried_again(run_id)):
+                    self._to_try_again.append(run_id)
                 self._queue.finish(run_id, host=self.host)
             else:
                 self._queue.release(run_id, host=self.host)
             del self._closing[run_id]
 
+    def _try_again(self) -> None:
+        """Have workers start the retries of runs that have failed. What is not done here the daemon finds, a second later."""
+        while self._stop_at is None and self._to_try_again and self._crew.free:
+            self._crew.try_again(self._to_try_again.popleft())
+
     def _has_ended(self, ending: Ending) -> bool:
         if ending.problem is None:
             return True
-        assert self._settlement is not None
         may_begin_again = ending.claim.number < MAX_CLAIMS
-        return self._settlement.settle(ending.claim.run_id, reason=ending.problem, may_begin_again=may_begin_again)
+        return self._settled.settle(ending.claim.run_id, reason=ending.problem, may_begin_again=may_begin_again)
+
+    @property
+    def _settled(self) -> Settlement:
+        assert self._settlement is not None
+        return self._settlement
 
 
 @contextlib.contextmanager

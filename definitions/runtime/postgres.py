@@ -9,6 +9,7 @@ also look at every renewal.
 from __future__ import annotations
 
 import os
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -76,6 +77,7 @@ FROM orphan
 WHERE q.run_id = orphan.run_id
 RETURNING q.run_id, q.job, q.claims, q.host, q.cancel_requested
 """
+ALONE = "SELECT pg_advisory_lock(hashtextextended(%s, 7301402615))"
 HOSTS = "SELECT DISTINCT host FROM aiw.run_queue WHERE host IS NOT NULL ORDER BY host"
 FIND = """
 SELECT q.host, greatest(0, extract(epoch FROM now() - q.lease_until))::float8,
@@ -267,6 +269,17 @@ class RunKeys:
         }
         with self._database.transaction() as connection:
             return {(row[0], row[1]) for row in connection.execute(CLAIM_FOR_SENSOR, arguments)}
+
+
+@contextmanager
+def alone(database: Database, what: str) -> Iterator[None]:
+    """No two blocks with the same `what` are executed at a time, in whichever process. Raises UnavailableError.
+
+    On a connection of its own: those who wait must not keep the one who works from the pool's.
+    """
+    with closing(database.connect()) as connection:
+        connection.execute(ALONE, (what,))
+        yield
 
 
 class Listener:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dagster import DagsterEvent, DagsterInstance, DagsterRun, JobDefinition
     from dagster._core.definitions.job_base import IJob
 
+    from resources.database.postgres import Database
     from resources.events.model import NewEvent
     from resources.events.store import EventStore
     from resources.realtime.store import MessageStore
@@ -74,12 +75,17 @@ def telling_all(
             yield event
 
 
+def open_database() -> Database:
+    """The platform's, as all of this process share it."""
+    url = Settings().database.url
+    assert url is not None  # the pool has refused to start without
+    return shared_database(url.get_secret_value(), 4)
+
+
 def open_stores() -> tuple[EventStore, MessageStore]:
     """Where this process tells what it does."""
-    settings = Settings()
-    assert settings.database.url is not None  # the pool has refused to start without
-    database = shared_database(settings.database.url.get_secret_value(), 4)
-    fanout = build_fanout(database, settings.realtime.redis_url)
+    database = open_database()
+    fanout = build_fanout(database, Settings().realtime.redis_url)
     return PostgresEventStore(database), PostgresMessages(database, fanout)
 
 

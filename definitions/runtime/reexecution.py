@@ -26,10 +26,12 @@ from dagster._core.storage.tags import (
 
 from assets.partitions import TRIGGER_TAG
 from definitions.runtime.code import WorkflowOrigin, workflow_of
+from definitions.runtime.postgres import alone
 from resources.errors import ConflictError, InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from dagster import DagsterRun, JobDefinition
     from dagster._core.execution.plan.plan import ExecutionPlan
@@ -72,6 +74,10 @@ class Reexecution:
 
     def __init__(self, launcher: WorkflowLauncher) -> None:
         self._launcher = launcher
+
+    def alone(self, run_id: str) -> AbstractContextManager[None]:
+        """Nobody else who asks for this is at the run's retry meanwhile. Raises UnavailableError."""
+        return alone(self._launcher.database, f"retry of {run_id}")
 
     def preview(
         self,

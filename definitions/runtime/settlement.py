@@ -5,6 +5,7 @@ from __future__ import annotations
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._core.events import JobFailureData, RunFailureReason
 
+from definitions.runtime.retries import is_promised
 from definitions.runtime.storage import in_our_words
 
 _NOT_BEGUN = frozenset({DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.QUEUED})
@@ -26,6 +27,11 @@ class Settlement:
         """
         with in_our_words():
             return self._settle(run_id, reason=reason, may_begin_again=may_begin_again)
+
+    def is_to_be_tried_again(self, run_id: str) -> bool:
+        """Whether the run was promised a retry that workers can start."""
+        with in_our_words():
+            return is_promised(self._instance, run_id)
 
     def close(self) -> None:
         self._instance.dispose()

@@ -1,7 +1,8 @@
 """A warm worker: a forked process that executes one run after another until it is told to stop or has grown old.
 
-It says `idle` when it can take a run and `done` after each. A run that did not reach an end although the worker survived it
-(the database went away, the code location has no such job) is reported as `unfinished`; the pool settles it.
+It says `idle` when it can take a run and `done` after each; asked to, it also starts the run that takes a failed one's place.
+A run that did not reach an end although the worker survived it (the database went away, the code location has no such job) is
+reported with its problem; the pool settles it.
 
 The end of a run becomes an event in the event store at once. Where that fails, and for runs that end without a worker, the
 sensors of `sensors/runs.py` make up for it within seconds; the event's id is the same, so it is stored once.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dagster import DagsterEventType, DagsterInstance
 from dagster._utils.interrupts import capture_interrupts, pop_captured_interrupt
@@ -21,7 +22,8 @@ from definitions.runtime.isolated import execute_isolated
 from definitions.runtime.lean.event_log import WriteBehindEventLogStorage
 from definitions.runtime.lean.threads import has_abandoned_threads
 from definitions.runtime.processes import resident_megabytes
-from definitions.runtime.recorder import open_stores, telling_all
+from definitions.runtime.recorder import open_database, open_stores, telling_all
+from definitions.runtime.retries import at_once, is_promised
 from definitions.runtime.storage import commit_without_waiting
 from resources.errors import PlatformError
 from resources.telemetry.logging import get_logger
@@ -38,6 +40,14 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+
+class _Outcome(NamedTuple):
+    """What became of a run: why it has not ended, None if it has; and whether it is to be tried again."""
+
+    problem: str | None
+    again: bool = False
+
+
 ENDS = frozenset({DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED})
 
 
@@ -53,22 +63,26 @@ def serve(channel: Channel, code: CodeLocation, *, runs: int, memory_mb: int) ->
         events, messages = open_stores()
         while not channel.closed:
             for message in channel.receive():
-                problem = _execute(instance, code, events, messages, message)
+                if "try_again" in message:
+                    _try_again(instance, events, message["try_again"])
+                    channel.send(kind="idle", pid=os.getpid())
+                    continue
+                outcome = _execute(instance, code, events, messages, message)
                 executed += 1
                 # A thread that executes what nobody waits for any more ends with its process.
                 old = executed >= runs or resident_megabytes() > memory_mb or has_abandoned_threads()
-                channel.send(kind="done", run_id=message["run_id"], problem=problem, retires=old)
+                channel.send(kind="done", run_id=message["run_id"], **outcome._asdict(), retires=old)
                 if old:
                     return
 
 
 def _execute(
     instance: DagsterInstance, code: CodeLocation, events: EventStore, messages: MessageStore, message: Message
-) -> str | None:
-    """Execute one run. Returns why it has not ended, or None if it has."""
+) -> _Outcome:
+    """Execute one run."""
     pop_captured_interrupt()  # a cancel that arrived after the end of the run that it was for
     if time.monotonic() > message["lease_until"]:
-        return "The lease ended before the worker could begin."
+        return _Outcome("The lease ended before the worker could begin.")
     run_id = message["run_id"]
     end: DagsterEvent | None = None
     milliseconds = 0
@@ -77,7 +91,7 @@ def _execute(
     try:
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
-            return None
+            return _Outcome(None)
         started = time.monotonic()
         instance.report_engine_event(f"Executing in the warm worker {os.getpid()} of {message['host']}.", run)
         job = code.job_of(instance, run)
@@ -85,7 +99,7 @@ def _execute(
             problem_of_process = execute_isolated(instance, job, run)
             if problem_of_process is None:
                 _tell_from_log(instance, events, run)
-            return problem_of_process
+            return _Outcome(problem_of_process, again=_is_promised(instance, run_id))
         in_other_processes = run.tags.get(EXECUTOR_TAG) == "multiprocess"
         for event in telling_all(instance, job, run, events, messages):
             if event.event_type in ENDS:
@@ -101,7 +115,31 @@ def _execute(
     except BaseException as error:  # noqa: BLE001  # the run's own end is what counts; the worker must outlive it
         problem = f"Execution stopped before the run had ended: {type(error).__name__}: {error}"
         log.warning("run.interrupted", run_id=run_id, error=repr(error))
-    return None if ended else problem
+    if not ended:
+        return _Outcome(problem)
+    failed = end is not None and end.event_type is DagsterEventType.RUN_FAILURE
+    return _Outcome(None, again=failed and _is_promised(instance, run_id))
+
+
+def _is_promised(instance: DagsterInstance, run_id: str) -> bool:
+    try:
+        return is_promised(instance, run_id)
+    except Exception as error:  # noqa: BLE001  # the daemon asks again
+        log.warning("run.retry_unknown", run_id=run_id, error=str(error))
+        return False
+
+
+def _try_again(instance: DagsterInstance, events: EventStore, run_id: str) -> None:
+    """Start the retry of a run. What goes wrong here goes wrong again in the daemon, which tells it in the run's log."""
+    from definitions.runtime.launch import WorkflowLauncher
+    from definitions.runtime.reexecution import Reexecution
+    from definitions.workflows import workflows
+
+    try:
+        launcher = WorkflowLauncher(instance, open_database(), workflows(), events)
+        at_once(instance, run_id, Reexecution(launcher))
+    except Exception as error:  # noqa: BLE001
+        log.warning("run.retry_not_started", run_id=run_id, error=str(error))
 
 
 def _tell_from_log(instance: DagsterInstance, events: EventStore, run: DagsterRun) -> None:

@@ -6,6 +6,7 @@ import importlib
 import logging
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
+from dagster._core.events import JobFailureData, RunFailureReason
 
 from definitions.runtime import retries
 from definitions.runtime.launch import ENDED
@@ -79,6 +81,23 @@ def _retry(engine: Engine, run_id: str) -> str:
         module.retry_run = stock
     (retried,) = instance.get_runs(RunsFilter(tags={"dagster/parent_run_id": run_id}))
     return retried.run_id
+
+
+def _tag(engine: Engine, run_id: str, name: str) -> str:
+    """A tag of the run, once it has it."""
+
+    def found() -> str | None:
+        run = engine.runtime.instance.get_run_by_id(run_id)
+        assert run is not None
+        return run.tags.get(name)
+
+    wait_until(found)
+    return str(found())
+
+
+def _tried_again(engine: Engine, run_id: str) -> str:
+    """The run that has taken the failed one's place, once there is one."""
+    return _tag(engine, run_id, "dagster/auto_retry_run_id")
 
 
 # ---------------------------------------------------------------------- a node
@@ -343,7 +362,7 @@ def test_kubernetes_without_its_package_is_an_error_that_says_so(engine: Engine)
 def test_a_killed_pool_ends_its_runs_when_the_next_one_comes(runtime: Runtime, tmp_path: Path) -> None:
     engine, path = Engine(runtime), tmp_path / "pid"
     pool = runtime.start_pool("--workers", "1", module=FAULTY)
-    engine.publish(_calls("orphan", "tests.linger", path=str(path)))
+    engine.publish(_calls("orphan", "tests.linger", path=str(path)) + "config: {retries: 1}\n")
     run_id = engine.launch("orphan")
     wait_until(lambda: path.exists() and path.read_text())
     waiting = engine.launch("hello")
@@ -353,6 +372,9 @@ def test_a_killed_pool_ends_its_runs_when_the_next_one_comes(runtime: Runtime, t
     assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
     assert "died" in _reason(engine, run_id)
     assert engine.end_of(waiting) is DagsterRunStatus.SUCCESS
+    again = _tried_again(engine, run_id)
+    engine.launcher.cancel(again, tenant=engine.tenant)
+    assert engine.end_of(again) is DagsterRunStatus.CANCELED
 
 
 def test_a_run_whose_worker_dies_is_tried_again_from_where_it_was_if_asked(engine: Engine, tmp_path: Path) -> None:
@@ -366,12 +388,10 @@ nodes:
 outputs: {{said: "{{{{ nodes.second.output }}}}"}}
 """)
     run_id = engine.launch("surviving")
-    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
     engine.publish("name: surviving\nnodes:\n  other: {type: template, config: {template: other}}\n")
-    run = engine.runtime.instance.get_run_by_id(run_id)
-    assert run is not None
-    assert run.tags["dagster/will_retry"] == "true"
-    again = _retry(engine, run_id)
+    assert engine.end_of(run_id) is DagsterRunStatus.FAILURE
+    again = _tried_again(engine, run_id)
+    assert _retry(engine, run_id) == again  # the daemon comes too late
     assert engine.end_of(again) is DagsterRunStatus.SUCCESS, _reason(engine, again)
     assert engine.outputs(again) == {"said": "survived"}
     assert trace.read_text().splitlines() == ["first"]
@@ -381,6 +401,30 @@ outputs: {{said: "{{{{ nodes.second.output }}}}"}}
     assert failed.tags["dagster/auto_retry_run_id"] == again
     assert retried.tags["dagster/retry_number"] == "1"
     assert retried.job_snapshot_id == failed.job_snapshot_id  # not of the revision that is newest
+
+
+def test_a_run_that_fails_is_tried_again_as_often_as_it_asks(engine: Engine) -> None:
+    engine.publish("name: stubborn\nconfig: {retries: 2}\nnodes:\n  bad: {type: fail, config: {message: No.}}\n")
+    first = engine.launch("stubborn")
+    second = _tried_again(engine, first)
+    third = _tried_again(engine, second)
+    assert [engine.end_of(each) for each in (first, second, third)] == [DagsterRunStatus.FAILURE] * 3
+    assert _tag(engine, third, "dagster/will_retry") == "false"
+    assert _tag(engine, third, "dagster/retry_number") == "2"
+
+
+def test_a_retry_is_started_once_however_many_try_it_at_once(runtime: Runtime) -> None:
+    engine = Engine(runtime)  # without a pool: nobody is there to do it at once
+    engine.publish("name: late\nconfig: {retries: 1}\nnodes:\n  one: {type: template, config: {template: one}}\n")
+    run = runtime.instance.get_run_by_id(engine.launch("late"))
+    assert run is not None
+    failure = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
+    runtime.instance.report_run_failed(run, "The worker died.", failure)
+    reexecution = Reexecution(engine.launcher)
+    with ThreadPoolExecutor(4) as threads:
+        tries = [threads.submit(retries.at_once, runtime.instance, run.run_id, reexecution) for _ in range(4)]
+    assert [each.result() for each in tries] == [None] * 4
+    assert _retry(engine, run.run_id) == _tried_again(engine, run.run_id)
 
 
 # ---------------------------------------------------------------------- cancelling

@@ -14,11 +14,13 @@ from fastapi import routing
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match, NoMatchFound
 
+from api.endpoints import app_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from starlette.datastructures import URLPath
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 _V1 = "/api/v1/"
 # Where the framework (whose version is pinned) keeps what it has chosen.
@@ -26,8 +28,10 @@ _CHOSEN = routing._FASTAPI_SCOPE_KEY  # noqa: SLF001
 _CONTEXT = routing._FASTAPI_EFFECTIVE_ROUTE_CONTEXT_KEY  # noqa: SLF001
 _ROUTER = routing._FASTAPI_INCLUDED_ROUTER_KEY  # noqa: SLF001
 
-_Entry = tuple[Any, Any]
-"""A route as its router was included, and that router."""
+_APP = "aiw.endpoint"
+
+_Entry = tuple[Any, Any, "ASGIApp"]
+"""A route as its router was included, that router, and what answers."""
 
 
 class IndexedRoutes(BaseRoute):
@@ -60,20 +64,21 @@ class IndexedRoutes(BaseRoute):
         raise NoMatchFound(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await scope[_CHOSEN][_CONTEXT].app(scope, receive, send)
+        await scope[_APP](scope, receive, send)
 
     def _index(self) -> dict[tuple[str, str], _Entry]:
         plain: dict[tuple[str, str], _Entry] = {}
         named: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
-        for context, router in self._entries():
+        for entry in self._entries():
+            context = entry[0]
             for method in context.methods:
                 if context.param_convertors:
-                    named[method, _area(context.path)].append((context, router))
+                    named[method, _area(context.path)].append(entry)
                 elif not any(
                     earlier.path_regex.match(context.path)
-                    for earlier, _ in named.get((method, _area(context.path)), ())
+                    for earlier, *_ in named.get((method, _area(context.path)), ())
                 ):
-                    plain.setdefault((method, context.path), (context, router))
+                    plain.setdefault((method, context.path), entry)
         self._named = dict(named)
         return plain
 
@@ -82,7 +87,7 @@ class IndexedRoutes(BaseRoute):
             if isinstance(router, routing._IncludedRouter):  # noqa: SLF001 - as above
                 for context in router.effective_route_contexts():
                     if isinstance(context.original_route, APIRoute):
-                        yield context, router
+                        yield context, router, app_of(context)
 
 
 def _area(path: str) -> str:
@@ -94,10 +99,11 @@ def _area(path: str) -> str:
 
 
 def _chosen(entry: _Entry, path_params: dict[str, Any]) -> Scope:
-    context, router = entry
+    context, router, app = entry
     return {
         "endpoint": context.endpoint,
         "path_params": path_params,
         "route": context.original_route,
         _CHOSEN: {_CONTEXT: context, _ROUTER: router},
+        _APP: app,
     }

@@ -27,6 +27,7 @@ from resources.content.retrieval import postgres as retrieval
 from resources.content.retrieval.model import Found, ModelShare, Wanted
 from resources.content.retrieval.postgres import EF_SEARCH, FEW, vector_text
 from resources.content.shapes import check_model, check_rows, check_same_dimensions, check_vector, nearest_hit
+from resources.database.postgres import begin_as
 from resources.errors import NotFoundError
 from resources.tenants.quotas.model import runs_exceeded, storage_exceeded
 
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
     from resources.content.retrieval.model import Facts
     from resources.database.postgres import Connection, Database
-
-_AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
-_AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
 
 _DOCUMENT = """id, tenant, source, media_type, encode(sha256, 'hex') AS sha256, size_bytes, status, title, language,
     chunk_count, concept_count, rejection_code, rejection_reason, received_at, updated_at"""
@@ -134,7 +132,7 @@ class _Tenants:
     @contextmanager
     def _transaction(self, tenant: str) -> Iterator[Connection]:
         with self._database.transaction() as connection:
-            connection.execute(_AS_TENANT, (tenant,))
+            begin_as(connection, tenant)
             yield connection
 
 
@@ -181,7 +179,7 @@ class PostgresDocumentStore(_Tenants):
 
     def owner(self, document_id: str) -> str:
         with self._database.transaction() as connection:
-            connection.execute(_AS_SYSTEM)
+            begin_as(connection, None)
             row = connection.execute(_OWNER, (document_id,)).fetchone()
         if row is None:
             raise _unknown(document_id)

@@ -96,7 +96,7 @@ class Database:
         try:
             with self._open_pool().connection(timeout=self._connect_timeout) as connection:
                 if tenant is not None:
-                    connection.execute(SET_TENANT, (tenant,))
+                    _begin(connection, SET_TENANT, tenant)
                 yield connection
         except (PoolTimeout, psycopg.OperationalError) as error:
             if isinstance(error, psycopg.errors.QueryCanceled):
@@ -113,10 +113,7 @@ class Database:
         Raises as `transaction` and `in_our_words` do; `what` and `again` are the latter's.
         """
         with self.transaction() as connection, in_our_words(what, again=again):
-            if tenant is None:
-                connection.execute(AS_SYSTEM)
-            else:
-                connection.execute(AS_TENANT, (tenant,))
+            begin_as(connection, tenant)
             yield connection
 
     def connect(self, *, autocommit: bool = True) -> Connection:
@@ -203,6 +200,27 @@ def in_our_words(what: str, *, again: str = AGAIN) -> Iterator[None]:
         raise UnavailableError(message, dependency="database") from error
     except psycopg.Error as error:
         raise UpstreamError(f"The database refused what was asked of {what}: {first_line(error)}") from error
+
+
+def begin_as(connection: Connection, tenant: str | None) -> None:
+    """Make the transaction that begins one of the tenant, whatever role has logged in; None = of the platform."""
+    if tenant is None:
+        _begin(connection, AS_SYSTEM)
+    else:
+        _begin(connection, AS_TENANT, tenant)
+
+
+def _begin(connection: Connection, settings: str, *values: str) -> None:
+    """Begin, and say who it is, in one round trip where the driver would make two. Raises psycopg.Error."""
+    if connection.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        connection.execute(settings, values)  # it has begun already
+        return
+    escaping = psycopg.pq.Escaping(connection.pgconn)
+    for value in values:
+        settings = settings.replace("%s", bytes(escaping.escape_literal(value.encode())).decode(), 1)
+    result = connection.pgconn.exec_(f"BEGIN; {settings}".encode())
+    if result.status != psycopg.pq.ExecStatus.TUPLES_OK:
+        raise psycopg.errors.error_from_result(result, encoding="utf-8")
 
 
 def first_line(error: psycopg.Error) -> str:

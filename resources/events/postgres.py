@@ -20,6 +20,7 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format, TransactionStatus
 from psycopg.types.string import ByteaBinaryLoader
 
+from resources.database.postgres import begin_as
 from resources.database.postgres import in_our_words as database_in_our_words
 from resources.errors import UnavailableError, UpstreamError
 from resources.events import arrays, envelope
@@ -258,10 +259,7 @@ class PostgresEventStore:
     @contextmanager
     def _visible_to(self, tenant: str | None) -> Iterator[Connection]:
         with self._database.transaction() as connection, in_our_words():
-            if tenant is None:
-                connection.execute(AS_SYSTEM)
-            else:
-                connection.execute(AS_TENANT, (tenant,))
+            begin_as(connection, tenant)
             yield connection
 
     @contextmanager

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from fastapi import Depends, FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import HTMLResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -77,6 +79,8 @@ from resources.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from starlette.types import ASGIApp
 
     from api.dependencies import Services
 
@@ -156,7 +160,7 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     settings = settings or Settings()
     check_auth(settings)
     owned = build_services(settings) if services is None else None
-    app = FastAPI(
+    app = _App(
         title="AI Workflow Engine",
         version=VERSION,
         summary="Documents in, knowledge out, every step a run with lineage.",
@@ -193,6 +197,17 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     _add_docs(app)
     app.router.routes.insert(0, IndexedRoutes(app.router.routes))
     return app
+
+
+class _App(FastAPI):
+    """Without the framework's outermost layers: errors, limits of bodies and telemetry are those of our own middleware."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = AsyncExitStackMiddleware(self.router)
+        app = ExceptionMiddleware(app, handlers=self.exception_handlers)
+        for layer, positional, named in reversed(self.user_middleware):
+            app = layer(app, *positional, **named)
+        return app
 
 
 @asynccontextmanager

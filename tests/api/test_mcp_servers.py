@@ -81,3 +81,12 @@ def test_a_tenants_server_is_kept_and_its_address_shown(http: httpx.Client) -> N
     assert (found["origin"], found["urls"], found["strategy"]) == ("tenant", body["urls"], "round_robin")
     assert http.delete(f"{PATH}/mine").status_code == 204
     assert http.get(f"{PATH}/mine").json()["code"] == "mcp_server_not_found"
+
+
+def test_a_workflow_that_calls_a_server_that_there_is_not_is_not_published(http: httpx.Client) -> None:
+    call = {"id": "ask", "type": "mcp_tool", "config": {"server": "tiem", "tool": "get_current_time"}}
+    refused = http.post("/api/v1/workflows", json={"name": "asks", "version": "1.0", "nodes": [call]})
+    assert refused.status_code in {400, 422}, refused.text
+    (problem,) = refused.json()["errors"]
+    assert (problem["path"], problem["code"]) == ("nodes.ask.config.server", "mcp_server_not_found")
+    assert "time" in problem["hint"]

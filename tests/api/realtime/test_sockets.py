@@ -381,6 +381,21 @@ def test_a_new_rule_and_a_new_subscriber_count_at_once(served: Sockets, rules: P
             assert carl.messages(1) == [3]
 
 
+def test_a_rule_bounds_who_gets_it_and_keeps_it_from_being_kept(served: Sockets, rules: PostgresRealtimeRules) -> None:
+    only_one = Actions(targets=Targets(max_targets=1), persist=False)
+    rules.save(Rule(name="first-come", when=Conditions(types=("custom",)), then=only_one), tenant=served.tenant)
+    with served.client() as anna, served.client("bert") as bert, served.client("carl") as carl:
+        for client in (bert, carl):
+            client.subscribe("jobs")
+        anna.say("Broadcast", topic="jobs", payload="who?")
+        assert anna.until("Ack")["status"] == "sent"
+        publish(served, "all", topic="jobs", type="control")
+        first = [client.until("Broadcast") for client in (bert, carl)]
+        assert sorted(data["payload"] for data in first) == ["all", "who?"]
+        assert [data["position"] for data in first if data["payload"] == "who?"] == [None]
+    assert [one.content for one in served.publisher.messages.history("jobs", tenant=served.tenant)] == ["all"]
+
+
 def test_a_rule_of_a_rate_says_when_to_come_back(served: Sockets, rules: PostgresRealtimeRules) -> None:
     rules.save(Rule(name="slow", then=Actions(rate_limit=RateLimit(per_second=0.01))), tenant=served.tenant)
     with served.client() as anna:

@@ -2,8 +2,8 @@
 
 The provider is a server on this machine that answers at once, so that all that is measured is ours. Figures are milliseconds, and
 `added` is over the SDK alone. Besides: a race of 200 processes for one dollar; ten tenants in four processes that share a
-provider of 60,000 tokens a minute (time runs ten times as fast); texts a second of the embedding model, and of the same weights in
-plain batches.
+provider of 60,000 tokens a minute (time runs ten times as fast); texts a second of the embedding model, and of the same weights
+in plain batches.
 """
 
 from __future__ import annotations

@@ -299,15 +299,16 @@ def _add_mcp(app: FastAPI, settings: Settings, services: Services) -> None:
             Route(PATH, face),
         ]
     )
-
-
     if with_login:
         from api.mcp.oauth.routes import routes_of
 
         app.router.routes.extend(routes_of(services.identity, scopes=face.scopes, base_url=face.base_url))
+
+
 def _add_graphql(app: FastAPI, settings: Settings, services: Services) -> None:
     """The graph, its text, and GraphiQL."""
     from api.graphql import view
+    from api.graphql.allowances import Allowances
     from api.graphql.schema import unified
 
     face = view.GraphFace(
@@ -316,6 +317,7 @@ def _add_graphql(app: FastAPI, settings: Settings, services: Services) -> None:
         authenticate=app.state.authenticate,
         dagster_url=settings.dagster.url,
         closing=lambda: app.state.tails.closing,
+        allowances=Allowances(app.state.rates, unlimited="local" if settings.auth.mode == "local" else None),
     )
     app.router.routes.extend(
         [

@@ -96,23 +96,23 @@ class Buckets:
         self._clock = clock
         self._buckets: dict[tuple[str, str], list[float]] = {}
 
-    def take(self, name: str, key: str, rate: Rate) -> Decision:
-        """Take a token of the bucket `name` / `key`."""
+    def take(self, name: str, key: str, rate: Rate, tokens: int = 1) -> Decision:
+        """Take tokens of the bucket `name` / `key`: all that are asked for, or none."""
         now = self._clock()
         bucket = self._buckets.get((name, key))
         if bucket is None:
             if len(self._buckets) >= _MOST_BUCKETS:
                 self._drop_idle(now)
             bucket = self._buckets[name, key] = [float(rate.burst), now]
-        tokens = bucket[0] + (now - bucket[1]) * rate.per_minute / 60
-        if tokens > rate.burst:
-            tokens = float(rate.burst)
+        held = bucket[0] + (now - bucket[1]) * rate.per_minute / 60
+        if held > rate.burst:
+            held = float(rate.burst)
         bucket[1] = now
-        if tokens >= 1:
-            bucket[0] = tokens - 1
-            return Decision(name, rate, int(tokens - 1), 0)
-        bucket[0] = tokens
-        return Decision(name, rate, 0, (1 - tokens) / rate.per_second)
+        if held >= tokens:
+            bucket[0] = held - tokens
+            return Decision(name, rate, int(held - tokens), 0)
+        bucket[0] = held
+        return Decision(name, rate, 0, (tokens - held) / rate.per_second)
 
     def _drop_idle(self, now: float) -> None:
         kept = {key: it for key, it in self._buckets.items() if now - it[1] < _IDLE_SECONDS}

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from api.auth.limiter import Rates
 from api.auth.principal import Authenticate
 from api.gateway.registry import Heart, Subgraph, Subgraphs
+from api.graphql.allowances import Allowances
 from api.graphql.schema import subgraph
 from api.graphql.view import PATH, SCHEMA_PATH, GraphFace
 from api.listening import bind
@@ -48,12 +49,16 @@ def create_subgraph(name: str, services: Services, settings: Settings) -> Starle
     local_tenant = (lambda: settings.tenant) if settings.auth.mode == "local" else None
     app = Starlette()
     app.state.closing = False
+    # All requests come from the gateway's address.
+    limits = settings.limits.model_copy(update={"address_per_minute": _NO_LIMIT, "address_burst": _NO_LIMIT})
+    rates = Rates(limits)
     face = GraphFace(
         subgraph(name),
         services,
         authenticate=Authenticate(services.identity.verified, local_tenant=local_tenant),
         dagster_url=settings.dagster.url,
         closing=lambda: bool(app.state.closing),
+        allowances=Allowances(rates, unlimited=None if local_tenant is None else "local"),
     )
 
     async def live(request: Request) -> Response:
@@ -67,13 +72,11 @@ def create_subgraph(name: str, services: Services, settings: Settings) -> Starle
             Route("/live", live),
         ]
     )
-    # All requests come from the gateway's address.
-    limits = settings.limits.model_copy(update={"address_per_minute": _NO_LIMIT, "address_burst": _NO_LIMIT})
     app.add_middleware(BodyLimitMiddleware, limit=_BODY_LIMIT, limits={})
     app.add_middleware(
         AuthMiddleware,
         verified=services.identity.verified,
-        rates=Rates(limits),
+        rates=rates,
         local_tenant=local_tenant,
         shared=services.rate_buckets,
     )

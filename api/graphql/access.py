@@ -15,6 +15,8 @@ from graphql import GraphQLObjectType
 
 from api.auth import access
 from api.graphql import errors
+from api.graphql.allowances import Followed
+from resources.errors import LimitExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +70,7 @@ def _calls(field: GraphQLField) -> bool:
 
 def _put_before(field: GraphQLField, asked: Guarded) -> None:
     if field.subscribe is not None:
-        field.subscribe = _checked(field.subscribe, asked)
+        field.subscribe = _followed(_checked(field.subscribe, asked), asked)
     elif field.resolve is not None:
         field.resolve = _checked(field.resolve, asked)
 
@@ -84,6 +86,23 @@ def _checked(resolve: Any, asked: Guarded) -> Any:
         return _awaited(found, asked.service) if inspect.isawaitable(found) else found
 
     return checked
+
+
+def _followed(subscribe: Any, asked: Guarded) -> Any:
+    @wraps(subscribe)
+    async def followed(source: Any, info: Any, /, **arguments: Any) -> Any:
+        found = subscribe(source, info, **arguments)
+        if inspect.isawaitable(found):
+            found = await found
+        allowances = info.context.allowances
+        if allowances is None:
+            return found
+        try:
+            return Followed(found, allowances.follow(info.context.principal))
+        except LimitExceededError as error:
+            raise errors.of(error, service=asked.service) from error
+
+    return followed
 
 
 async def _awaited(found: Any, service: str) -> Any:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from api.dependencies import Services
+    from api.graphql.allowances import Allowances
     from resources.tenants.model import Principal
 
     Batch = Callable[["GraphContext", list[Any]], Awaitable[Sequence[Any]]]
@@ -30,7 +31,8 @@ T = TypeVar("T")
 class GraphContext:
     """The context of one request, or of one socket.
 
-    `keeps`: what was loaded stays known; not on a socket, which lives long. `closing` tells that the process ends.
+    `keeps`: what was loaded stays known; not on a socket, which lives long. `closing` tells that the process ends. Without
+    `allowances` nothing is counted.
     """
 
     services: Services
@@ -38,6 +40,7 @@ class GraphContext:
     keeps: bool = True
     dagster_url: str | None = None
     closing: Callable[[], bool] = lambda: False
+    allowances: Allowances | None = None
     _loaders: dict[Any, DataLoader[Any, Any]] = field(default_factory=dict)
 
     @property

@@ -90,8 +90,13 @@ class GuardExtension(SchemaExtension):
         if depth_of(context.variables or {}) > limits.variable_depth:
             raise _exceeded("variable_depth", limits.variable_depth)
         size = measure(document, schema, context.operation_name, context.variables or {}, limits)
-        if size.introspects and context.context is not None:
-            context.context.check(INTROSPECTION)
+        asked = context.context
+        if asked is None:
+            return
+        if size.introspects:
+            asked.check(INTROSPECTION)
+        if asked.allowances is not None:
+            asked.allowances.charge(asked.principal, size.complexity)
 
 
 def measure(

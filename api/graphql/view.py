@@ -27,6 +27,7 @@ from api.auth import access
 from api.auth.principal import principal_of
 from api.graphql import errors
 from api.graphql.access import INTROSPECTION
+from api.graphql.allowances import FOLLOWED
 from api.graphql.caching import ResponseCache, key_of, seconds_of
 from api.graphql.context import GraphContext
 from api.graphql.lines import with_plain_lines
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from api.auth.principal import Authenticate
     from api.dependencies import Services
+    from api.graphql.allowances import Allowances
     from api.graphql.schema import GraphSchema
 
 PATH: Final = "/graphql"
@@ -52,9 +54,6 @@ RESPONSE: Final = "application/graphql-response+json"
 
 QUERY_SECONDS: Final = 30.0
 MUTATION_SECONDS: Final = 60.0
-FOLLOWED: Final = 20
-"""Subscriptions and sockets that one principal may have open in one process."""
-
 _KEPT_OPERATIONS: Final = 1000
 _LONGEST_OPERATION: Final = 100_000
 _NOT_FOUND: Final = "PERSISTED_QUERY_NOT_FOUND"
@@ -71,6 +70,7 @@ class GraphFace(GraphQL[GraphContext, None]):
         authenticate: Authenticate,
         dagster_url: str | None,
         closing: Callable[[], bool],
+        allowances: Allowances,
     ) -> None:
         super().__init__(
             schema,
@@ -82,9 +82,10 @@ class GraphFace(GraphQL[GraphContext, None]):
         self._authenticate = authenticate
         self._dagster_url = dagster_url
         self._closing = closing
+        self._allowances = allowances
         self._operations: OrderedDict[str, str] = OrderedDict()
         self._answers = ResponseCache()
-        self._followed: dict[tuple[str, str], int] = {}
+        self._sockets: dict[tuple[str, str], int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -121,7 +122,12 @@ class GraphFace(GraphQL[GraphContext, None]):
             raise access.unauthenticated()
         streams = request.scope["type"] == "websocket" or "event-stream" in request.headers.get("accept", "")
         return GraphContext(
-            self._services, principal, keeps=not streams, dagster_url=self._dagster_url, closing=self._closing
+            self._services,
+            principal,
+            keeps=not streams,
+            dagster_url=self._dagster_url,
+            closing=self._closing,
+            allowances=self._allowances,
         )
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
@@ -227,18 +233,18 @@ class GraphFace(GraphQL[GraphContext, None]):
             await send({"type": "websocket.close", "code": 4401, "reason": "Unauthorized"})
             return
         key = principal.tenant, principal.subject
-        if self._followed.get(key, 0) >= FOLLOWED:
+        if self._sockets.get(key, 0) >= FOLLOWED:
             await receive()
             await send({"type": "websocket.close", "code": 1013, "reason": "Too many sockets"})
             return
         remember(scope, principal)
-        self._followed[key] = self._followed.get(key, 0) + 1
+        self._sockets[key] = self._sockets.get(key, 0) + 1
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._followed[key] -= 1
-            if not self._followed[key]:
-                del self._followed[key]
+            self._sockets[key] -= 1
+            if not self._sockets[key]:
+                del self._sockets[key]
 
 
 def assets() -> StaticFiles:

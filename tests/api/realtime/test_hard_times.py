@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import tempfile
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,6 +241,24 @@ def test_what_nobody_told_of_is_found_all_the_same(database: Database, tenant: s
         silent = PostgresMessages(database, MemoryFanout())
         silent.publish([NewMessage(topic="news", content="untold")], tenant=tenant)
         assert client.messages(1) == ["untold"]
+
+
+def test_devices_that_the_database_forgot_are_written_again_and_streams_are_none(
+    database: Database, tenant: str
+) -> None:
+    async def write(_: Frame) -> None:
+        pass
+
+    with sockets(database, tenant, limits=HubLimits(beat=0.1)) as served, served.client("anna"):
+        hub = served.hub
+        assert hub._loop is not None
+        principal = Principal(tenant, "bert", "bert", Role.VIEWER, frozenset())
+        coming = hub.enter(principal, write, lambda: None, present=False)
+        stream = asyncio.run_coroutine_threadsafe(coming, hub._loop).result(20)
+        hub.presence.leave([one.id for one in hub.presence.devices(None, tenant=tenant, now=datetime.now(UTC))])
+        eventually(lambda: bool(hub.presence.devices(None, tenant=tenant, now=datetime.now(UTC))))
+        assert [one.user for one in hub.presence.devices(None, tenant=tenant, now=datetime.now(UTC))] == ["anna"]
+        in_loop(hub, lambda: hub.leave(stream))
 
 
 def test_more_than_a_frame_is_not_even_gathered(served: Sockets) -> None:

@@ -119,7 +119,8 @@ def extract_with_model(
     cut = tuple(without_cycles(required)[1])
     for edge in cut:
         key = evidence_key(edge.source, edge.target, edge.type)
-        del edges[key], evidence[key]
+        del edges[key]
+        evidence.pop(key, None)
     return found.model_copy(
         update={
             "concepts": tuple(concepts[key] for key in sorted(concepts)),

@@ -7,6 +7,7 @@ from resources.ai.call import CallOptions
 from resources.ai.model import CallContext
 from resources.ai.providers.scripted import ScriptedProvider
 from resources.content.parse import parse_document
+from resources.knowledge.algorithms.prerequisites import cycles
 from resources.knowledge.contribution import contribution_of
 from resources.knowledge.llm import extract_with_model
 from resources.knowledge.model import EdgeType, Origin, evidence_key
@@ -80,3 +81,16 @@ def test_what_does_not_fit_together_is_left_out() -> None:
     assert set(result.concepts) == set(FOUND.concepts)
     assert result.edges == FOUND.edges
     assert result.mentions == FOUND.mentions
+
+
+def test_a_circle_of_prerequisites_is_cut_at_its_weakest_and_noted() -> None:
+    names = ("Trees", "cycles", "Hypergraph")
+    ring = zip(names, (*names[1:], names[0]), (0.9, 0.5, 0.8), strict=True)
+    result = read(
+        [{"name": name} for name in names],
+        [relation(one, other, "REQUIRES", quote="graph", confidence=sure) for one, other, sure in ring],
+    )
+    assert [(edge.source, edge.target) for edge in result.cut] == [("cycles", "hypergraph")]
+    assert not cycles(edge for edge in result.edges if edge.type is EdgeType.REQUIRES)
+    assert evidence_key("cycles", "hypergraph", EdgeType.REQUIRES) not in result.evidence
+    contribution_of(result)

@@ -240,11 +240,21 @@ class CallBooksContract:
         books.settle(first)
         refusal = books.open(opening_of(record_of(tenant))).refusal
         assert refusal is not None
-        assert (refusal.unit, refusal.period, refusal.spent, refusal.reserved) == ("requests", "minute", 1, 1)
+        assert (refusal.unit, refusal.period, refusal.spent, refusal.reserved) == (
+            "requests",
+            "minute",
+            Decimal(1),
+            Decimal(1),
+        )
         assert refusal.retry_after is not None
         assert 0 < refusal.retry_after <= 61
         (status,) = budgets.statuses(tenant=tenant)
-        assert (status.spent, status.reserved, status.remaining, status.calls) == (1, 1, 0, 1)
+        assert (status.spent, status.reserved, status.remaining, status.calls) == (
+            Decimal(1),
+            Decimal(1),
+            Decimal(0),
+            1,
+        )
         assert (status.period_end, status.projected) == (None, None)
 
     def test_tokens_are_reserved_at_most_and_settled_as_counted(
@@ -254,7 +264,7 @@ class CallBooksContract:
         record = record_of(tenant, user="ann", usage=Usage(input=10, output=5))
         assert books.open(opening_of(record, tokens=90)).outcome == "reserved"
         refused = books.open(opening_of(record_of(tenant, user="ann"), tokens=20))
-        assert (refused.outcome, refused.refusal and refused.refusal.needed) == ("refused", 20)
+        assert (refused.outcome, refused.refusal and refused.refusal.needed) == ("refused", Decimal(20))
         assert books.open(opening_of(record_of(tenant, user="bob"), tokens=20)).outcome == "reserved"
         books.settle(record)
         assert books.open(opening_of(record_of(tenant, user="ann"), tokens=85)).outcome == "reserved"
@@ -270,7 +280,7 @@ class CallBooksContract:
         books.open(opening_of(record, tokens=90))
         books.settle(record)
         (status,) = budgets.statuses(tenant=tenant)
-        assert (status.spent, status.reserved, status.unpriced) == (90, 0, 0)
+        assert (status.spent, status.reserved, status.unpriced) == (Decimal(90), Decimal(0), 0)
 
     def test_tools_are_no_requests(self, books: CallBooks, budgets: BudgetStore, tenant: str) -> None:
         budgets.put(Budget("tenant", "hour", Decimal(0), tenant=tenant, unit="requests"))
@@ -288,7 +298,7 @@ class CallBooksContract:
             assert books.open(opening_of(record)).outcome == "reserved"
             told += books.settle(record)
         assert [(alert.unit, alert.period, alert.spent, alert.limit) for alert in told] == [
-            ("requests", "minute", 3, 3)
+            ("requests", "minute", Decimal(3), Decimal(3))
         ]
 
     def test_one_scope_has_budgets_of_each_unit(self, books: CallBooks, budgets: BudgetStore, tenant: str) -> None:
@@ -395,7 +405,7 @@ class CallBooksContract:
             outcomes = Counter(threads.map(ask, range(40)))
         assert outcomes == {"reserved": 10, "refused": 30}
         held = {status.budget.unit: (status.spent, status.reserved) for status in budgets.statuses(tenant=tenant)}
-        assert held == {"requests": (10, 0), "tokens": (150, 0)}
+        assert held == {"requests": (Decimal(10), Decimal(0)), "tokens": (Decimal(150), Decimal(0))}
 
     def test_an_answer_is_recalled_with_what_it_had_cost(self, books: CallBooks, tenant: str) -> None:
         record, key = record_of(tenant), b"1" * 32

@@ -107,7 +107,7 @@ async def ask(services: Services, principal: Any, place: str, world: World) -> E
     context = GraphContext(services, principal)
     if place.startswith("Subscription."):
         stream = await unified().subscribe(text, variable_values=variables, context_value=context)
-        async for result in stream:  # type: ignore[union-attr]  # refusals come as the one result of the stream
+        async for result in stream:
             return result  # type: ignore[return-value]
     return await unified().execute(text, variable_values=variables, context_value=context)  # type: ignore[return-value]
 

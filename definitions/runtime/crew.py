@@ -107,9 +107,10 @@ class Crew:
         return {worker.claim.run_id: worker.claim for worker in self._workers() if worker.claim is not None}
 
     def give(self, claim: Claim, *, lease_until: float) -> None:
-        """Have a free worker execute a run."""
+        """Have a free worker execute a run, best one that has the job's plan and templates from a run before."""
         assert self._current is not None
-        self._current.idle[0].give(claim, lease_until=lease_until)
+        idle = self._current.idle
+        next((worker for worker in idle if claim.job in worker.jobs), idle[0]).give(claim, lease_until=lease_until)
 
     def try_again(self, run_id: str) -> None:
         """Have a free worker start the run that takes a failed one's place."""

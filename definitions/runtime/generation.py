@@ -39,12 +39,13 @@ class State(Enum):
 
 
 class Worker:
-    """One forked process, seen from the pool. `claim` is what it executes."""
+    """One forked process, seen from the pool. `claim` is what it executes, `jobs` are those of all its runs so far."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.pid: int | None = None
         self.claim: Claim | None = None
+        self.jobs: set[str] = set()
         self.idle = False
         self.leaving = False
         self.seasoned = False  # it was able to take a run at least once
@@ -54,6 +55,7 @@ class Worker:
     def give(self, claim: Claim, *, lease_until: float) -> None:
         """Have the worker execute a run. `lease_until` is a time of `time.monotonic`."""
         self.claim = claim
+        self.jobs.add(claim.job)
         self.idle = False
         self.interrupted_at = None
         self.channel.send(run_id=claim.run_id, host=claim.host, lease_until=lease_until)

@@ -87,7 +87,7 @@ def decode(codec: str, body: bytes) -> Any:
 
 def _serialise(value: object) -> tuple[str, bytes]:
     with suppress(RecursionError, orjson.JSONEncodeError):
-        if _is_json(value):
+        if is_json(value):
             return "json", orjson.dumps(value)
     try:
         return "pickle", pickle.dumps(value, protocol=5)
@@ -99,13 +99,13 @@ def _serialise(value: object) -> tuple[str, bytes]:
         ) from error
 
 
-def _is_json(value: object) -> bool:
+def is_json(value: object) -> bool:
     """Whether JSON gives back exactly `value`: no tuples, no enumerations, no subclasses, no NaN."""
     kind = type(value)
     if kind is dict:
-        return all(type(key) is str and _is_json(item) for key, item in value.items())  # type: ignore[attr-defined]
+        return all(type(key) is str and is_json(item) for key, item in value.items())  # type: ignore[attr-defined]
     if kind is list:
-        return all(map(_is_json, value))  # type: ignore[call-overload]
+        return all(map(is_json, value))  # type: ignore[call-overload]
     if kind is float:
         return math.isfinite(value)  # type: ignore[arg-type]
     return value is None or kind in (str, int, bool)

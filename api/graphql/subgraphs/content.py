@@ -15,7 +15,7 @@ from api.graphql.context import GraphContext
 from api.graphql.inputs import validated
 from api.graphql.module import Module, extends
 from api.graphql.paging import After, Connection, First
-from api.graphql.subgraphs.workflows import Workflow, WorkflowExecution, executions_by_id
+from api.graphql.subgraphs.workflows import Workflow, WorkflowExecution, executions_by_id, newest_runs
 from resources.content.jobs.model import AnalysisJob, JobStatus
 from resources.content.model import Analysis, DocumentSource, DocumentStatus
 from resources.content.model import Document as Entry
@@ -27,8 +27,6 @@ strawberry.enum(DocumentStatus)
 strawberry.enum(JobStatus, name="ProcessingStatus")
 strawberry.enum(Mode, name="SearchMode")
 
-_NEWEST = 20
-"""Runs of a workflow that are looked through for documents."""
 _NAMES = frozenset({"document_id", "document_ids", "documents", "document"})
 
 
@@ -217,11 +215,7 @@ async def documents_of_runs(context: GraphContext, runs: list[str]) -> Sequence[
 
 async def documents_of_workflows(context: GraphContext, names: list[str]) -> Sequence[list[Document]]:
     """The documents that the newest runs of workflows name."""
-
-    def newest(name: str) -> Sequence[Execution]:
-        return context.services.executions.list(context.tenant, name, limit=_NEWEST).executions
-
-    return await _documents(context, [await context.run(newest, name) for name in names])
+    return await _documents(context, await context.load_many(newest_runs, names))
 
 
 async def _documents(context: GraphContext, groups: Sequence[Sequence[Execution]]) -> list[list[Document]]:

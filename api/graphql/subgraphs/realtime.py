@@ -14,14 +14,13 @@ from api.graphql.context import GraphContext
 from api.graphql.module import Module, extends
 from api.graphql.paging import After, Connection, First
 from api.graphql.subgraphs.knowledge import UserProgress, progress_of_users
-from api.graphql.subgraphs.workflows import Workflow, WorkflowExecution
+from api.graphql.subgraphs.workflows import Workflow, WorkflowExecution, newest_runs
 from resources.realtime import model, topics
 from resources.realtime.presence.model import Device, Status
 from resources.realtime.presence.model import Presence as Known
+from resources.workflows.executions import Execution
 
 strawberry.enum(Status, name="PresenceStatus")
-
-_NEWEST = 50
 
 
 @strawberry.type
@@ -156,15 +155,21 @@ async def messages_by_id(context: GraphContext, ids: list[str]) -> Sequence[Mess
 
 async def collaborators_of(context: GraphContext, names: list[str]) -> Sequence[list[User]]:
     """Who published the newest revisions of workflows, or started their newest runs."""
+    revisions = await context.run(context.services.workflows.definitions.list, context.tenant)
 
-    def who(name: str) -> list[User]:
-        services, tenant = context.services, context.tenant
-        revisions = services.workflows.definitions.list(tenant)
-        runs = services.executions.list(tenant, name, limit=_NEWEST).executions
+    def who(name: str, runs: Sequence[Execution]) -> list[User]:
         people = [one.published_by for one in revisions if one.name == name] + [run.user_id for run in runs]
         return [User(id=strawberry.ID(one)) for one in dict.fromkeys(people) if one]
 
-    return [await context.run(who, name) for name in names]
+    found = await context.load_many(newest_runs, names)
+    return [who(name, runs) for name, runs in zip(names, found, strict=True)]
+
+
+async def starters_of_runs(context: GraphContext, ids: list[str]) -> Sequence[User | None]:
+    """In one statement."""
+    found = await context.run(context.services.executions.get_many, ids, context.tenant)
+    users = [found[id].user_id if id in found else None for id in ids]
+    return [None if user is None else User(id=strawberry.ID(user)) for user in users]
 
 
 @extends(Workflow)
@@ -180,10 +185,7 @@ class _ExecutionPeople:
     @strawberry.field
     async def user(self, info: strawberry.Info[GraphContext]) -> User | None:
         """Who started it; null for what a trigger started."""
-        runs = info.context.services.executions
-        found = await info.context.run(runs.get_many, [str(self.id)], info.context.tenant)  # type: ignore[attr-defined]
-        run = found.get(str(self.id))  # type: ignore[attr-defined]
-        return None if run is None or run.user_id is None else User(id=strawberry.ID(run.user_id))
+        return await info.context.load(starters_of_runs, str(self.id))  # type: ignore[attr-defined,no-any-return]
 
 
 @strawberry.type

@@ -24,6 +24,9 @@ from resources.workflows.executions import Execution, NodeExecution
 from resources.workflows.library import Entry
 from resources.workflows.loading import load
 
+_NEWEST = 20
+"""Runs of a workflow that are looked through for documents and people."""
+
 
 @strawberry.enum
 class WorkflowStatus(Enum):
@@ -204,6 +207,16 @@ async def executions_by_id(context: GraphContext, ids: list[str]) -> Sequence[Wo
             except NotFoundError:
                 continue
     return [WorkflowExecution.of(found[run_id]) if run_id in found else None for run_id in ids]
+
+
+async def newest_runs(context: GraphContext, workflows: list[str]) -> Sequence[Sequence[Execution]]:
+    """The newest runs of workflows, for all that is told of a workflow by its runs."""
+
+    def read() -> list[Sequence[Execution]]:
+        runs = context.services.executions
+        return [runs.list(context.tenant, name, limit=_NEWEST).executions for name in workflows]
+
+    return await context.run(read)
 
 
 async def _executions(

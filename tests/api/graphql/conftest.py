@@ -93,23 +93,38 @@ def build_world(services: Services, database: Database, tenant: str) -> World:
     )
     spec = load("name: brew\ndescription: Makes tea\nnodes:\n  - {id: wait, type: delay, config: {seconds: 0}}\n")
     services.workflows.publish(spec, tenant=tenant, user="ada")
-    stream = StreamId("workflow", run)
+    world = World(tenant, document.id, run, str(call), "brew")
+    tell_run(services, world, run)
+    project(services)
+    return world
+
+
+def tell_run(services: Services, world: World, run: str) -> None:
+    """The story of a run of `brew`, from its beginning to its end."""
     story = [
         NewEvent("workflow.created", {"workflow_id": run, "workflow_type": "brew", "user_id": "ada"}),
         NewEvent(
             "workflow.started",
-            {"workflow_id": run, "workflow_type": "brew", "input_data": {"document_id": document.id}},
+            {
+                "workflow_id": run,
+                "workflow_type": "brew",
+                "user_id": "ada",
+                "input_data": {"document_id": world.document},
+            },
         ),
         NewEvent(
             "workflow.completed",
-            {"workflow_id": run, "output_data": {"documents": [document.id]}, "duration_ms": 5, "nodes_executed": 1},
+            {"workflow_id": run, "output_data": {"documents": [world.document]}, "duration_ms": 5, "nodes_executed": 1},
         ),
     ]
-    services.events.append(stream, story, tenant=tenant)
+    services.events.append(StreamId("workflow", run), story, tenant=world.tenant)
+
+
+def project(services: Services) -> None:
+    """Bring the read models of runs up to date."""
     projector = Projector(services.events, services.projections, batch=2000)
     for projection in (WorkflowExecutionHistory(), WorkflowExecutions()):
         projector.update(projection)
-    return World(tenant, document.id, run, str(call), "brew")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 from api.auth.principal import local_principal
 from api.graphql.context import GraphContext
 from api.graphql.schema import unified
+from tests.api.graphql.conftest import project, tell_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,39 +94,86 @@ def test_a_hundred_entities_are_read_in_one_statement(
     assert asked == [100]
 
 
-@pytest.mark.usefixtures("world")
-def test_a_nested_query_makes_few_statements(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass
+class Statements:
+    """What was asked of PostgreSQL and of the graph."""
+
+    sql: list[str] = field(default_factory=list)
+    cypher: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.sql) + len(self.cypher)
+
+    def forget(self) -> None:
+        self.sql.clear()
+        self.cypher.clear()
+
+
+@pytest.fixture
+def statements(ask: Ask, world: World, monkeypatch: pytest.MonkeyPatch) -> Statements:
+    """All statements from here on; the graph is in memory."""
     import psycopg
 
     from resources.knowledge.neo4j import BoltGraphStore
 
-    sql: list[str] = []
-    cypher: list[str] = []
+    found = Statements()
     execute, read = psycopg.Cursor.execute, BoltGraphStore._read
 
     def counted(self: Any, query: Any, *arguments: Any, **named: Any) -> Any:
         text = query.decode() if isinstance(query, bytes) else str(query)
         if "aiw." in text and "set_config" not in text:
-            sql.append(text)
+            found.sql.append(text)
         return execute(self, query, *arguments, **named)
 
     def looked(self: Any, query: str, **parameters: Any) -> Any:
-        cypher.append(query)
+        found.cypher.append(query)
         return read(self, query, **parameters)
 
-    ask(EVIDENCE, id="tea")  # the graph is in memory from here on
+    ask(EVIDENCE, id="tea")
+    ask(shown("README.md", "Example"), id=world.workflow)
     monkeypatch.setattr(psycopg.Cursor, "execute", counted)
     monkeypatch.setattr(BoltGraphStore, "_read", looked)
+    return found
+
+
+def test_a_nested_query_makes_few_statements(ask: Ask, statements: Statements) -> None:
     ask(
         "{ concepts(first: 4) { nodes { name prerequisites { name } resources { document { title analysis { summary } } } } } }"
     )
-    assert (len(sql), len(cypher)) == (
-        2,
-        2,
-    )  # documents and their analyses; the revision of the graph, for both questions
+    assert len(statements.sql) == 2  # documents, and their analyses
+    assert len(statements.cypher) == 2  # the revision of the graph, for both questions
     ask("{ concepts(first: 2) { nodes { evidence { partition calls { model promptVersion { version } } } } } }")
-    assert len(sql) <= 6
-    assert len(cypher) <= 6
+    assert len(statements.sql) <= 6
+    assert len(statements.cypher) <= 6
+
+
+def test_a_query_through_three_modules_makes_six_statements_at_most(
+    ask: Ask, world: World, statements: Statements
+) -> None:
+    ask(
+        """query($id: ID!) { workflow(id: $id) { name collaborators { id presence { status } }
+            processedContent { title concepts { name prerequisites { name } } } } }""",
+        id=world.workflow,
+    )
+    assert len(statements) <= 6, statements
+
+
+def test_the_query_that_is_shown_makes_ten_statements_at_most(ask: Ask, world: World, statements: Statements) -> None:
+    ask(shown("README.md", "Example"), id=world.workflow)
+    assert len(statements) <= 10, statements
+
+
+def test_more_runs_make_no_more_statements(ask: Ask, world: World, services: Services, statements: Statements) -> None:
+    query = "{ workflowExecutions(first: 20) { nodes { user { id } documents { title } calls { model } costUsd } } }"
+    ask(query)
+    few = len(statements)
+    for number in range(5):
+        tell_run(services, world, f"more-{number}-{world.tenant}")
+    project(services)
+    statements.forget()
+    found = ask(query)["workflowExecutions"]["nodes"]
+    assert [node["user"] for node in found] == [{"id": "ada"}] * 6
+    assert len(statements) == few
 
 
 @pytest.mark.usefixtures("world")

@@ -1,4 +1,4 @@
-"""Every tool, resource and prompt of the three servers, from their registries: asked by no one, and by another tenant's admin.
+"""Every tool of the three servers, asked by no one and by another tenant's admin; every kind of resource, by each role.
 
 `test_access.py` asks as every role. A new tool is asked like the others; what its arguments name is the victim's.
 """

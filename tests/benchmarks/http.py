@@ -4,7 +4,9 @@
 
 Needs `wrk`. Beside it, in the same run, a bare ASGI application (what the server can do at most) and a plain FastAPI one without
 our layers. Server, database and load share the machine, so two workers on two cores have no core for themselves: what a request
-costs is told as well, as CPU time of the servers and of the database.
+costs is told as well, as CPU time of the servers and of the database, and of the layers that it goes through (`layer_...`): the
+server itself, the guards of all routes (correlation, headers, who it is, limits), a row that is read together with others, the
+framework's route, and a thread with a transaction.
 
 Each request has the next of many tokens, and asks for something of its own tenant; nothing is answered from a cache.
 """
@@ -122,7 +124,26 @@ def work(report: Report, quick: bool) -> None:
                 _ours(report, platform, workers=workers, seconds=seconds)
                 _peer(report, platform, "bare", workers=workers, seconds=seconds)
                 _peer(report, platform, "fastapi", workers=workers, seconds=seconds)
+    _layers(report)
     _bars(report)
+
+
+def _layers(report: Report) -> None:
+    """CPU microseconds of a request by layer, each the difference of two routes; beside them what a plain application takes."""
+    at = "w2_c100_server_cpu_us"
+    bare = report.median(f"health_{at}", peer="bare")
+    ours = {name: report.median(f"{name}_{at}") for name in ("health", "document", "whoami", "documents")}
+    plain = report.median(f"whoami_{at}", peer="fastapi")
+    report.add(
+        {
+            "layer_server_us": bare,
+            "layer_guards_us": ours["health"] - bare,
+            "layer_hot_row_us": ours["document"] - ours["health"],
+            "layer_route_us": ours["whoami"] - ours["health"],
+            "layer_thread_and_transaction_us": ours["documents"] - ours["whoami"],
+        }
+    )
+    report.add({"layer_server_us": bare, "layer_route_us": plain - bare}, peer="fastapi")
 
 
 def _ours(report: Report, platform: Platform, *, workers: int, seconds: int) -> None:

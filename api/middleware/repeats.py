@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 KEYED = re.compile(
-    r"/api/v1/(events|documents|prompts|workflows|replays|backfills|users|tenants|prices|registry/agents|topics/[^/]+/messages)"
+    r"/api/v1/(events|documents|analyze/batch|prompts|workflows|runs/[^/]+/rerun|replays|backfills|projections/[^/]+/rebuild|users|tenants"
+    r"|prices|learning-paths|graph/merges|registry/agents|topics/[^/]+/messages)"
 )
 _HEADER = b"idempotency-key"
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")

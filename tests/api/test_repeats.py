@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest.mock import MagicMock
 
 import pytest
+
+from api.app import create_app
+from api.middleware.repeats import KEYED
+from resources.settings import Settings
 
 if TYPE_CHECKING:
     import httpx
 
 EVENT = {"type": "run.started", "data": {"run_id": "a", "job": "b"}, "stream": "run/a"}
+WITHOUT_A_KEY = {
+    "/ask": "an answer is given anew; nothing is made but the record of a question",
+    "/hooks/{name}": "its senders have no headers of ours",
+    "/keys": "it answers with a secret, and answers are kept",
+    "/plugins": "the same module is stored once",
+    "/subscriptions/{name}/dead-letters/{letter_id}/retry": "the letter is gone when it is done",
+}
 
 
 def keyed(key: str) -> dict[str, str]:
@@ -66,3 +78,15 @@ def test_what_has_not_changed_is_not_sent_again(http: httpx.Client) -> None:
     changed = http.get("/api/v1/events", headers={"If-None-Match": etag})
     assert changed.status_code == 200
     assert changed.headers["etag"] != etag
+
+
+def test_whatever_is_made_can_be_made_once() -> None:
+    app = create_app(MagicMock(rate_buckets=None, lookups=None), Settings(_env_file=None))
+    without = set()
+    for path, operations in app.openapi()["paths"].items():
+        post = operations.get("post", {})
+        own = any(each["name"] == "Idempotency-Key" for each in post.get("parameters", ()))
+        makes = {"201", "202"} & set(post.get("responses", ()))
+        if makes and not own and path.startswith("/api/v1/") and not KEYED.fullmatch(path):
+            without.add(path.removeprefix("/api/v1"))
+    assert without == set(WITHOUT_A_KEY)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from resources.content.model import SearchHit
-from resources.content.retrieval.cursors import cursor_to, fingerprint, offset_of
+from resources.content.retrieval.cursors import Pages
 from resources.content.retrieval.model import Facts, Filters, FoundChunk, Mode, Wanted
 from resources.content.retrieval.wording import content_words, highlights
 from resources.errors import InvalidInputError, NotFoundError, Problem
@@ -114,8 +114,8 @@ class SearchService:
         With `rerank` the first 50 are ordered by how near in meaning they are and how many of the question's words they hold.
         """
         text = _checked(query, limit)
-        print_ = fingerprint(text, mode, filters, rerank=rerank)
-        offset = 0 if cursor is None else offset_of(cursor, print_)
+        pages = self.pages(text, mode=mode, filters=filters, rerank=rerank)
+        offset = pages.offset(cursor)
         wanted = Wanted(
             text=None if mode is Mode.MEANING else text,
             vector=None if mode is Mode.WORDS else self.vector(text),
@@ -135,7 +135,7 @@ class SearchService:
             hits=tuple(_cited(hit, asked) for hit in hits),
             total=found.total,
             facets={facet: dict(counts) for facet, counts in found.facets.items()},
-            next_cursor=cursor_to(after, print_) if hits and after < found.total else None,
+            next_cursor=pages.cursor(after) if hits and after < found.total else None,
         )
 
     def similar(
@@ -175,6 +175,10 @@ class SearchService:
             others=tuple(shares),
             outdated=tuple(self._index.outdated(model_id=self._embedder.model_id, tenant=tenant, limit=limit)),
         )
+
+    def pages(self, query: str, *, mode: Mode, filters: Filters, rerank: bool) -> Pages:
+        """The pages of a search, for whoever adds to what it finds."""
+        return Pages.of(query, mode, filters, rerank=rerank)
 
     @property
     def model_id(self) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from resources.content.retrieval.cursors import cursor_to, fingerprint, offset_of
 from resources.knowledge.algorithms.ranking import pagerank
 from resources.knowledge.model import concept_id
 
@@ -71,8 +70,8 @@ class GraphSearch:
             return self._search.find(
                 query, tenant=tenant, mode=mode, filters=filters, limit=limit, cursor=cursor, rerank=rerank
             )
-        search = fingerprint(query, mode, filters, rerank=rerank)
-        offset = 0 if cursor is None else offset_of(cursor, search)
+        pages = self._search.pages(query, mode=mode, filters=filters, rerank=rerank)
+        offset = pages.offset(cursor)
         first = self._search.find(query, tenant=tenant, mode=mode, filters=filters, limit=_MOST, rerank=rerank)
         view = self._views.view(tenant)
         ranks = self._ranks(query, first.hits, view, tenant=tenant)
@@ -85,7 +84,7 @@ class GraphSearch:
             followed = self._search.find(query, tenant=tenant, mode=mode, filters=within, limit=_MOST).hits
         hits = _fused(first.hits, _best_of_each(followed, list(reached)), view, ranks)
         after = offset + limit
-        following = cursor_to(after, search) if after < len(hits) else None
+        following = pages.cursor(after) if after < len(hits) else None
         return first.model_copy(
             update={"hits": tuple(hits[offset:after]), "total": len(hits), "next_cursor": following}
         )

@@ -38,6 +38,12 @@ OTHERS = {
         (
             "/.well-known/oauth-protected-resource",
             "/.well-known/oauth-protected-resource/mcp",
+            "/.well-known/oauth-authorization-server",  # `tests/api/mcp/test_oauth.py` is about these
+            "/oauth/authorize",
+            "/oauth/token",
+            "/oauth/register",
+            "/oauth/revoke",
+            "/oauth/consent",
             "/mcp",
             "/_service/schema",  # `tests/api/graphql/test_access.py` is about the graph
         ),

@@ -162,8 +162,12 @@ class GraphFace(GraphQL[GraphContext, None]):
     async def execute_single(self, *arguments: Any, **named: Any) -> ExecutionResult:
         """As it was answered before, where nothing has happened since; also of one of several in a request."""
         asked, context = named["request_data"], named["context"]
-        seconds = seconds_of(self.graph, asked.query, asked.operation_name) if asked.query else 0
-        key = key_of(context.principal, asked.query, asked.operation_name, asked.variables) if seconds else None
+        key, seconds = None, 0
+        # What else a client may have sent there, the library refuses.
+        if isinstance(asked.query, str) and isinstance(asked.operation_name, str | None):
+            seconds = seconds_of(self.graph, asked.query, asked.operation_name)
+        if seconds:
+            key = key_of(context.principal, asked.query, asked.operation_name, asked.variables)
         if key is None or not self._answers.asked_before(key):
             return await super().execute_single(*arguments, **named)
         position = await context.run(self._services.events.head, tenant=context.tenant)

@@ -161,6 +161,8 @@ ACCESS: dict[str, str] = {
     "GET /mcp-servers/{name}": "read:mcp",
     "PUT /mcp-servers/{name}": "manage:mcp",
     "DELETE /mcp-servers/{name}": "manage:mcp",
+    "PUT /mcp-servers/{name}/login": "manage:mcp",
+    "DELETE /mcp-servers/{name}/login": "manage:mcp",
     "GET /mcp-servers/{name}/tools": "read:mcp",
     "POST /mcp-servers/{name}/tools/{tool}": "execute:mcp",
     "POST /mcp-servers/{name}/check": "read:mcp",
@@ -168,8 +170,6 @@ ACCESS: dict[str, str] = {
     "GET /prompts": "read:prompts",
     "POST /prompts": "write:prompts",
     "POST /prompts/preview": "read:prompts",
-    "PUT /mcp-servers/{name}/login": "manage:mcp",
-    "DELETE /mcp-servers/{name}/login": "manage:mcp",
     "GET /prompts/{id}": "read:prompts",
     "GET /prompts/{id}/versions": "read:prompts",
     "PUT /prompts/{id}/labels/{label}": "write:prompts",
@@ -251,6 +251,7 @@ _OPEN_PREFIXES = (
     "/openapi.json",
     "/.well-known/",
     "/mcp/",
+    "/oauth/",
     "/graphql/assets/",
 )
 _PUBLIC_PATHS = frozenset(
@@ -258,7 +259,6 @@ _PUBLIC_PATHS = frozenset(
 )
 
 
-    "/oauth/",
 def is_public(path: str) -> bool:
     """Whether somebody unknown may ask at all; what they may do there is the route's business."""
     return path in _PUBLIC_PATHS or path.startswith(_OPEN_PREFIXES) or path == "/mcp"

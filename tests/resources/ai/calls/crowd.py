@@ -190,7 +190,7 @@ if __name__ == "__main__":
         case "race":
             race(given[0], given[1], int(given[2]), int(given[3]))
         case "loop":
-            tell(asyncio.run(loop(given[0], given[1], Path(given[2]), int(given[3]))))
+            tell(asyncio.run(loop(given[0], given[1], Path(given[2]), int(given[3]), last=int(given[4]))))
         case "kill":
             kill(given[0], given[1], Path(given[2]), int(given[3]))
         case "same":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,6 @@ from resources.ai.ledger.postgres import PostgresCallBooks
 from resources.database.migrations import migrate
 from resources.database.postgres import Database
 from resources.servers.postgres import EmbeddedPostgres
-from tests.resources.ai.calls.crowd import LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,21 +98,19 @@ def test_a_loop_that_is_killed_at_any_call_pays_for_that_one_again_and_no_other(
 def test_what_a_killed_process_held_is_charged_in_full(
     database: Database, database_url: str, tenant: str, tmp_path: Path
 ) -> None:
+    """It ends while the provider answers: the earlier calls are settled, nothing is on its way to the database."""
     budgets, books = PostgresBudgets(database), PostgresCallBooks(database)
     budgets.put(Budget("tenant", "total", Decimal(1), tenant=tenant))
-    journal = tmp_path / "journal"
-    journal.touch()
-    process = start("loop", database_url, tenant, journal, 1_000_000)
-    while not journal.read_text():
-        time.sleep(0.002)
-    while not budgets.statuses(tenant=tenant)[0].reserved:
-        time.sleep(0.001)
-    process.kill()
-    process.communicate()
+    process = start("loop", database_url, tenant, tmp_path / "journal", 3, 3)
+    process.communicate(timeout=110)
+    assert process.returncode == -signal.SIGKILL
     held = budgets.statuses(tenant=tenant)[0]
-    deadline = time.monotonic() + 30 * LEASE
-    while not books.settle_abandoned() and held.reserved and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while (status := budgets.statuses(tenant=tenant)[0]).reserved and time.monotonic() < deadline:
+        books.settle_abandoned()
         time.sleep(0.05)
-    (status,) = budgets.statuses(tenant=tenant)
+    calls = books.calls(tenant=tenant)
+    assert [call.outcome for call in calls] == ["lost", "answered", "answered"]
     assert (status.reserved, status.spent) == (Decimal(0), held.spent + held.reserved)
-    assert status.spent == books.totals("tenant", tenant=tenant)[tenant].cost
+    assert status.spent == sum(call.cost or 0 for call in calls)
+    assert (calls[0].cost or 0) > (calls[1].cost or 0)

@@ -75,7 +75,7 @@ class TestPostgresCallBooks(CallBooksContract):
         with database.transaction() as connection:
             connection.execute(AS_SYSTEM)
             connection.execute(
-                "UPDATE aiw.ai_spend SET period_start = period_start - interval '61 seconds' WHERE budget_id = %s",
+                "UPDATE aiw.ai_spend SET period_start = period_start - interval '2 minutes' WHERE budget_id = %s",
                 (kept.budget_id,),
             )
         assert budgets.statuses(tenant=tenant)[0].reserved == 0

@@ -8,9 +8,8 @@ import typer
 
 from api.cli.output import AsJson, Commands, print_json, remark, show, table
 from api.cli.session import session_of
-from resources.knowledge.algorithms.paths import MAX_ALTERNATIVES, Algorithm
+from resources.knowledge.answers import MAX_ALTERNATIVES, Algorithm, Measure, ScoredConcept
 from resources.knowledge.model import EdgeType, Merge
-from resources.knowledge.questions import Measure, ScoredConcept
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="The graph of knowledge: ways, ranks, communities, merges.")
 

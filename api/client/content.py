@@ -22,9 +22,9 @@ from api.schemas import (
 )
 from resources.content.model import Document
 from resources.content.retrieval.model import Filters, Mode
+from resources.knowledge.answers import Neighbour
 from resources.knowledge.model import ConceptView, LearningPath, PathWishes, SavedPath
 from resources.knowledge.progress.model import ConceptProgress, ProgressChange, ProgressStatus
-from resources.knowledge.questions import Neighbour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,8 +9,7 @@ from pydantic import TypeAdapter
 
 from api.client.answers import V1
 from api.client.base import HttpClient
-from resources.knowledge.model import Merge, StepResource, Support
-from resources.knowledge.questions import (
+from resources.knowledge.answers import (
     CommunitiesAnswer,
     ConceptPage,
     Neighbour,
@@ -19,14 +18,14 @@ from resources.knowledge.questions import (
     StructureAnswer,
     WaysAnswer,
 )
+from resources.knowledge.model import Merge, StepResource, Support
 from resources.knowledge.state import Scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from resources.knowledge.algorithms.paths import Algorithm
+    from resources.knowledge.answers import Algorithm, Measure
     from resources.knowledge.model import Difficulty, EdgeType
-    from resources.knowledge.questions import Measure
     from resources.knowledge.resolution import Decision
 
 _SCORED = TypeAdapter(list[ScoredConcept])

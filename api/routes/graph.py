@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
-from resources.knowledge.algorithms.paths import MAX_ALTERNATIVES, Algorithm
-from resources.knowledge.model import Difficulty, EdgeType, Merge, StepResource, Support, concept_id
-from resources.knowledge.questions import (
+from api.paging import PageDep
+from resources.knowledge.answers import (
+    MAX_ALTERNATIVES,
+    Algorithm,
     CommunitiesAnswer,
     ConceptPage,
     Measure,
@@ -24,6 +25,7 @@ from resources.knowledge.questions import (
     StructureAnswer,
     WaysAnswer,
 )
+from resources.knowledge.model import Difficulty, EdgeType, Merge, StepResource, Support, concept_id
 from resources.knowledge.resolution import Decision
 from resources.knowledge.state import Scores
 
@@ -150,15 +152,17 @@ def support_of_edge(
     return list(services.graph.support(*ends, type, tenant=tenant, limit=limit))
 
 
-@router.get("/merges", summary="Show the log of merges", responses=problems.responses(422, 503))
+@router.get("/merges", summary="Show the log of merges", responses=problems.responses(400, 422, 503))
 def merges(
     services: ServicesDep,
     tenant: TenantDep,
+    page: PageDep,
     status: Literal["proposed", "merged", "rejected", "undone"] | None = None,
 ) -> list[Merge]:
     """Decisions and proposals that two concepts are one, the newest first."""
     found = services.graph.merges(tenant=tenant)
-    return [merge for merge in found if status is None or merge.status == status]
+    wanted = [merge for merge in found if status is None or merge.status == status]
+    return list(page.of(wanted, lambda merge: (merge.at, merge.id), newest=True))
 
 
 @router.post(

@@ -12,10 +12,11 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
+from api.paging import PageDep
 from resources.errors import NotFoundError
+from resources.knowledge.answers import Neighbour
 from resources.knowledge.model import ConceptView, LearningPath, PathWishes, concept_id
 from resources.knowledge.progress.model import ConceptProgress, ProgressChange, shares
-from resources.knowledge.questions import Neighbour
 
 router = APIRouter(tags=["knowledge"])
 
@@ -65,10 +66,13 @@ def plan_path(body: PathIn, services: ServicesDep, tenant: TenantDep, principal:
     )
 
 
-@router.get("/progress", summary="Show what you have learned", responses=problems.responses(503))
-def progress(services: ServicesDep, tenant: TenantDep, principal: PrincipalDep) -> list[ConceptProgress]:
+@router.get("/progress", summary="Show what you have learned", responses=problems.responses(400, 422, 503))
+def progress(
+    services: ServicesDep, tenant: TenantDep, principal: PrincipalDep, page: PageDep
+) -> list[ConceptProgress]:
     """What the user who asks has said about concepts, the latest change first."""
-    return list(services.progress.of(principal.subject, tenant=tenant))
+    found = services.progress.of(principal.subject, tenant=tenant)
+    return list(page.of(found, lambda one: (one.updated_at, one.concept), newest=True))
 
 
 @router.put("/progress/{concept}", summary="Say what you have learned", responses=problems.responses(404, 422, 503))

@@ -6,18 +6,27 @@ concept or more than one has, and UnavailableError when the store cannot be reac
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from resources.knowledge.algorithms import similarity
 from resources.knowledge.algorithms.communities import communities
-from resources.knowledge.algorithms.paths import Algorithm, alternatives, shortest
+from resources.knowledge.algorithms.paths import alternatives, shortest
 from resources.knowledge.algorithms.ranking import pagerank
 from resources.knowledge.algorithms.spanning import spanning
 from resources.knowledge.algorithms.structure import components, cycles, order
-from resources.knowledge.model import Concept, Difficulty, Edge
+from resources.knowledge.answers import (
+    CommunitiesAnswer,
+    Community,
+    ConceptPage,
+    Neighbour,
+    ScoredConcept,
+    SpanningAnswer,
+    StructureAnswer,
+    WayAnswer,
+    WaysAnswer,
+)
 from resources.knowledge.naming import found
 from resources.knowledge.view import KINDS
 
@@ -27,99 +36,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from resources.knowledge.algorithms.paths import Way
-    from resources.knowledge.model import EdgeType
+    from resources.knowledge.answers import Algorithm, Measure
+    from resources.knowledge.model import Concept, Difficulty, EdgeType
     from resources.knowledge.projection import GraphProjections
     from resources.knowledge.view import GraphView
 
-Measure = Literal["company", "attributes"]
 SIMILAR: Final = 0.3
 WEAK: Final = 0.5
 _SHOWN: Final = 20
-
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ScoredConcept(_Answer):
-    """A concept, and the number that was asked for."""
-
-    concept: Concept
-    score: float
-
-
-class Neighbour(_Answer):
-    """A concept near another: its distance in edges, and the strength of the weakest edge on the strongest way to it."""
-
-    concept: Concept
-    distance: int
-    strength: float
-
-
-class WayAnswer(_Answer):
-    """One way between two concepts."""
-
-    concepts: tuple[Concept, ...]
-    cost: float
-    bottlenecks: tuple[str, ...] = Field(description="Concepts on it that are for experts, or of a quality below 0.5")
-    minutes: int | None = Field(description="Estimated time to learn them all; null where nothing is known of it")
-
-
-class WaysAnswer(_Answer):
-    """The best way between two concepts, and others, the cheapest first. Empty when there is none."""
-
-    source: str
-    target: str
-    algorithm: str
-    ways: tuple[WayAnswer, ...]
-
-
-class Community(_Answer):
-    """Concepts with more edges among each other than chance would give them; the most central first."""
-
-    number: int
-    size: int
-    concepts: tuple[Concept, ...]
-
-
-class CommunitiesAnswer(_Answer):
-    """All communities, the largest first."""
-
-    modularity: float
-    communities: tuple[Community, ...]
-
-
-class StructureAnswer(_Answer):
-    """How the graph hangs together."""
-
-    revision: int
-    concepts: int
-    edges: int
-    components: tuple[int, ...] = Field(description="Sizes of the largest parts that hang together")
-    component_count: int
-    cycles: tuple[tuple[str, ...], ...] = Field(description="Groups of concepts that require each other")
-    cut: tuple[Edge, ...] = Field(description="The prerequisites to leave out so that none is left")
-    levels: tuple[int, ...] = Field(
-        description="Concepts by the number of prerequisites that stand one on another below them"
-    )
-
-
-class SpanningAnswer(_Answer):
-    """The few concepts that span a topic, in the order in which they add most; `coverage` is the share so far."""
-
-    topic: Concept
-    size: int
-    concepts: tuple[ScoredConcept, ...]
-    tree: tuple[tuple[str, str], ...]
-
-
-class ConceptPage(_Answer):
-    """Concepts that were looked for, and how many there are."""
-
-    concepts: tuple[Concept, ...]
-    total: int
-    limit: int
-    offset: int
 
 
 class GraphQuestions:

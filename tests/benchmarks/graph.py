@@ -40,7 +40,7 @@ from tests.benchmarks import harness, multihop
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resources.knowledge.algorithms.paths import Algorithm
+    from resources.knowledge.answers import Algorithm
     from resources.knowledge.model import Difficulty
     from resources.servers.arcadedb import BoltEndpoint
     from tests.benchmarks.harness import Report

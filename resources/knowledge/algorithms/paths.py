@@ -13,21 +13,21 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from resources.knowledge.answers import MAX_ALTERNATIVES
 from resources.knowledge.view import lists_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from resources.knowledge.answers import Algorithm
     from resources.knowledge.view import Adjacency, GraphView
 
-Algorithm = Literal["dijkstra", "astar", "bfs"]
-MAX_ALTERNATIVES: Final = 20
 _ENDLESS: Final = float("inf")
 _NOWHERE: Final = -9999  # what scipy names the predecessor of a start
 _ROUNDING: Final = 1e-9

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Annotated, Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -14,7 +16,11 @@ from api import problems
 from api.dependencies import ServicesDep, TenantDep
 from api.schemas import DocumentAccepted, DocumentPage, Storable
 from resources.content.model import Document, DocumentSource, DocumentStatus, MediaType
+from resources.content.spool import IN_MEMORY, Spooled
 from resources.errors import InvalidInputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 router = APIRouter(prefix="/documents", tags=["documents"])
 
@@ -70,8 +76,9 @@ async def hand_in(request: Request, response: Response, services: ServicesDep, t
     `uri` is the document's identity: sending it again with other bytes makes a new revision, with the same bytes does
     nothing. The work itself happens in a run; follow the document at `Location`.
     """
-    content, source = await _read_upload(request)
-    receipt = await run_in_threadpool(services.intake.receive, source, content, tenant=tenant)
+    async with _upload(request) as (file, source):
+        content = await run_in_threadpool(Spooled.measured, file)
+        receipt = await run_in_threadpool(services.intake.receive, source, content, tenant=tenant)
     response.headers["Location"] = f"{request.url.path}/{receipt.document.id}"
     return DocumentAccepted(document=receipt.document, position=receipt.position, outcome=receipt.outcome)
 
@@ -96,17 +103,24 @@ def show_document(document_id: DocumentId, services: ServicesDep, tenant: Tenant
     return services.documents.get(document_id, tenant=tenant)
 
 
-async def _read_upload(request: Request) -> tuple[bytes, DocumentSource]:
+@asynccontextmanager
+async def _upload(request: Request) -> AsyncIterator[tuple[IO[bytes], DocumentSource]]:
+    """The document, on disk where it is large, and what is said about it."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "multipart/form-data":
-        return await request.body(), _source(request.query_params, content_type, default_name=None)
+        source = _source(request.query_params, content_type, default_name=None)
+        with SpooledTemporaryFile(IN_MEMORY) as body:
+            async for piece in request.stream():
+                await run_in_threadpool(body.write, piece)  # it may wait for the disk
+            yield body, source
+        return
     async with request.form(max_files=1, max_fields=1000) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             problem = Problem("file", "is missing", "send the document as the form's file field 'file'")
             raise InvalidInputError(f"The form is not valid: {problem}.", code="validation_failed", problems=(problem,))
         name = (file.filename or "").replace("\\", "/").rpartition("/")[2]
-        return await file.read(), _source(form, file.content_type or "", default_name=name)
+        yield file.file, _source(form, file.content_type or "", default_name=name)
 
 
 def _source(fields: Any, declared_type: str, *, default_name: str | None) -> DocumentSource:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from resources.content.model import Document, DocumentStatus, MediaType, document_id, sha256_of
+from resources.content.model import Document, DocumentStatus, MediaType, document_id
 from resources.content.parse import parse_document, refuse_large
 from resources.content.parsers.base import DUPLICATE, ENCRYPTED, ParseLimits
-from resources.content.sniff import sniff
+from resources.content.sniff import sniff, sniff_ends
+from resources.content.spool import Spooled
 from resources.errors import (
     ConflictError,
     InvalidInputError,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+_LOOKED_THROUGH: Final = 4 * 1024 * 1024
+"""Bytes up to which all of a document is looked at here; of a larger one, how it begins and ends."""
 _EVENT_NAMESPACE = uuid.UUID("5e0c8f0a-6f0a-4d3c-9a0e-2b8d4b7b1a11")
 
 
@@ -72,27 +75,28 @@ class DocumentIntake:
         self._room = room
         self._clock = clock
 
-    def receive(self, source: DocumentSource, content: bytes, *, tenant: str) -> Receipt:
-        """Keep and announce the document. What a receipt was given for survives a crash.
+    def receive(self, source: DocumentSource, content: bytes | Spooled, *, tenant: str) -> Receipt:
+        """Keep and announce the document. What a receipt was given for survives a crash. Bytes in a file stay there.
 
         Raises InvalidInputError or LimitExceededError for a document that cannot be used, ConflictError
         (`duplicate_document`) when the tenant has the same bytes under another uri: each is recorded as `document.rejected`.
         Raises UnavailableError when a store cannot be reached; then the document was not taken, and may be sent again.
         """
         identity = document_id(source.uri, tenant=tenant)
-        sha256 = sha256_of(content)
+        held = content if isinstance(content, Spooled) else Spooled.of(content)
+        sha256 = held.sha256
         try:
-            media_type = self._inspect(source, content)
+            media_type = self._inspect(source, held)
             known = self._known(identity, tenant)
             if known is not None and known.sha256 == sha256 and known.status is not DocumentStatus.REJECTED:
                 return self._again(known)
             self._refuse_duplicate(identity, sha256, tenant)
             if self._room is not None:
-                self._room(tenant, len(content) - (known.size_bytes if known is not None else 0))
+                self._room(tenant, held.size - (known.size_bytes if known is not None else 0))
         except (InvalidInputError, LimitExceededError, ConflictError) as error:
             record_rejection(self._events, identity, error, uri=source.uri, sha256=sha256, tenant=tenant)
             raise
-        self._documents.put_blob(content, tenant=tenant)
+        self._documents.put_blob(held, tenant=tenant)
         now = self._clock()
         document = Document(
             id=identity,
@@ -100,7 +104,7 @@ class DocumentIntake:
             source=source,
             media_type=media_type,
             sha256=sha256,
-            size_bytes=len(content),
+            size_bytes=held.size,
             status=DocumentStatus.RECEIVED,
             title=source.title,
             received_at=now,
@@ -108,15 +112,18 @@ class DocumentIntake:
         )
         self._documents.save(document)
         position, _ = self._announce(document)
-        log.info("document.received", document_id=identity, media_type=media_type.value, bytes=len(content))
+        log.info("document.received", document_id=identity, media_type=media_type.value, bytes=held.size)
         return Receipt(document, position, "received")
 
-    def _inspect(self, source: DocumentSource, content: bytes) -> MediaType:
+    def _inspect(self, source: DocumentSource, content: Spooled) -> MediaType:
         refuse_large(content, name=source.name, limits=self._limits)
-        media_type = sniff(content, name=source.name, declared=source.media_type)
-        if media_type is MediaType.PDF and b"/Encrypt" in content:
+        if content.size > _LOOKED_THROUGH:
+            return sniff_ends(*content.ends(), name=source.name, declared=source.media_type)
+        whole = content.whole()
+        media_type = sniff(whole, name=source.name, declared=source.media_type)
+        if media_type is MediaType.PDF and b"/Encrypt" in whole:
             try:
-                parse_document(content, name=source.name, declared=media_type, limits=self._limits)
+                parse_document(whole, name=source.name, declared=media_type, limits=self._limits)
             except (InvalidInputError, LimitExceededError) as error:
                 if error.code == ENCRYPTED:
                     raise

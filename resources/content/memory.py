@@ -14,6 +14,7 @@ from resources.content.retrieval import memory as retrieval
 from resources.content.retrieval.memory import Row
 from resources.content.retrieval.model import Facts, Found, ModelShare, Wanted
 from resources.content.shapes import check_model, check_rows, check_same_dimensions, check_vector, nearest_hit
+from resources.content.spool import Spooled
 from resources.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -35,10 +36,11 @@ class MemoryDocumentStore:
         self._parsed: dict[tuple[str, str], tuple[str, ParsedDocument]] = {}
         self._analyses: dict[tuple[str, str], tuple[str, Analysis]] = {}
 
-    def put_blob(self, content: bytes, *, tenant: str) -> str:  # noqa: ARG002  # here nobody lives apart
-        sha256 = sha256_of(content)
+    def put_blob(self, content: bytes | Spooled, *, tenant: str) -> str:  # noqa: ARG002  # here nobody lives apart
+        whole = content.whole() if isinstance(content, Spooled) else bytes(content)
+        sha256 = sha256_of(whole)
         with self._lock:
-            self._blobs.setdefault(sha256, bytes(content))
+            self._blobs.setdefault(sha256, whole)
         return sha256
 
     def get_blob(self, sha256: str, *, tenant: str) -> bytes:  # noqa: ARG002

@@ -11,6 +11,8 @@ from resources.content.sniff import sniff
 from resources.errors import InvalidInputError, LimitExceededError, PlatformError
 
 if TYPE_CHECKING:
+    from collections.abc import Sized
+
     from resources.content.model import MediaType, ParsedDocument
 
 _DEFAULT_LIMITS = ParseLimits()
@@ -36,7 +38,7 @@ def parse_document(
     return parsed.model_copy(update={"version": VERSION})
 
 
-def refuse_large(content: bytes, *, name: str, limits: ParseLimits) -> None:
+def refuse_large(content: Sized, *, name: str, limits: ParseLimits) -> None:
     """Raise LimitExceededError when there are more bytes than allowed."""
     if len(content) > limits.max_bytes:
         raise LimitExceededError(

@@ -21,12 +21,12 @@ from resources.content.model import (
     DocumentStatus,
     ParsedDocument,
     SearchHit,
-    sha256_of,
 )
 from resources.content.retrieval import postgres as retrieval
 from resources.content.retrieval.model import Found, ModelShare, Wanted
 from resources.content.retrieval.postgres import EF_SEARCH, FEW, vector_text
 from resources.content.shapes import check_model, check_rows, check_same_dimensions, check_vector, nearest_hit
+from resources.content.spool import Spooled
 from resources.database.postgres import begin_as
 from resources.errors import NotFoundError
 from resources.tenants.quotas.model import runs_exceeded, storage_exceeded
@@ -43,6 +43,13 @@ _DOCUMENT = """id, tenant, source, media_type, encode(sha256, 'hex') AS sha256, 
     chunk_count, concept_count, rejection_code, rejection_reason, received_at, updated_at"""
 _PUT_BLOB = """INSERT INTO aiw.blob (tenant, sha256, content) VALUES (aiw.home_of(%s), %s, %b)
 ON CONFLICT (sha256, tenant) DO NOTHING"""
+# COPY is the one statement whose data need not be in memory first; it does not write to tables with walls between tenants.
+_SPOOL = "CREATE TEMPORARY TABLE spooled (content bytea STORAGE EXTERNAL) ON COMMIT DROP"
+_COPY_BLOB = "COPY pg_temp.spooled FROM STDIN (FORMAT binary)"
+_KEEP_SPOOLED = """INSERT INTO aiw.blob (tenant, sha256, content) SELECT aiw.home_of(%s), %s, content FROM pg_temp.spooled
+ON CONFLICT (sha256, tenant) DO NOTHING"""
+_COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8) + (1).to_bytes(2, "big")
+_COPY_END = b"\xff\xff"
 _GET_BLOB = "SELECT content FROM aiw.blob WHERE tenant = aiw.home_of(%s) AND sha256 = %s"
 _SAVE = """INSERT INTO aiw.document (tenant, id, source, media_type, sha256, size_bytes, status, title, language, chunk_count,
     concept_count, rejection_code, rejection_reason, received_at, updated_at)
@@ -139,11 +146,21 @@ class _Tenants:
 class PostgresDocumentStore(_Tenants):
     """A DocumentStore in the tables blob, document, parsed_document and document_analysis."""
 
-    def put_blob(self, content: bytes, *, tenant: str) -> str:
-        sha256 = sha256_of(content)
+    def put_blob(self, content: bytes | Spooled, *, tenant: str) -> str:
+        held = content if isinstance(content, Spooled) else Spooled.of(content)
+        sha256 = bytes.fromhex(held.sha256)
         with self._transaction(tenant) as connection:
-            connection.execute(_PUT_BLOB, (tenant, bytes.fromhex(sha256), content))
-        return sha256
+            if held.is_small:
+                connection.execute(_PUT_BLOB, (tenant, sha256, held.whole()))
+                return held.sha256
+            connection.execute(_SPOOL)
+            with connection.cursor().copy(_COPY_BLOB) as copy:
+                copy.write(_COPY_BEGIN + held.size.to_bytes(4, "big"))
+                for piece in held.pieces():
+                    copy.write(piece)
+                copy.write(_COPY_END)
+            connection.execute(_KEEP_SPOOLED, (tenant, sha256))
+        return held.sha256
 
     def get_blob(self, sha256: str, *, tenant: str) -> bytes:
         with self._transaction(tenant) as connection:

@@ -115,6 +115,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"OggS\x00", "Ogg audio"),
     (b"ID3\x03", "MP3 audio"),
 )
+_BLANK = b" \t\r\n\x0c\x00\xef\xbb\xbf\xfe\xff"
 _PDF_WITHIN = 1024
 _HTML_START = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL)
 _JSON_START = re.compile(r"""\s*(?:\{\s*(?:"|\})|\[\s*(?:[\[{"\]\d-]|true|false|null))""")
@@ -128,7 +129,7 @@ def media_type_of_name(name: str) -> MediaType | None:
 
 def sniff(content: bytes, *, name: str = "", declared: MediaType | None = None) -> MediaType:
     """The format. Raises InvalidInputError: document_empty, UNSUPPORTED_FORMAT, document_binary or content_type_mismatch."""
-    if not content.strip(b" \t\r\n\x0c\x00\xef\xbb\xbf\xfe\xff"):
+    if not content.strip(_BLANK):
         raise InvalidInputError(f"The document {name!r} is empty.", code=EMPTY)
     extension = PurePosixPath(name.lower()).suffix
     named = EXTENSIONS.get(extension)
@@ -161,6 +162,21 @@ def sniff(content: bytes, *, name: str = "", declared: MediaType | None = None) 
         raise _unsupported(name, f"{extension} files are not read")
     head = decode(content).text[:_HEAD].lstrip("\ufeff")
     return _text_type(head, expected, declared=declared, name=name)
+
+
+def sniff_ends(head: bytes, tail: bytes, *, name: str = "", declared: MediaType | None = None) -> MediaType:
+    """The format of a large document by how it begins and how it ends. Raises what `sniff` raises."""
+    if head.startswith(b"PK\x03\x04") or head.find(b"%PDF-", 0, _PDF_WITHIN) >= 0:
+        return sniff(head + tail, name=name, declared=declared)
+    return sniff(_whole_characters(head if head.strip(_BLANK) else tail), name=name, declared=declared)
+
+
+def _whole_characters(piece: bytes) -> bytes:
+    """Without what the cut may have left of a character: up to the end of the last line, or else of the last character."""
+    if (end := piece.rfind(b"\n")) > 0:
+        return piece[: end + 1]
+    begun = next((back for back in range(1, 4) if piece[-back:][:1] >= b"\xc0"), 0)
+    return piece[: len(piece) - begun]
 
 
 def _is_pdf(content: bytes) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from resources.content.model import Analysis, Chunk, Document, DocumentStatus, ParsedDocument, SearchHit
     from resources.content.retrieval.model import Facts, Found, ModelShare, Wanted
+    from resources.content.spool import Spooled
 
 
 class DocumentStore(Protocol):
@@ -22,8 +23,11 @@ class DocumentStore(Protocol):
     does not have (whether or not another tenant does).
     """
 
-    def put_blob(self, content: bytes, *, tenant: str) -> str:
-        """Keep the bytes under their sha256 (returned). Storing the same bytes again does nothing."""
+    def put_blob(self, content: bytes | Spooled, *, tenant: str) -> str:
+        """Keep the bytes under their sha256 (returned). Storing the same bytes again does nothing.
+
+        Those that stand in a file are not read into memory as a whole, where the store is not itself in memory.
+        """
 
     def get_blob(self, sha256: str, *, tenant: str) -> bytes:
         """The bytes. Those of a tenant that lives apart are found by itself alone."""

@@ -177,3 +177,15 @@ def test_one_tenant_never_sees_anothers_documents(http: httpx.Client, services: 
     theirs = services.intake.receive(source, TEXT, tenant="t-somebody-else").document
     assert http.get(f"{DOCUMENTS}/{theirs.id}").status_code == 404
     assert http.get(DOCUMENTS).json()["documents"] == []
+
+
+def test_a_document_larger_than_what_is_held_in_memory_comes_in_whole(
+    http: httpx.Client, services: Services, tenant: str
+) -> None:
+    content = b"How to make tea: boil water, add leaves, wait.\n" * 30_000
+    as_body = upload(http, content, "body.txt")
+    as_file = http.post(DOCUMENTS, files={"file": ("file.txt", content + b"Drink.\n", "text/plain")})
+    for answer, sent in ((as_body, content), (as_file, content + b"Drink.\n")):
+        assert answer.status_code == 202
+        assert answer.json()["document"]["size_bytes"] == len(sent)
+        assert services.documents.get_blob(answer.json()["document"]["sha256"], tenant=tenant) == sent

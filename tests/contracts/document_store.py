@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from resources.content.model import (
     document_id,
     sha256_of,
 )
+from resources.content.spool import Spooled
 from resources.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -69,6 +71,14 @@ class DocumentStoreContract:
         sha256 = store.put_blob(content, tenant=tenant)
         assert sha256 == sha256_of(content)
         assert store.get_blob(sha256, tenant=tenant) == content
+
+    def test_bytes_in_a_file_come_back_as_they_were(self, store: DocumentStore, tenant: str) -> None:
+        content = (bytes(range(256)) * 5000 + tenant.encode()) * 2
+        for _ in range(2):
+            with TemporaryFile() as file:
+                file.write(content)
+                assert store.put_blob(Spooled.measured(file), tenant=tenant) == sha256_of(content)
+        assert store.get_blob(sha256_of(content), tenant=tenant) == content
 
     def test_the_same_bytes_can_be_stored_again(self, store: DocumentStore, tenant: str) -> None:
         content = tenant.encode()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +11,7 @@ from resources.content.intake import DocumentIntake
 from resources.content.model import DocumentStatus, MediaType, document_id, sha256_of
 from resources.content.parsers import ParseLimits
 from resources.content.postgres import PostgresDocumentStore
+from resources.content.spool import Spooled
 from resources.errors import (
     ConflictError,
     InvalidInputError,
@@ -18,6 +21,7 @@ from resources.errors import (
 )
 from resources.events.postgres import PostgresEventStore
 from resources.telemetry.correlation import correlated
+from tests.fixtures.office import make_epub
 from tests.fixtures.pdf import make_pdf
 from tests.resources.content.doubles import TENANT, World, source
 
@@ -130,6 +134,66 @@ def test_a_pdf_that_only_talks_of_encryption_is_taken(world: World) -> None:
     content = make_pdf([["The /Encrypt key of the trailer"]])
     assert b"/Encrypt" in content
     assert world.intake.receive(source("a.pdf"), content, tenant=TENANT).document.media_type is MediaType.PDF
+
+
+LINES = ("Größe und Länge. " * 60).encode() + b"\n"
+LARGE = 6 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "media_type"),
+    [
+        ("a.txt", LINES * (LARGE // len(LINES)), MediaType.TEXT),
+        ("one-line.txt", "é".encode() * (LARGE // 2) + b"x", MediaType.TEXT),
+        ("shifted.txt", b"x" + "漢".encode() * (LARGE // 3), MediaType.TEXT),
+        ("wide.txt", ("Größe. " * (LARGE // 14)).encode("utf-16"), MediaType.TEXT),
+        ("late.txt", b" " * LARGE + b"words at last", MediaType.TEXT),
+        ("page", b"<!doctype html><p>" + b"word " * (LARGE // 5), MediaType.HTML),
+        ("paper", make_pdf([["Words"]]).replace(b"%%EOF", b"%" + b"x" * LARGE + b"\n%%EOF"), MediaType.PDF),
+        ("book", make_epub("<p>Words</p>")[:-22] + bytes(LARGE) + make_epub("<p>Words</p>")[-22:], MediaType.EPUB),
+    ],
+    ids=["lines", "one line", "wide characters", "UTF-16", "blank at first", "HTML", "PDF", "EPUB"],
+)
+def test_a_large_document_is_known_by_how_it_begins_and_ends(
+    world: World, name: str, content: bytes, media_type: MediaType
+) -> None:
+    intake = DocumentIntake(world.documents, world.events, limits=ParseLimits(max_bytes=2 * LARGE))
+    with TemporaryFile() as file:
+        file.write(content)
+        receipt = intake.receive(source(name), Spooled.measured(file), tenant=TENANT)
+    assert receipt.document.media_type is media_type
+    assert receipt.document.sha256 == sha256_of(content)
+    assert receipt.document.size_bytes == len(content)
+
+
+def test_a_large_document_that_is_no_text_is_refused(world: World) -> None:
+    intake = DocumentIntake(world.documents, world.events, limits=ParseLimits(max_bytes=2 * LARGE))
+    with pytest.raises(InvalidInputError) as caught:
+        intake.receive(source("a.txt"), random.Random(1).randbytes(LARGE), tenant=TENANT)
+    assert caught.value.code == "document_binary"
+
+
+def test_a_file_is_kept_without_being_held_in_memory(database: Database, tenant: str) -> None:
+    size = 48 * 1024 * 1024
+    intake = DocumentIntake(
+        PostgresDocumentStore(database), PostgresEventStore(database), limits=ParseLimits(max_bytes=size)
+    )
+    piece = (LINES * 1100)[: 1024 * 1024 - 1] + b"\n"
+    with TemporaryFile() as file:
+        for _ in range(size // len(piece)):
+            file.write(piece)
+        before = _memory("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
+        document = intake.receive(source("large.txt"), Spooled.measured(file), tenant=tenant).document
+        grown = _memory("VmHWM") - before
+    assert document.size_bytes == size
+    assert grown < size // 3
+    assert sha256_of(intake._documents.get_blob(document.sha256, tenant=tenant)) == document.sha256
+
+
+def _memory(name: str) -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
 
 
 def test_a_refused_revision_leaves_the_good_one_alone(world: World) -> None:

@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as open_socket
 
+from api.mcp.exposed import PREFIX, SCOPE
 from resources.tenants.permissions import Role, allows, scopes_of
 from tests.api.mcp.conftest import connected
 
@@ -46,7 +47,10 @@ async def test_a_role_is_shown_what_it_may_call_and_refused_the_rest(
     for role in Role:
         may = {tool.name for tool in tools.values() if allows(scopes_of(role, at_home=False), tool.scope)}
         async with connected(guarded_url, path=f"/mcp/{name}", token=people.pair(role).access_token) as client:
-            assert {tool.name for tool in (await client.list_tools()).tools} == may
+            shown = {tool.name for tool in (await client.list_tools()).tools}
+            workflows = {tool for tool in shown if tool.startswith(PREFIX)}
+            assert shown - workflows == may
+            assert bool(workflows) == (name == "platform" and allows(scopes_of(role, at_home=False), SCOPE))
             for tool in set(tools) - may:
                 assert "scope_missing" in error_of(await client.call_tool(tool, {}))
 

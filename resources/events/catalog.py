@@ -789,6 +789,17 @@ class UserLoggedIn(_User):
     address: str | None = None
 
 
+@CATALOG.event("user.client_admitted")
+class ClientAdmitted(_User):
+    """A user has agreed that a program acts in its name: `client` as it calls itself, `place` where its codes are sent to."""
+
+    session_id: str
+    client: str
+    place: str
+    scopes: tuple[str, ...]
+    resource: str | None = None
+
+
 @CATALOG.event("user.login_refused")
 class UserLoginRefused(_User):
     """Somebody tried to log in as this user, with a wrong password or while it was blocked."""

@@ -17,7 +17,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from resources.errors import InvalidInputError, LimitExceededError, NotPermittedError, Problem, UnauthenticatedError
-from resources.events.catalog import ServiceTokenIssued, UserLoggedIn, UserLoginRefused, UserSessionsRevoked
+from resources.events.catalog import (
+    ClientAdmitted,
+    ServiceTokenIssued,
+    UserLoggedIn,
+    UserLoginRefused,
+    UserSessionsRevoked,
+)
 from resources.events.model import StreamId
 from resources.tenants.model import Principal, Session, Standing, Status, TokenPair, User
 from resources.tenants.permissions import Role, narrowed, scopes_of
@@ -130,6 +136,23 @@ class Authentication:
             self._accounts.save_user(replace(present, last_login_at=now))
             self._audit.record(_stream(user), fact, tenant=user.tenant, actor=pair.principal)
         return pair
+
+    def admit_client(
+        self, principal: Principal, *, client: str, place: str, scopes: Iterable[str], resource: str | None = None
+    ) -> None:
+        """Put on record that the user of a new session lets a program act in it, as far as `scopes` go."""
+        assert principal.user_id is not None  # who agrees has logged in
+        user = self._accounts.user(principal.user_id, tenant=principal.tenant)
+        fact = ClientAdmitted(
+            user_id=str(user.id),
+            username=user.username,
+            session_id=str(principal.session_id),
+            client=client,
+            place=place,
+            scopes=tuple(sorted(scopes)),
+            resource=resource,
+        )
+        self._audit.record(_stream(user), fact, tenant=user.tenant, actor=principal)
 
     def refresh(self, refresh_token: str, *, now: datetime | None = None) -> TokenPair:
         """New tokens for a refresh token, which is used up by it. Raises UnauthenticatedError.

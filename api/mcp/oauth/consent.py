@@ -22,12 +22,14 @@ from resources.errors import LimitExceededError, PlatformError
 from resources.tenants.permissions import narrowed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.requests import Request as HttpRequest
     from starlette.responses import Response
 
     from api.mcp.oauth.sealed import Seals
     from resources.tenants.identity import Identity
-    from resources.tenants.model import TokenPair
+    from resources.tenants.model import Principal, TokenPair
 
 _CODE_SECONDS: Final = 60.0
 _STYLE = """
@@ -104,6 +106,7 @@ class Consent:
         if not granted:
             await to_thread.run_sync(self._identity.authentication.logout, pair.principal)
             return _back(asked, issuer, error="access_denied", error_description="The user may do nothing of it.")
+        await to_thread.run_sync(self._admit, asked, pair.principal, granted)
         assert pair.refresh_token is not None  # a login has one
         code = Code(
             client_id=asked.client_id,
@@ -119,6 +122,16 @@ class Consent:
 
     def _login(self, username: str, password: str, tenant: str, address: str | None) -> TokenPair:
         return self._identity.authentication.login(username, password, tenant=tenant, address=address)
+
+    def _admit(self, asked: Request, principal: Principal, granted: Iterable[str]) -> None:
+        """Nobody is given a code before it is on record who let them in."""
+        self._identity.authentication.admit_client(
+            principal,
+            client=asked.client_name,
+            place=_origin(asked.redirect_uri),
+            scopes=granted,
+            resource=asked.resource,
+        )
 
     def _asked(self, text: str) -> Request | None:
         asked = self._seals.open(text, Request)

@@ -237,6 +237,25 @@ def test_a_wrong_password_shows_the_page_again(guarded: httpx.Client, people: Pe
     assert "nonsense" not in again.text
 
 
+def test_it_is_on_record_who_let_which_program_in_and_how_far(
+    guarded: httpx.Client, services: Services, people: People
+) -> None:
+    Somebody(people)
+    client = registered(guarded).json()["client_id"]
+    agree(asked(guarded, client), people, decision="refuse")
+    agree(asked(guarded, client), people, password="nonsense")
+    given_back(agree(asked(guarded, client), people))
+    (event,) = services.events.read_all(types={"user.client_admitted"}, tenant=people.tenant)
+    told = {name: event.data[name] for name in ("username", "client", "place", "scopes")}
+    assert told == {
+        "username": f"{people.tenant}-person",
+        "client": "<b>Tester</b>",
+        "place": "http://127.0.0.1:1",
+        "scopes": ["read:knowledge"],
+    }
+    assert event.metadata.session_id == event.data["session_id"]
+
+
 def test_a_code_is_good_for_one_use_by_who_asked_for_it(guarded: httpx.Client, people: People) -> None:
     Somebody(people)
     client, other = (registered(guarded).json()["client_id"] for _ in range(2))

@@ -119,13 +119,15 @@ def render(context: typer.Context, reference: Reference, var: Variables = None, 
 def diff(
     context: typer.Context,
     one: Annotated[str, typer.Argument(help="id@version or id@label.")],
-    other: Annotated[str, typer.Argument(help="A version or label of the same prompt.")] = "latest",
+    other: Annotated[
+        str, typer.Argument(help="A version or label of the same prompt, with or without id@.")
+    ] = "latest",
     as_json: AsJson = False,
 ) -> None:
     """Show what changed between two versions."""
     prompt_id, _, which = one.partition("@")
     with session_of(context).client() as client:
-        found = client.diff_prompt(prompt_id, which or "production", other)
+        found = client.diff_prompt(prompt_id, which or "production", other.removeprefix(f"{prompt_id}@"))
     if as_json:
         print_json({"diff": found})
     else:

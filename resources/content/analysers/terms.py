@@ -29,6 +29,7 @@ _LONGEST_PHRASE = 3
 _SINGLE_MENTIONS = 3
 _PHRASE_MENTIONS = 2
 _MAX_NAME = 60
+_SHORT_WORD = 4
 _FEW = 8
 _MOST_MENTIONS = 10
 _VERSION = re.compile(r"[a-z]{0,2}\d[\w.]*")
@@ -114,7 +115,12 @@ def _candidates(reading: Reading) -> dict[tuple[str, ...], _Candidate]:
 
 def _count(start: int, end: int, reading: Reading, found: dict[tuple[str, ...], _Candidate]) -> None:
     entries = reading.entries
-    key = (*[entries[index].lower for index in range(start, end - 1)], entries[end - 1].singular)
+    if end - start == 1:
+        key: tuple[str, ...] = (entries[start].singular,)
+        form = reading.texts[start]
+    else:
+        key = (*[entries[index].lower for index in range(start, end - 1)], entries[end - 1].singular)
+        form = " ".join(reading.texts[start:end])
     candidate = found.get(key)
     if candidate is None:
         candidate = found[key] = _Candidate(key, start)
@@ -125,7 +131,6 @@ def _count(start: int, end: int, reading: Reading, found: dict[tuple[str, ...], 
     if plain:
         candidate.inner += 1
         candidate.capitalised += entries[start].capital
-    form = reading.texts[start] if end - start == 1 else " ".join(reading.texts[start:end])
     candidate.forms[form] = candidate.forms.get(form, 0) + (3 if plain else 1)
 
 
@@ -170,15 +175,18 @@ def _is_telling(candidate: _Candidate, mentions: int) -> bool:
     if candidate.count < _PHRASE_MENTIONS and not candidate.in_heading:
         return False
     key = candidate.key
-    if len(" ".join(key)) > _MAX_NAME or len(set(key)) < len(key):
-        return False
     if len(key) == 1:
         word = key[0]
-        spelled = any(map(has_inner_capital, candidate.forms))
-        acronym = any(len(form) >= 2 and form.isupper() for form in candidate.forms)  # noqa: PLR2004
-        if word in GENERIC or word in VAGUE or (len(word) < 4 and not acronym and not _is_name(candidate)):  # noqa: PLR2004
+        if len(word) > _MAX_NAME:
             return False
-        return candidate.count >= (_PHRASE_MENTIONS if candidate.in_heading or spelled else mentions)
+        if word in GENERIC or word in VAGUE:
+            return False
+        if len(word) < _SHORT_WORD and not _is_name(candidate) and not any(map(_is_acronym, candidate.forms)):
+            return False
+        if candidate.count >= mentions:
+            return True
+        spelled = candidate.in_heading or any(map(has_inner_capital, candidate.forms))
+        return spelled and candidate.count >= _PHRASE_MENTIONS
     return _is_phrase(candidate) and candidate.count >= (1 if candidate.in_heading else _PHRASE_MENTIONS)
 
 
@@ -204,6 +212,10 @@ def _is_phrase(candidate: _Candidate) -> bool:
         and all(len(word) > 1 for word in key)
         and not any(_VERSION.fullmatch(word) for word in key)
     )
+
+
+def _is_acronym(form: str) -> bool:
+    return len(form) > 1 and form.isupper()
 
 
 def _is_name(candidate: _Candidate) -> bool:

@@ -37,7 +37,6 @@ MAX_CELLS = 50_000
 MAX_TITLE = 300
 
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
-_SPACES = re.compile(r"\s+")
 _URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"'`\[\]{}|\\^]+", re.IGNORECASE)
 _URL_TAIL = ".,;:!?)*_"
 _FILE = re.compile(r"\.(?:pdf|zip|gz|tar|docx?|xlsx?|pptx?|epub|csv|mp[34])$", re.IGNORECASE)
@@ -88,7 +87,7 @@ def _replacement(match: re.Match[str]) -> str:
 
 def one_line(text: str) -> str:
     """`text` clean and on one line, outer space removed."""
-    return _SPACES.sub(" ", clean(text)).strip()
+    return " ".join(clean(text).split())
 
 
 def classify_link(url: str, text: str = "") -> Link | None:

@@ -32,7 +32,7 @@ class Reads:
 
     def __init__(self, lookups: Lookups | None) -> None:
         self._lookups = lookups
-        self._written: dict[tuple[str, str, str], Encoded] = {}
+        self._written: dict[tuple[str, str, bytes], Encoded] = {}
 
     async def find(self, kind: str, name: str, *, tenant: str) -> Encoded | None:
         """Body and headers; None = not here, or not to be told from one row. Raises UnavailableError."""
@@ -60,11 +60,11 @@ def _headers(body: bytes) -> Sequence[tuple[bytes, bytes]]:
     return (length, (b"content-type", b"application/json"), (b"etag", etag_of(body)))
 
 
-def _document(_name: str, row: str) -> bytes:
+def _document(_name: str, row: bytes) -> bytes:
     return _DOCUMENT.dump_json(Document.model_validate_json(row))
 
 
-def _execution(name: str, row: str) -> bytes | None:
+def _execution(name: str, row: bytes) -> bytes | None:
     """Of a run that has ended; a later one is told from its events and from Dagster's record, too."""
     found = orjson.loads(row)
     if found.get("status") not in _ENDED:
@@ -72,14 +72,14 @@ def _execution(name: str, row: str) -> bytes | None:
     return _EXECUTION.dump_json(ExecutionOut.model_validate(execution_of(name, found)))
 
 
-def _instance(name: str, row: str) -> bytes | None:
+def _instance(name: str, row: bytes) -> bytes | None:
     found = orjson.loads(row)
     if found.get("status") not in _ENDED:
         return None
     return _INSTANCE.dump_json(InstanceOut.of(execution_of(name, found)))
 
 
-_KINDS: dict[str, tuple[Kind, Callable[[str, str], bytes | None]]] = {
+_KINDS: dict[str, tuple[Kind, Callable[[str, bytes], bytes | None]]] = {
     "document": ("document", _document),
     "execution": ("execution", _execution),
     "instance": ("execution", _instance),

@@ -1,7 +1,8 @@
 """Single rows of many tenants, read together: what waits at the same moment goes to the database in one round trip.
 
 Each answer was read after it was asked for, under its own tenant's row-level security (migration 0058). Nothing is kept. For an
-event loop: one connection, opened on first use, and no thread.
+event loop: one connection, opened on first use, and no thread. The driver's cursors are left out: they find out anew for each
+statement how its values are written.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
+from psycopg import generators
+from psycopg.pq import ExecStatus
 
 from resources.database.postgres import SCHEMA
 from resources.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 Kind = Literal["document", "execution"]
 
 MAX_TOGETHER = 200
 _PAUSE = 1.0  # seconds until the database is tried again
-_FIND = "SELECT place, content FROM aiw.find_rows(%b::text[], %b::text[], %b::text[])"
+_NAME = b"find_rows"
+_PREPARE = "PREPARE find_rows (text[], text[], text[]) AS SELECT place, content FROM aiw.find_rows($1, $2, $3)"
 
-_Waiting = tuple[Kind, str, str, "asyncio.Future[str | None]"]
+_Waiting = tuple[Kind, str, str, "asyncio.Future[bytes | None]"]
 
 
 class Lookups:
@@ -36,6 +40,7 @@ class Lookups:
         self._url = url
         self._options: dict[str, Any] = {
             "application_name": application_name,
+            "client_encoding": "utf8",
             "connect_timeout": max(1, round(connect_timeout)),
             "options": f"-c search_path={SCHEMA},public -c statement_timeout={round(statement_timeout * 1000)}",
         }
@@ -45,7 +50,7 @@ class Lookups:
         self._worker: asyncio.Task[None] | None = None
         self._closed_until = 0.0
 
-    async def find(self, kind: Kind, name: str, *, tenant: str) -> str | None:
+    async def find(self, kind: Kind, name: str, *, tenant: str) -> bytes | None:
         """The row as JSON; None if the tenant has none of this name. Raises UnavailableError."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -54,7 +59,7 @@ class Lookups:
             self._loop, self._connection, self._waiting, self._worker = loop, None, [], None
         if self._closed_until and monotonic() < self._closed_until:
             raise _unavailable()
-        answer: asyncio.Future[str | None] = loop.create_future()
+        answer: asyncio.Future[bytes | None] = loop.create_future()
         self._waiting.append((kind, tenant, name, answer))
         if self._worker is None:
             self._worker = loop.create_task(self._work())
@@ -83,15 +88,19 @@ class Lookups:
 
     async def _answer(self, together: Sequence[_Waiting]) -> None:
         connection = self._connection or await self._open()
-        columns = ([one[0] for one in together], [one[1] for one in together], [one[2] for one in together])
-        cursor = await connection.cursor(binary=True).execute(_FIND, columns, prepare=True)
-        for place, content in await cursor.fetchall():
-            answer = together[place - 1][3]
+        kinds, tenants, names, answers = zip(*together, strict=True)
+        connection.pgconn.send_query_prepared(_NAME, [_array(kinds), _array(tenants), _array(names)])
+        (result,) = await connection.wait(generators.execute(connection.pgconn))
+        if result.status != ExecStatus.TUPLES_OK:
+            raise psycopg.errors.error_from_result(result)
+        for row in range(result.ntuples):
+            answer = answers[int(result.get_value(row, 0) or 0) - 1]
             if not answer.done():
-                answer.set_result(content)
+                answer.set_result(result.get_value(row, 1))
 
     async def _open(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         self._connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, **self._options)
+        await self._connection.execute(_PREPARE)
         self._closed_until = 0.0
         return self._connection
 
@@ -103,6 +112,11 @@ class Lookups:
         for *_, answer in together:
             if not answer.done():
                 answer.set_exception(_unavailable(error))
+
+
+def _array(values: Iterable[str]) -> bytes:
+    """As PostgreSQL reads it."""
+    return ("{" + ",".join(['"' + it.replace("\\", "\\\\").replace('"', '\\"') + '"' for it in values]) + "}").encode()
 
 
 def _unavailable(cause: Exception | None = None) -> UnavailableError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from anyio import to_thread
 from strawberry.dataloader import DataLoader
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from api.graphql.allowances import Allowances
     from resources.tenants.model import Principal
 
-    Batch = Callable[["GraphContext", list[Any]], Awaitable[Sequence[Any]]]
-
 T = TypeVar("T")
+K = TypeVar("K")
 
 
 @dataclass(eq=False)
@@ -56,19 +55,21 @@ class GraphContext:
         """Call a synchronous service in a thread."""
         return await to_thread.run_sync(partial(verb, *arguments, **named))
 
-    async def load(self, batch: Batch, key: Any) -> Any:
+    async def load(self, batch: Callable[[GraphContext, list[K]], Awaitable[Sequence[T | Exception]]], key: K) -> T:
         """One thing by its key. Whoever asks for things of the same kind at the same time is answered by one `batch`.
 
         A batch answers each key in order: with the thing, None where there is none, or an exception for that key alone.
         """
         return await self._loader(batch).load(key)
 
-    async def load_many(self, batch: Batch, keys: Sequence[Any]) -> list[Any]:
+    async def load_many(
+        self, batch: Callable[[GraphContext, list[K]], Awaitable[Sequence[T | Exception | None]]], keys: Sequence[K]
+    ) -> list[T]:
         """Several things, those that are not there left out."""
         found = await self._loader(batch).load_many(list(keys))
         return [one for one in found if one is not None]
 
-    def _loader(self, batch: Batch) -> DataLoader[Any, Any]:
+    def _loader(self, batch: Callable[[GraphContext, list[K]], Awaitable[Sequence[T | Exception]]]) -> DataLoader[K, T]:
         if batch not in self._loaders:
             self._loaders[batch] = DataLoader(partial(batch, self), cache=self.keeps)
-        return self._loaders[batch]
+        return cast("DataLoader[K, T]", self._loaders[batch])

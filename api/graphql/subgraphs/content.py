@@ -80,7 +80,7 @@ class Document:
     @strawberry.field
     async def analysis(self, info: strawberry.Info[GraphContext]) -> DocumentAnalysis | None:
         """What was found in it; null before it was analysed."""
-        return await info.context.load(analyses_by_document, str(self.id))  # type: ignore[no-any-return]
+        return await info.context.load(analyses_by_document, str(self.id))
 
     @strawberry.field
     async def related_content(self, info: strawberry.Info[GraphContext], first: First = 5) -> list[Document] | None:
@@ -170,7 +170,7 @@ class SearchHit:
     @strawberry.field
     async def document(self, info: strawberry.Info[GraphContext]) -> Document | None:
         """The document that it stands in."""
-        return await info.context.load(documents_by_id, str(self.document_id))  # type: ignore[no-any-return]
+        return await info.context.load(documents_by_id, str(self.document_id))
 
 
 @strawberry.type
@@ -246,7 +246,7 @@ class _WorkflowContent:
     @strawberry.field
     async def processed_content(self, info: strawberry.Info[GraphContext]) -> list[Document] | None:
         """The documents that its newest runs were given, or name in what they gave."""
-        return await info.context.load(documents_of_workflows, str(self.id))  # type: ignore[attr-defined,no-any-return]
+        return await info.context.load(documents_of_workflows, str(self.id))  # type: ignore[attr-defined]
 
 
 @extends(WorkflowExecution)
@@ -254,7 +254,7 @@ class _ExecutionContent:
     @strawberry.field
     async def documents(self, info: strawberry.Info[GraphContext]) -> list[Document] | None:
         """The documents that it was given, or names in what it gave."""
-        return await info.context.load(documents_of_runs, str(self.id))  # type: ignore[attr-defined,no-any-return]
+        return await info.context.load(documents_of_runs, str(self.id))  # type: ignore[attr-defined]
 
 
 @strawberry.type
@@ -264,7 +264,7 @@ class Query:
     @strawberry.field
     async def document(self, info: strawberry.Info[GraphContext], id: strawberry.ID) -> Document | None:
         """One document; null when there is none."""
-        return await info.context.load(documents_by_id, str(id))  # type: ignore[no-any-return]
+        return await info.context.load(documents_by_id, str(id))
 
     @strawberry.field
     async def documents(
@@ -319,7 +319,7 @@ class Query:
     @strawberry.field
     async def processing_job(self, info: strawberry.Info[GraphContext], id: strawberry.ID) -> ProcessingJob | None:
         """One job of analysis, with its result; null when there is none."""
-        return await info.context.load(jobs_by_id, str(id))  # type: ignore[no-any-return]
+        return await info.context.load(jobs_by_id, str(id))
 
     @strawberry.field
     async def processing_jobs(

@@ -86,7 +86,7 @@ class LearningResource:
     @strawberry.field
     async def document(self, info: strawberry.Info[GraphContext]) -> Document | None:
         """The document, with its analysis: quality, difficulty, time to read."""
-        return await info.context.load(documents_by_id, str(self.id))  # type: ignore[no-any-return]
+        return await info.context.load(documents_by_id, str(self.id))
 
     @strawberry.field
     async def concepts(self, info: strawberry.Info[GraphContext], first: First = 10) -> list[Concept] | None:
@@ -136,7 +136,7 @@ class ConceptProgress:
     @strawberry.field
     async def concept(self, info: strawberry.Info[GraphContext]) -> Concept | None:
         """The concept; null when it is not in the graph any more."""
-        return await info.context.load(concepts_by_id, str(self.concept_id))  # type: ignore[no-any-return]
+        return await info.context.load(concepts_by_id, str(self.concept_id))
 
     @classmethod
     def of(cls, found: progress.ConceptProgress) -> ConceptProgress:
@@ -332,7 +332,7 @@ class Query:
     @strawberry.field
     async def concept(self, info: strawberry.Info[GraphContext], id: strawberry.ID) -> Concept | None:
         """One concept, by id or name; null when there is none."""
-        return await info.context.load(concepts_by_id, str(id))  # type: ignore[no-any-return]
+        return await info.context.load(concepts_by_id, str(id))
 
     @strawberry.field
     async def concepts(
@@ -382,7 +382,7 @@ class Query:
     ) -> UserProgress | None:
         """How far somebody is; unset = oneself."""
         user = info.context.principal.username if user_id is None else str(user_id)
-        return await info.context.load(progress_of_users, user)  # type: ignore[no-any-return]
+        return await info.context.load(progress_of_users, user)
 
 
 @strawberry.type

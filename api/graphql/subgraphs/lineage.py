@@ -93,7 +93,7 @@ class Run:
     @strawberry.field
     async def calls(self, info: strawberry.Info[GraphContext]) -> list[ModelCall] | None:
         """The calls of models that it made, the newest first."""
-        return await info.context.load(calls_of_runs, str(self.id))  # type: ignore[no-any-return]
+        return await info.context.load(calls_of_runs, str(self.id))
 
     @strawberry.field
     async def cost_usd(self, info: strawberry.Info[GraphContext]) -> Decimal | None:
@@ -121,14 +121,14 @@ class Evidence:
     @strawberry.field
     async def document(self, info: strawberry.Info[GraphContext]) -> Document | None:
         """The document."""
-        return await info.context.load(documents_by_id, str(self.partition))  # type: ignore[no-any-return]
+        return await info.context.load(documents_by_id, str(self.partition))
 
     @strawberry.field
     async def prompt_version(self, info: strawberry.Info[GraphContext]) -> PromptVersion | None:
         """What the model was told; null where rules have read the document."""
         if self.prompt_reference is None:
             return None
-        return await info.context.load(prompts_by_reference, self.prompt_reference)  # type: ignore[no-any-return]
+        return await info.context.load(prompts_by_reference, self.prompt_reference)
 
 
 async def runs_by_id(context: GraphContext, ids: list[str]) -> Sequence[Run | None]:
@@ -197,7 +197,7 @@ class Query:
     @strawberry.field
     async def run(self, info: strawberry.Info[GraphContext], id: strawberry.ID) -> Run | None:
         """One run; null when there is none."""
-        return await info.context.load(runs_by_id, str(id))  # type: ignore[no-any-return]
+        return await info.context.load(runs_by_id, str(id))
 
     @strawberry.field
     async def runs(
@@ -222,7 +222,7 @@ class Query:
     @strawberry.field
     async def asset(self, info: strawberry.Info[GraphContext], id: strawberry.ID) -> Asset | None:
         """An asset, by its key (`knowledge/concepts`)."""
-        return await info.context.load(assets_by_key, str(id))  # type: ignore[no-any-return]
+        return await info.context.load(assets_by_key, str(id))
 
 
 MODULE = Module(

@@ -56,17 +56,17 @@ class User:
     @strawberry.field
     async def presence(self, info: strawberry.Info[GraphContext]) -> Presence | None:
         """How the user is."""
-        return await info.context.load(presence_of_users, str(self.id))  # type: ignore[no-any-return]
+        return await info.context.load(presence_of_users, str(self.id))
 
     @strawberry.field
     async def sessions(self, info: strawberry.Info[GraphContext]) -> list[Session] | None:
         """Where the user is connected."""
-        return await info.context.load(sessions_of_users, str(self.id))  # type: ignore[no-any-return]
+        return await info.context.load(sessions_of_users, str(self.id))
 
     @strawberry.field
     async def learning_progress(self, info: strawberry.Info[GraphContext]) -> UserProgress | None:
         """How far the user is; of others, for those who manage users."""
-        return await info.context.load(progress_of_users, str(self.id))  # type: ignore[no-any-return]
+        return await info.context.load(progress_of_users, str(self.id))
 
 
 @strawberry.federation.type(keys=["id"])
@@ -177,7 +177,7 @@ class _WorkflowPeople:
     @strawberry.field
     async def collaborators(self, info: strawberry.Info[GraphContext]) -> list[User] | None:
         """Who published it, or started one of its newest runs."""
-        return await info.context.load(collaborators_of, str(self.id))  # type: ignore[attr-defined,no-any-return]
+        return await info.context.load(collaborators_of, str(self.id))  # type: ignore[attr-defined]
 
 
 @extends(WorkflowExecution)
@@ -185,7 +185,7 @@ class _ExecutionPeople:
     @strawberry.field
     async def user(self, info: strawberry.Info[GraphContext]) -> User | None:
         """Who started it; null for what a trigger started."""
-        return await info.context.load(starters_of_runs, str(self.id))  # type: ignore[attr-defined,no-any-return]
+        return await info.context.load(starters_of_runs, str(self.id))  # type: ignore[attr-defined]
 
 
 @strawberry.type
@@ -200,12 +200,12 @@ class Query:
     @strawberry.field
     async def user(self, info: strawberry.Info[GraphContext], id: strawberry.ID) -> User | None:
         """A user, by name."""
-        return await info.context.load(users_by_name, str(id))  # type: ignore[no-any-return]
+        return await info.context.load(users_by_name, str(id))
 
     @strawberry.field
     async def message(self, info: strawberry.Info[GraphContext], id: strawberry.ID) -> Message | None:
         """One message; null when there is none that one may see."""
-        return await info.context.load(messages_by_id, str(id))  # type: ignore[no-any-return]
+        return await info.context.load(messages_by_id, str(id))
 
     @strawberry.field
     async def messages(

@@ -212,7 +212,7 @@ class _ExecutionUsage:
     @strawberry.field
     async def calls(self, info: strawberry.Info[GraphContext]) -> list[ModelCall] | None:
         """The calls of models that it made, the newest first."""
-        return await info.context.load(calls_of_runs, str(self.id))  # type: ignore[attr-defined,no-any-return]
+        return await info.context.load(calls_of_runs, str(self.id))  # type: ignore[attr-defined]
 
     @strawberry.field
     async def cost_usd(self, info: strawberry.Info[GraphContext]) -> Decimal | None:
@@ -227,7 +227,7 @@ class Query:
     @strawberry.field
     async def model_call(self, info: strawberry.Info[GraphContext], id: strawberry.ID) -> ModelCall | None:
         """One call; null when there is none."""
-        return await info.context.load(calls_by_id, str(id))  # type: ignore[no-any-return]
+        return await info.context.load(calls_by_id, str(id))
 
     @strawberry.field
     async def model_calls(

@@ -110,7 +110,7 @@ class WorkflowExecution:
     @strawberry.field
     async def workflow(self, info: strawberry.Info[GraphContext]) -> Workflow | None:
         """The workflow as it is now."""
-        return await info.context.load(workflows_by_name, str(self.workflow_id))  # type: ignore[no-any-return]
+        return await info.context.load(workflows_by_name, str(self.workflow_id))
 
     @classmethod
     def of(cls, run: Execution) -> WorkflowExecution:
@@ -251,7 +251,7 @@ class Query:
     @strawberry.field
     async def workflow(self, info: strawberry.Info[GraphContext], id: strawberry.ID) -> Workflow | None:
         """One workflow, by its name; null when there is none."""
-        return await info.context.load(workflows_by_name, str(id))  # type: ignore[no-any-return]
+        return await info.context.load(workflows_by_name, str(id))
 
     @strawberry.field
     async def workflows(
@@ -287,7 +287,7 @@ class Query:
         self, info: strawberry.Info[GraphContext], id: strawberry.ID
     ) -> WorkflowExecution | None:
         """One run; null when there is none."""
-        return await info.context.load(executions_by_id, str(id))  # type: ignore[no-any-return]
+        return await info.context.load(executions_by_id, str(id))
 
     @strawberry.field
     async def workflow_executions(
@@ -400,6 +400,7 @@ MODULE = Module(
     mutation=Mutation,
     subscription=Subscription,
     entities={Workflow: workflows_by_name, WorkflowExecution: executions_by_id},
+    cache={"Query.workflow": 10, "Query.workflows": 10},
     access={
         "Workflow": "read:workflows",
         "WorkflowExecution": "read:runs",

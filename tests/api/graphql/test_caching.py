@@ -51,6 +51,7 @@ class Clock:
         ("{ prompts { id } concept(id: 1) { name } }", 10),
         ("{ documents { nodes { ...d } } } fragment d on Document { title }", 10),
         ("{ document(id: 1) { title } viewer { id } }", 0),
+        ('{ workflow(id: "a") { name } workflows { nodes { id } } }', 10),
         ('{ workflow(id: "a") { executions { nodes { status } } } }', 0),
         ("{ concept(id: 1) { evidence { costUsd } } }", 0),
         ("{ document(id: 1) { ...d } } fragment d on Document { nonsense }", 0),
@@ -140,3 +141,15 @@ def test_another_tenant_never_gets_the_answer(http: httpx.Client, ask: Ask, worl
     acting.state.tenant = f"other-{world.tenant}"
     answer = http.post("/graphql", json={"query": DOCUMENT, "variables": {"id": world.document}}).json()
     assert answer == {"data": {"document": None}}
+
+
+def test_a_workflow_that_is_published_anew_or_archived_is_seen_at_once(ask: Ask) -> None:
+    seen = "query($id: ID!, $name: String) { workflow(id: $id) { revision } workflows(search: $name) { totalCount } }"
+    publish = "mutation($spec: JSON!) { createWorkflow(spec: $spec) { revision } }"
+    spec = "{name: brewing_anew, nodes: {say: {type: template, config: {template: %s}}}}"
+    for revision, text in ((1, "x"), (2, "y")):
+        ask(publish, spec=spec % text)
+        answers = [ask(seen, id="brewing_anew", name="brewing_anew") for _ in range(3)]
+        assert answers == [{"workflow": {"revision": revision}, "workflows": {"totalCount": 1}}] * 3
+    ask('mutation { archiveWorkflow(id: "brewing_anew") { id } }')
+    assert ask(seen, id="brewing_anew", name="brewing_anew") == {"workflow": None, "workflows": {"totalCount": 0}}

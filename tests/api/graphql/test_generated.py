@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Operation = APIOperation[Any, Any, Any, Any]
 
-EXAMPLES: Final = int(os.environ.get("AIW_TEST_SCHEMA_EXAMPLES", "4"))
+EXAMPLES: Final = int(os.environ.get("AIW_TEST_SCHEMA_EXAMPLES", "1"))
 """For each root field; more of them search longer."""
 
 schemathesis.graphql.scalar("Decimal", st.decimals(allow_nan=False, places=2).map(str).map(nodes.String))

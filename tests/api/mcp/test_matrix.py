@@ -1,6 +1,7 @@
-"""Every tool of the three servers, asked by no one and by another tenant's admin; every kind of resource, by each role.
+"""Every tool, resource and prompt of the three servers, asked by no one and by another tenant's admin.
 
-`test_access.py` asks as every role. A new tool is asked like the others; what its arguments name is the victim's.
+Every kind of resource is asked by each role, too; tools are, in `test_access.py`. A new tool is asked like the others; what
+its arguments name is the victim's.
 """
 
 from __future__ import annotations
@@ -9,19 +10,25 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp.types import TextContent
+from mcp import MCPError
+from mcp.types import PromptReference, ResourceTemplateReference, TextContent
 
-from api.mcp.resources import ALL
+from api.mcp.resources import ALL, KNOWLEDGE
+from resources.content.parse import parse_document
 from resources.tenants.permissions import Role, allows, scopes_of
 from tests.api.auth.people import People
 from tests.api.graphql.conftest import World, build_world
 from tests.api.mcp.conftest import connected
+from tests.api.test_runs import executed, pleasantries
 
 if TYPE_CHECKING:
     import httpx
+    from dagster import DagsterInstance
     from fastapi import FastAPI
+    from mcp import Client
 
     from api.dependencies import Services
+    from api.mcp.resources import Kind
     from resources.database.postgres import Database
 
 SERVERS = {
@@ -29,6 +36,8 @@ SERVERS = {
     "customer-support": "/mcp/customer-support",
     "knowledge-base": "/mcp/knowledge-base",
 }
+SHELVES = {"platform": ALL, "knowledge-base": KNOWLEDGE}
+LIBRARIES = ("platform", "customer-support")
 # What only the tenant of the world has, and nobody asks for by name.
 TRACES = ("On tea", "upload:tea.md", "Makes tea", "Hello there", "Boil water")
 URIS = {
@@ -46,7 +55,17 @@ URIS = {
 def world(services: Services, database: Database) -> World:
     tenant = f"mcp-{uuid.uuid4().hex[:12]}"
     People(services.identity, tenant)
-    return build_world(services, database, tenant)
+    world = build_world(services, database, tenant)
+    document = services.documents.get(world.document, tenant=tenant)
+    parsed = parse_document(b"# Tea\n\nBoil water.", name="tea.md")
+    services.documents.save_parsed(document.id, document.sha256, parsed, tenant=tenant)
+    return world
+
+
+@pytest.fixture(scope="module")
+def run(dagster_instance: DagsterInstance, world: World) -> str:
+    """One that Dagster knows, and has written a log about."""
+    return executed(pleasantries, dagster_instance, world.tenant)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +73,18 @@ def thief(services: Services, world: World) -> str:
     return People(services.identity, f"{world.tenant}-thief").pair("admin").access_token
 
 
-def uri_of(path: str, world: World) -> str:
-    return URIS[path].format(document=world.document, workflow=world.workflow, run=world.run)
+def uri_of(path: str, world: World, run: str | None = None) -> str:
+    return URIS[path].format(document=world.document, workflow=world.workflow, run=run or world.run)
+
+
+async def everything_listed(client: Client) -> list[str]:
+    """Addresses and names on the whole shelf, page after page."""
+    page = await client.list_resources()
+    found = list(page.resources)
+    while page.next_cursor is not None:
+        page = await client.list_resources(cursor=page.next_cursor)
+        found += page.resources
+    return [f"{one.uri} {one.title} {one.description}" for one in found]
 
 
 def value(schema: dict[str, Any], name: str, world: World, definitions: dict[str, Any]) -> Any:
@@ -144,3 +173,63 @@ async def test_a_role_reads_the_kinds_of_resources_that_it_may_and_no_others(
             if kind.template not in may:
                 with pytest.raises(Exception, match="may not"):
                     await client.read_resource(uri_of(kind.path, world))
+
+
+@pytest.mark.parametrize("name", list(SHELVES))
+async def test_what_its_tenants_admin_reads_is_not_there_for_another_tenants(
+    guarded_url: str, services: Services, world: World, run: str, thief: str, name: str
+) -> None:
+    owner = People(services.identity, world.tenant).pair("admin").access_token
+    uris = {kind: uri_of(kind.path, world, run) for kind in SHELVES[name]}
+    ids = (world.document, run, "greeting", "brew", "tea")
+
+    async def completed(client: Client, kind: Kind) -> set[str]:
+        reference = ResourceTemplateReference(uri=kind.template)
+        found = await client.complete(reference, {"name": kind.parameter, "value": ""})
+        return set(found.completion.values)
+
+    async with connected(guarded_url, path=SERVERS[name], token=owner) as client:
+        told = {kind: str(await client.read_resource(uri)) for kind, uri in uris.items()}
+        listed = str(await everything_listed(client))
+        assert world.document in listed
+        offered = [await completed(client, kind) & set(ids) for kind in uris if kind.scope != "read:runs"]
+        assert all(offered)
+    assert [
+        kind.path for kind, text in told.items() if not any(trace in text for trace in (*TRACES, *ids, "greet"))
+    ] == []
+    async with connected(guarded_url, path=SERVERS[name], token=thief) as client:
+        for kind, uri in uris.items():
+            with pytest.raises(MCPError) as refused:
+                await client.read_resource(uri)
+            assert "may not" not in str(refused.value), kind.path
+            assert not any(trace in f"{refused.value} {refused.value.error}" for trace in TRACES), kind.path
+            assert not await completed(client, kind) & set(ids), kind.path
+        stolen = str(await everything_listed(client))
+    assert not any(trace in stolen for trace in (*TRACES, world.document, run, world.run, "s/brew", "s/greeting"))
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+async def test_prompts_of_a_tenant_are_not_there_for_another(
+    guarded_url: str, services: Services, world: World, thief: str, name: str
+) -> None:
+    owner = People(services.identity, world.tenant).pair("admin").access_token
+    async with connected(guarded_url, path=SERVERS[name], token=owner) as client:
+        names = {one.name for one in (await client.list_prompts()).prompts}
+        assert "Hello there" in str(await client.get_prompt("greeting"))
+    async with connected(guarded_url, path=SERVERS[name], token=thief) as client:
+        assert {one.name for one in (await client.list_prompts()).prompts} == names - {"greeting"}
+        for ask in (
+            lambda: client.get_prompt("greeting"),
+            lambda: client.complete(PromptReference(name="greeting"), {"name": "x", "value": ""}),
+        ):
+            with pytest.raises(MCPError, match="no prompt"):
+                await ask()
+
+
+async def test_every_server_that_has_resources_or_prompts_is_asked(guarded_url: str, thief: str) -> None:
+    found: dict[str, tuple[bool, bool]] = {}
+    for name, path in SERVERS.items():
+        async with connected(guarded_url, path=path, token=thief) as client:
+            can = client.server_capabilities
+            found[name] = (can.resources is not None, can.prompts is not None)
+    assert found == {name: (name in SHELVES, name in LIBRARIES) for name in SERVERS}

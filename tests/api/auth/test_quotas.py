@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from api.client import ApiClient
 from resources.errors import ConflictError, LimitExceededError
@@ -128,3 +131,19 @@ def test_a_document_takes_the_run_that_it_starts_and_waits_outside_where_there_i
     assert found["runs_per_day"] == {"used": 1, "limit": 1}
     administration.change_tenant(tenant, limits=Limits(runs_per_day=2), actor=None)
     assert send("b.txt", b"The second text.\n").status_code == 202
+
+
+def test_sockets_beyond_the_quota_are_refused_and_those_of_others_are_not(
+    guarded_url: str, people: People, strangers: People
+) -> None:
+    people.identity.administration.change_tenant(people.tenant, limits=Limits(sockets=1), actor=None)
+    address = guarded_url.replace("http", "ws", 1) + "/ws?token="
+    mine, another = (people.pair(role).access_token for role in ("member", "viewer"))
+    with connect(address + mine, proxy=None) as first:
+        first.recv(30)
+        with pytest.raises(InvalidStatus) as refused, connect(address + another, proxy=None):
+            pass
+        assert refused.value.response.status_code == 429
+        assert orjson.loads(refused.value.response.body)["code"] == "too_many_sockets"
+        with connect(address + strangers.pair("member").access_token, proxy=None) as theirs:
+            theirs.recv(30)

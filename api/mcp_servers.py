@@ -121,6 +121,7 @@ class McpServerList(BaseModel):
     """By name."""
 
     servers: list[McpServerOut]
+    next_cursor: str | None = None
 
 
 class ToolOut(BaseModel):

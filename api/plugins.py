@@ -84,6 +84,7 @@ class PluginList(BaseModel):
     """By name."""
 
     plugins: list[PluginOut]
+    next_cursor: str | None = None
 
 
 class ProcessIn(_Strict):
@@ -148,3 +149,4 @@ class PluginRunList(BaseModel):
     """The newest first."""
 
     runs: list[PluginRunOut]
+    next_cursor: str | None = None

@@ -118,6 +118,26 @@ class HttpClient:
         return model.model_validate_json(self._send("GET", path, params=given).content)
 
     def _send(self, method: str, path: str, *, expected: tuple[int, ...] = (), **request: Any) -> httpx.Response:
+        """The answer; of a list that comes in pages all of it, unless a page was asked for."""
+        answer = self._sent(method, path, expected=expected, **request)
+        asked = request.get("params") or {}
+        if method != "GET" or "next" not in answer.links or "limit" in asked or "cursor" in asked:
+            return answer
+        found, page = answer.json(), answer
+        while "next" in page.links:
+            following = dict(asked, **httpx.URL(page.links["next"]["url"]).params)
+            page = self._sent(method, path, **{**request, "params": following})
+            if isinstance(found, list):
+                found += page.json()
+                continue
+            for name, items in page.json().items():
+                if isinstance(items, list):
+                    found[name] += items
+                else:
+                    found[name] = items
+        return httpx.Response(answer.status_code, json=found, request=answer.request)
+
+    def _sent(self, method: str, path: str, *, expected: tuple[int, ...] = (), **request: Any) -> httpx.Response:
         headers = {correlation.HEADER: correlation.accept(correlation.current()), **request.pop("headers", {})}
         tries = _TRIES_OF_A_READ if method == "GET" else 1
         for remaining in reversed(range(tries)):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
+from api.paging import PageDep
 from resources.agents.approvals import Approval, Approvals
 
 router = APIRouter(prefix="/approvals", tags=["approvals"])
@@ -24,14 +25,16 @@ class DecisionIn(BaseModel):
     comment: str | None = Field(default=None, max_length=1000)
 
 
-@router.get("", summary="List approvals", responses=problems.responses(422, 503))
+@router.get("", summary="List approvals", responses=problems.responses(400, 422, 503))
 def list_approvals(
     services: ServicesDep,
     tenant: TenantDep,
+    page: PageDep,
     waiting: Annotated[bool, Query(description="Only those that nobody has decided")] = True,
 ) -> list[Approval]:
     """What agents wait for, the newest first."""
-    return list(Approvals(services.events).list(tenant=tenant, waiting=waiting))
+    found = Approvals(services.events).list(tenant=tenant, waiting=waiting)
+    return list(page.of(found, lambda approval: (approval.requested_at, approval.id), newest=True))
 
 
 @router.get("/{approval_id}", summary="Show an approval", responses=problems.responses(404, 422, 503))

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import Services, ServicesDep, TenantDep
+from api.paging import LongPageDep
 from api.workflows.schemas import BackfillIn, BackfillOut, BackfillPlanOut, PlannedRunOut
 from resources.errors import InvalidInputError
 from resources.workflows.backfills import PlannedRun, plan_events, plan_partitions
@@ -55,12 +56,13 @@ def start_backfill(body: BackfillIn, services: ServicesDep, principal: Principal
     return BackfillOut.model_validate(made)
 
 
-@router.get("", summary="List backfills", responses=problems.responses(422, 503))
-def list_backfills(
-    services: ServicesDep, tenant: TenantDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-) -> list[BackfillOut]:
+@router.get("", summary="List backfills", responses=problems.responses(400, 422, 503))
+def list_backfills(services: ServicesDep, tenant: TenantDep, page: LongPageDep) -> list[BackfillOut]:
     """The newest first."""
-    return [BackfillOut.model_validate(found) for found in services.backfills.newest(tenant=tenant, limit=limit)]
+    found = page.of_newest(
+        lambda limit: services.backfills.newest(tenant=tenant, limit=limit), lambda one: (one.created_at, one.id)
+    )
+    return [BackfillOut.model_validate(one) for one in found]
 
 
 @router.get("/{backfill_id}", summary="Show a backfill", responses=problems.responses(404, 422, 503))

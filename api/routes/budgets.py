@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import problems
 from api.dependencies import ServicesDep, TenantDep
-from resources.ai.budgets.model import EACH, Budget, BudgetStatus, Health, Period, Scope, Unit
+from api.paging import PageDep
+from resources.ai.budgets.model import EACH, SCOPES, Budget, BudgetStatus, Health, Period, Scope, Unit
 from resources.ai.model import Usage
 from resources.ai.prices.model import PriceOverride
 from resources.errors import InvalidInputError
@@ -100,16 +101,17 @@ class QuoteOut(BaseModel):
     price_source: str | None
 
 
-@router.get("/budgets", summary="List budgets", responses=problems.responses(503))
-def list_budgets(services: ServicesDep, tenant: TenantDep) -> list[BudgetOut]:
+@router.get("/budgets", summary="List budgets", responses=problems.responses(400, 422, 503))
+def list_budgets(services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[BudgetOut]:
     """The tenant's own, in the order of the scopes."""
-    return [_budget_out(budget) for budget in services.ai.budgets.list(tenant=tenant)]
+    return [_budget_out(budget) for budget in page.of(services.ai.budgets.list(tenant=tenant), _place)]
 
 
-@router.get("/budgets/status", summary="How budgets stand", responses=problems.responses(503))
-def budget_statuses(services: ServicesDep, tenant: TenantDep) -> list[BudgetStatusOut]:
+@router.get("/budgets/status", summary="How budgets stand", responses=problems.responses(400, 422, 503))
+def budget_statuses(services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[BudgetStatusOut]:
     """Spent, reserved and left in the current period, for each budget and each that it counts for itself."""
-    return [_status_out(status) for status in services.ai.budgets.statuses(tenant=tenant, now=datetime.now(UTC))]
+    found = services.ai.budgets.statuses(tenant=tenant, now=datetime.now(UTC))
+    return [_status_out(one) for one in page.of(found, lambda one: (*_place(one.budget), one.subject))]
 
 
 @router.put("/budgets", summary="Set a budget", responses=problems.responses(400, 422, 503))
@@ -146,10 +148,11 @@ def remove_budget(budget_id: UUID, services: ServicesDep, tenant: TenantDep) -> 
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-@router.get("/prices", summary="List prices that differ", responses=problems.responses(503))
-def list_prices(services: ServicesDep, tenant: TenantDep) -> list[PriceOut]:
+@router.get("/prices", summary="List prices that differ", responses=problems.responses(400, 422, 503))
+def list_prices(services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[PriceOut]:
     """The tenant's own prices and the platform's; everything else is as the bundled tables say."""
-    return [_price_out(override) for override in services.ai.price_store.list(tenant=tenant)]
+    found = services.ai.price_store.list(tenant=tenant)
+    return [_price_out(override) for override in page.of(found, lambda override: (override.version or 0,))]
 
 
 @router.post(
@@ -189,6 +192,10 @@ def quote(
     usage = Usage(input=input, output=output, cache_read=cache_read, cache_write=cache_write)
     priced = services.ai.prices.price(tenant, provider, model, usage)
     return QuoteOut(cost=priced.cost, price_source=priced.price_source)
+
+
+def _place(budget: Budget) -> tuple[Any, ...]:
+    return (SCOPES.index(budget.scope), budget.budget_id)
 
 
 def _budget_out(budget: Budget) -> BudgetOut:

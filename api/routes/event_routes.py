@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api import problems
 from api.dependencies import Services, ServicesDep, TenantDep
+from api.paging import PageDep
 from api.preconditions import IfMatch, tag_of, unless_changed
 from api.schemas import DryRunIn, DryRunOut, LagOut, RoutedOut, RouteIn, RouteOut
 from resources.errors import InvalidInputError, NotFoundError, PlatformError, Problem
@@ -33,11 +34,13 @@ router = APIRouter(prefix="/routes", tags=["routes"])
 Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,99}$", description="Name of the rule")]
 
 
-@router.get("", summary="List routing rules", responses=problems.responses(503))
-def list_routes(services: ServicesDep, tenant: TenantDep) -> list[RouteOut]:
+@router.get("", summary="List routing rules", responses=problems.responses(400, 422, 503))
+def list_routes(services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[RouteOut]:
     """The newest version of each rule, enabled or not, and how many events still wait to be held against it."""
     lag = _lag(services)
-    return [_out(stored, lag) for stored in services.rules.list(tenant=tenant)]
+    return [
+        _out(stored, lag) for stored in page.of(services.rules.list(tenant=tenant), lambda stored: (stored.rule.name,))
+    ]
 
 
 @router.post("/dry-run", summary="Try rules on stored events", responses=problems.responses(404, 422, 503))
@@ -74,10 +77,11 @@ def show_route(
     return _out(stored, _lag(services))
 
 
-@router.get("/{name}/versions", summary="List a rule's versions", responses=problems.responses(404, 422, 503))
-def list_versions(name: Name, services: ServicesDep, tenant: TenantDep) -> list[RouteOut]:
+@router.get("/{name}/versions", summary="List a rule's versions", responses=problems.responses(400, 404, 422, 503))
+def list_versions(name: Name, services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[RouteOut]:
     """All versions, newest first. None is ever overwritten."""
-    return [_out(stored, None) for stored in services.rules.versions(name, tenant=tenant)]
+    found = services.rules.versions(name, tenant=tenant)
+    return [_out(stored, None) for stored in page.of(found, lambda stored: (stored.version,), newest=True)]
 
 
 @router.put(

@@ -11,6 +11,7 @@ from api import problems
 from api.auth.principal import PrincipalDep
 from api.auth.schemas import KeyIn, KeyOut, NewKeyOut, ProviderKeyIn, ProviderKeyOut, RotatedOut
 from api.dependencies import ServicesDep
+from api.paging import PageDep
 from resources.errors import NotFoundError, NotPermittedError
 
 router = APIRouter(tags=["keys"])
@@ -20,13 +21,14 @@ Provider = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", descriptio
 _EVERYBODYS = "manage:keys"
 
 
-@router.get("/keys", summary="List API keys", responses=problems.responses(401, 403, 503))
-def list_keys(principal: PrincipalDep, services: ServicesDep) -> list[KeyOut]:
+@router.get("/keys", summary="List API keys", responses=problems.responses(400, 401, 403, 422, 503))
+def list_keys(principal: PrincipalDep, services: ServicesDep, page: PageDep) -> list[KeyOut]:
     """The own keys; for admins, all of the tenant."""
     own = None if principal.allows(_EVERYBODYS) else principal.user_id
     if own is None and not principal.allows(_EVERYBODYS):
         return []
-    return [KeyOut.of(key) for key in services.identity.administration.keys(tenant=principal.tenant, user_id=own)]
+    found = services.identity.administration.keys(tenant=principal.tenant, user_id=own)
+    return [KeyOut.of(key) for key in page.of(found, lambda key: (key.created_at, key.id), newest=True)]
 
 
 @router.post(
@@ -64,11 +66,13 @@ def rotate_signing_key(principal: PrincipalDep, services: ServicesDep) -> Rotate
     return RotatedOut(kid=services.identity.administration.rotate_signing_key(actor=principal))
 
 
-@router.get("/provider-keys", summary="List keys of AI providers", responses=problems.responses(401, 403, 503))
-def list_provider_keys(principal: PrincipalDep, services: ServicesDep) -> list[ProviderKeyOut]:
+@router.get(
+    "/provider-keys", summary="List keys of AI providers", responses=problems.responses(400, 401, 403, 422, 503)
+)
+def list_provider_keys(principal: PrincipalDep, services: ServicesDep, page: PageDep) -> list[ProviderKeyOut]:
     """For which providers the tenant has keys of its own, and how they end."""
     found = services.identity.administration.provider_keys(tenant=principal.tenant)
-    return [ProviderKeyOut.of(key) for key in found]
+    return [ProviderKeyOut.of(key) for key in page.of(found, lambda key: (key.provider,))]
 
 
 @router.put(

@@ -23,6 +23,7 @@ from api.mcp_servers import (
     ToolList,
     ToolOut,
 )
+from api.paging import PageDep
 from resources.ai import bridge
 from resources.ai.call import CallOptions
 from resources.ai.model import CallContext
@@ -39,10 +40,11 @@ Name = Annotated[str, Path(pattern=NAME, description="Name of the server")]
 ToolName = Annotated[str, Path(max_length=200, description="Name of the tool, as its server lists it")]
 
 
-@router.get("", summary="List MCP servers", responses=problems.responses(422, 503))
-def list_mcp_servers(services: ServicesDep, tenant: TenantDep) -> McpServerList:
+@router.get("", summary="List MCP servers", responses=problems.responses(400, 422, 503))
+def list_mcp_servers(services: ServicesDep, tenant: TenantDep, page: PageDep) -> McpServerList:
     """By name. Of secrets, their names."""
-    return McpServerList(servers=[McpServerOut.of(one) for one in services.mcp_servers.list(tenant=tenant)])
+    found = page.of(services.mcp_servers.list(tenant=tenant), lambda server: (server.config.name,))
+    return McpServerList(servers=[McpServerOut.of(one) for one in found], next_cursor=page.next_cursor)
 
 
 @router.get("/{name}", summary="Show an MCP server", responses=problems.responses(404, 422, 503))

@@ -13,6 +13,7 @@ from pydantic import Field
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
+from api.paging import PageDep
 from api.routes.knowledge import PathIn
 from resources.errors import NotPermittedError
 from resources.knowledge.model import SavedPath, concept_id
@@ -32,16 +33,18 @@ class KeepIn(PathIn):
     audience: str | None = Field(default=None, max_length=200, description="Whom it is for")
 
 
-@router.get("", summary="List kept paths", responses=problems.responses(422, 503))
+@router.get("", summary="List kept paths", responses=problems.responses(400, 422, 503))
 def kept_paths(
     services: ServicesDep,
     tenant: TenantDep,
+    page: PageDep,
     over: Annotated[
         str | None, Query(min_length=1, max_length=200, description="A concept that they lead over")
     ] = None,
 ) -> list[SavedPath]:
     """Those of users, and those of the platform to its most demanding concepts (asset `knowledge/paths`), in order of name."""
-    return list(services.graph.paths(tenant=tenant, over=None if over is None else concept_id(over)))
+    found = services.graph.paths(tenant=tenant, over=None if over is None else concept_id(over))
+    return list(page.of(found, lambda path: (path.name, path.id)))
 
 
 @router.post(

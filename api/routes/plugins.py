@@ -5,11 +5,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path, Query, Response
+from fastapi import APIRouter, Body, Path, Response
 
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import NowDep, ServicesDep, TenantDep
+from api.paging import LongPageDep, PageDep
 from api.plugins import (
     PluginIn,
     PluginList,
@@ -27,10 +28,11 @@ router = APIRouter(prefix="/plugins", tags=["plugins"])
 Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the plugin")]
 
 
-@router.get("", summary="List plugins", responses=problems.responses(422, 503))
-def list_plugins(services: ServicesDep, tenant: TenantDep) -> PluginList:
+@router.get("", summary="List plugins", responses=problems.responses(400, 422, 503))
+def list_plugins(services: ServicesDep, tenant: TenantDep, page: PageDep) -> PluginList:
     """By name."""
-    return PluginList(plugins=[PluginOut.of(plugin) for plugin in services.plugins.list(tenant=tenant)])
+    found = page.of(services.plugins.list(tenant=tenant), lambda plugin: (plugin.name,))
+    return PluginList(plugins=[PluginOut.of(plugin) for plugin in found], next_cursor=page.next_cursor)
 
 
 @router.post(
@@ -113,9 +115,10 @@ def run_plugin(name: Name, body: ProcessIn, services: ServicesDep, tenant: Tenan
     return ProcessedOut.of(services.plugins.process(name, given, tenant=tenant, now=now))
 
 
-@router.get("/{name}/runs", summary="Show what a plugin did", responses=problems.responses(404, 422, 503))
-def plugin_runs(
-    name: Name, services: ServicesDep, tenant: TenantDep, limit: Annotated[int, Query(ge=1, le=500)] = 50
-) -> PluginRunList:
+@router.get("/{name}/runs", summary="Show what a plugin did", responses=problems.responses(400, 404, 422, 503))
+def plugin_runs(name: Name, services: ServicesDep, tenant: TenantDep, page: LongPageDep) -> PluginRunList:
     """Its calls of the last 30 days: what came of them, what they used, and what the plugin logged."""
-    return PluginRunList(runs=[PluginRunOut.of(run) for run in services.plugins.runs(name, tenant=tenant, limit=limit)])
+    found = page.of_newest(
+        lambda limit: services.plugins.runs(name, tenant=tenant, limit=limit), lambda run: (run.at, run.id)
+    )
+    return PluginRunList(runs=[PluginRunOut.of(run) for run in found], next_cursor=page.next_cursor)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api import problems
 from api.dependencies import Services, ServicesDep, TenantDep
+from api.paging import PageDep
 from api.routes.replays import replay_out
 from api.schemas import LagOut, ProjectionOut, ProjectionRow, ProjectionRows, RebuildOut, ReplayOut, Storable
 from resources.errors import NotFoundError
@@ -24,10 +25,10 @@ router = APIRouter(prefix="/projections", tags=["projections"])
 Name = Annotated[Storable, Path(min_length=1, max_length=100, description="Name of the projection")]
 
 
-@router.get("", summary="List projections", responses=problems.responses(503))
-def list_projections(services: ServicesDep) -> list[ProjectionOut]:
+@router.get("", summary="List projections", responses=problems.responses(400, 422, 503))
+def list_projections(services: ServicesDep, page: PageDep) -> list[ProjectionOut]:
     """All read models, with their lag. They are kept for all tenants together; rows are told to their own tenant alone."""
-    return [_out(services, projection) for projection in PROJECTIONS]
+    return [_out(services, projection) for projection in page.of(PROJECTIONS, lambda projection: (projection.name,))]
 
 
 @router.get("/{name}", summary="Show a projection", responses=problems.responses(404, 422, 503))

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import problems
 from api.dependencies import ServicesDep, TenantDep
+from api.paging import PageDep
 from resources.prompts.model import PROMPT_ID, PromptSpec, PromptVersion, Rendered
 
 router = APIRouter(prefix="/prompts", tags=["prompts"])
@@ -75,15 +76,16 @@ class DiffOut(BaseModel):
     diff: str
 
 
-@router.get("", summary="List prompts", responses=problems.responses(422, 503))
+@router.get("", summary="List prompts", responses=problems.responses(400, 422, 503))
 def list_prompts(
     services: ServicesDep,
     tenant: TenantDep,
+    page: PageDep,
     context: Annotated[str | None, Query(max_length=200, description="Only prompts made for this")] = None,
     tag: Annotated[str | None, Query(max_length=100, description="Only prompts with this tag")] = None,
 ) -> list[PromptOut]:
     """The newest version of each prompt: the tenant's own, and those that come with the platform."""
-    found = services.prompts.list(tenant=tenant, context=context, tag=tag)
+    found = page.of(services.prompts.list(tenant=tenant, context=context, tag=tag), lambda prompt: (prompt.spec.id,))
     return [_out(prompt, services.prompts.labels(prompt.spec.id, tenant=tenant)) for prompt in found]
 
 
@@ -119,11 +121,12 @@ def show_prompt(id: PromptId, services: ServicesDep, tenant: TenantDep, which: W
     return _out(found, services.prompts.labels(id, tenant=tenant))
 
 
-@router.get("/{id}/versions", summary="List a prompt's versions", responses=problems.responses(404, 422, 503))
-def list_versions(id: PromptId, services: ServicesDep, tenant: TenantDep) -> list[PromptOut]:
+@router.get("/{id}/versions", summary="List a prompt's versions", responses=problems.responses(400, 404, 422, 503))
+def list_versions(id: PromptId, services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[PromptOut]:
     """All versions, the oldest first."""
     labels = services.prompts.labels(id, tenant=tenant)
-    return [_out(found, labels) for found in services.prompts.versions(id, tenant=tenant)]
+    found = page.of(services.prompts.versions(id, tenant=tenant), lambda prompt: (prompt.version,))
+    return [_out(prompt, labels) for prompt in found]
 
 
 @router.put("/{id}/labels/{label}", summary="Move a label", responses=problems.responses(400, 404, 422, 503))

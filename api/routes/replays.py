@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from api import problems
 from api.auth import access
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
+from api.paging import LongPageDep
 from api.routes.events import expanded
 from api.schemas import ReplayIn, ReplayOut, ReplayPage, ReplayPlanOut
 from resources.events.model import StreamId, new_event_id
@@ -68,12 +68,14 @@ def start_replay(
     return replay_out(status)
 
 
-@router.get("", summary="List replays", responses=problems.responses(422, 503))
-def list_replays(
-    services: ServicesDep, tenant: TenantDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-) -> ReplayPage:
+@router.get("", summary="List replays", responses=problems.responses(400, 422, 503))
+def list_replays(services: ServicesDep, tenant: TenantDep, page: LongPageDep) -> ReplayPage:
     """The newest replays, newest first."""
-    return ReplayPage(replays=[replay_out(status) for status in services.replays.list(tenant=tenant, limit=limit)])
+    found = page.of_newest(
+        lambda limit: services.replays.list(tenant=tenant, limit=limit),
+        lambda status: (status.started_at, status.request.id),
+    )
+    return ReplayPage(replays=[replay_out(status) for status in found], next_cursor=page.next_cursor)
 
 
 @router.get("/{replay_id}", summary="Show a replay", responses=problems.responses(404, 422, 503))

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query
 
 from api import problems
 from api.dependencies import Services, ServicesDep, TenantDep
+from api.paging import PageDep
 from api.schemas import DeadLetterOut, DeadLetterPage, LagOut, PartitionOut, RetryIn, ShortText, SubscriptionOut
 from resources.errors import InvalidInputError
 from resources.events.catalog import CATALOG
@@ -27,11 +28,11 @@ Name = Annotated[ShortText, Path(description="Name of the subscription")]
 Letter = Annotated[int, Path(ge=1, lt=2**63, description="Id of the dead letter")]
 
 
-@router.get("", summary="List subscriptions", responses=problems.responses(503))
-def list_subscriptions(services: ServicesDep, tenant: TenantDep) -> list[SubscriptionOut]:
+@router.get("", summary="List subscriptions", responses=problems.responses(400, 422, 503))
+def list_subscriptions(services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[SubscriptionOut]:
     """All that the tenant shares in, with their lag."""
-    found = services.subscriptions.list()
-    return [_out(services, status) for status in found if status.subscription.tenant in {None, tenant}]
+    found = [status for status in services.subscriptions.list() if status.subscription.tenant in {None, tenant}]
+    return [_out(services, status) for status in page.of(found, lambda status: (status.subscription.name,))]
 
 
 @router.get("/{name}", summary="Show a subscription", responses=problems.responses(404, 422, 503))

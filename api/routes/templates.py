@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
+from api.paging import PageDep
 from api.routes.workflows import Key, triggered
 from api.workflows.schemas import TemplateOut, TemplateStatisticsOut, TemplateTriggerIn, TriggeredOut
 
@@ -19,16 +20,18 @@ router = APIRouter(prefix="/templates", tags=["templates"])
 Words = Annotated[list[str] | None, Query(max_length=50)]
 
 
-@router.get("", summary="List templates", responses=problems.responses(503))
-def list_templates(services: ServicesDep, tenant: TenantDep) -> list[TemplateOut]:
+@router.get("", summary="List templates", responses=problems.responses(400, 422, 503))
+def list_templates(services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[TemplateOut]:
     """All of them."""
-    return [TemplateOut.of(found) for found in services.workflows.templates(tenant)]
+    found = page.of(services.workflows.templates(tenant), lambda template: (template.id,))
+    return [TemplateOut.of(one) for one in found]
 
 
-@router.get("/search", summary="Search templates", responses=problems.responses(422, 503))
+@router.get("/search", summary="Search templates", responses=problems.responses(400, 422, 503))
 def search_templates(
     services: ServicesDep,
     tenant: TenantDep,
+    page: PageDep,
     text: Annotated[str | None, Query(max_length=200, description="Part of the name or the description")] = None,
     category: Annotated[str | None, Query(max_length=100)] = None,
     complexity: Annotated[str | None, Query(max_length=20)] = None,
@@ -47,7 +50,7 @@ def search_templates(
         has_outputs=has_outputs or (),
         max_duration=None if max_duration is None else timedelta(seconds=max_duration),
     )
-    return [TemplateOut.of(one) for one in found]
+    return [TemplateOut.of(one) for one in page.of(found, lambda template: (template.id,))]
 
 
 @router.get("/categories", summary="Count templates by category", responses=problems.responses(503))

@@ -11,6 +11,7 @@ from api import problems
 from api.auth.principal import PrincipalDep
 from api.auth.schemas import QuotaOut, TenantIn, TenantOut, TenantPatch
 from api.dependencies import NowDep, ServicesDep
+from api.paging import PageDep
 from api.preconditions import IfMatch, tagged, unless_changed
 from resources.ai.budgets.quota import spending_of
 from resources.errors import ConflictError, NotFoundError, UnavailableError
@@ -26,10 +27,11 @@ router = APIRouter(prefix="/tenants", tags=["tenants"])
 TenantId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Id of the tenant")]
 
 
-@router.get("", summary="List tenants", responses=problems.responses(401, 403, 503))
-def list_tenants(services: ServicesDep) -> list[TenantOut]:
+@router.get("", summary="List tenants", responses=problems.responses(400, 401, 403, 422, 503))
+def list_tenants(services: ServicesDep, page: PageDep) -> list[TenantOut]:
     """All tenants of the platform."""
-    return [TenantOut.of(tenant) for tenant in services.identity.administration.tenants()]
+    found = page.of(services.identity.administration.tenants(), lambda tenant: (tenant.id,))
+    return [TenantOut.of(tenant) for tenant in found]
 
 
 @router.post(

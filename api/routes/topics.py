@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep
+from api.paging import PageDep
 from api.realtime.hub import Hub
 from api.realtime.stream import Reader, cursor_of
 from api.schemas import Storable
@@ -197,20 +198,21 @@ def list_deliveries(message_id: UUID, services: ServicesDep, principal: Principa
     return [DeliveryOut(user=one.user, status=one.status, at=one.at) for one in found]
 
 
-@router.get("/conversations", summary="List my conversations", responses=problems.responses(401, 403, 503))
-def list_conversations(services: ServicesDep, principal: PrincipalDep) -> list[ConversationOut]:
+@router.get("/conversations", summary="List my conversations", responses=problems.responses(400, 401, 403, 422, 503))
+def list_conversations(services: ServicesDep, principal: PrincipalDep, page: PageDep) -> list[ConversationOut]:
     """Whom I wrote with, newest first. Their messages are those of the topic."""
     found = services.publisher.messages.conversations(principal.username, tenant=principal.tenant)
     return [
         ConversationOut(topic=one.topic, members=list(one.members), position=one.position, updated_at=one.updated_at)
-        for one in found
+        for one in page.of(found, lambda one: (one.position, one.topic), newest=True)
     ]
 
 
-@router.get("/presence", summary="See who is there", responses=problems.responses(401, 403, 422, 503))
+@router.get("/presence", summary="See who is there", responses=problems.responses(400, 401, 403, 422, 503))
 def list_presence(
     services: ServicesDep,
     principal: PrincipalDep,
+    page: PageDep,
     user: Annotated[
         list[str] | None, Query(max_length=100, description="Only these; unset = all who are known")
     ] = None,
@@ -220,17 +222,17 @@ def list_presence(
     found = services.presence.find(users, tenant=principal.tenant, now=datetime.now(UTC))
     return [
         PresenceOut(user=one.user, status=one.status, devices=one.devices, last_seen=one.last_seen, note=one.note)
-        for one in found
+        for one in page.of(found, lambda one: (one.user,))
     ]
 
 
 RuleName = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,99}$", description="Name of the rule")]
 
 
-@router.get("/realtime/rules", summary="List rules of messages", responses=problems.responses(401, 403, 503))
-def list_rules(services: ServicesDep, principal: PrincipalDep) -> list[Rule]:
+@router.get("/realtime/rules", summary="List rules of messages", responses=problems.responses(400, 401, 403, 422, 503))
+def list_rules(services: ServicesDep, principal: PrincipalDep, page: PageDep) -> list[Rule]:
     """What is done with messages on their way, by name."""
-    return list(services.realtime_rules.list(tenant=principal.tenant))
+    return list(page.of(services.realtime_rules.list(tenant=principal.tenant), lambda rule: (rule.name,)))
 
 
 @router.put(

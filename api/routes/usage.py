@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import problems
 from api.dependencies import ServicesDep, TenantDep
+from api.paging import LongPageDep
 from resources.ai.ledger.model import CallRecord, Dimension, Totals
 from resources.ai.prices.forecast import forecast_partitions, forecast_runs
 from resources.ai.usage.export import ExportFormat, export
@@ -112,21 +114,28 @@ def totals(
     return [_totals_out(name, sums) for name, sums in found.items()]
 
 
-@router.get("/calls", summary="List calls", responses=problems.responses(422, 503))
+@router.get("/calls", summary="List calls", responses=problems.responses(400, 422, 503))
 def list_calls(
     services: ServicesDep,
     tenant: TenantDep,
+    page: LongPageDep,
     run_id: Annotated[str | None, Query(max_length=100)] = None,
     asset: Annotated[str | None, Query(max_length=500)] = None,
     partition: Annotated[str | None, Query(max_length=500)] = None,
     since: Annotated[datetime | None, Query()] = None,
     until: Annotated[datetime | None, Query()] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[CallOut]:
     """The newest first, retried and recalled ones included."""
-    found = services.ai.books.calls(
-        tenant=tenant, run_id=run_id, asset=asset, partition=partition, since=since, until=until, limit=limit
+    read = partial(
+        services.ai.books.calls,
+        tenant=tenant,
+        run_id=run_id,
+        asset=asset,
+        partition=partition,
+        since=since,
+        until=until,
     )
+    found = page.of_newest(lambda limit: read(limit=limit), lambda record: (record.created_at, record.call_id))
     return [_call_out(record) for record in found]
 
 

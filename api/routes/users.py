@@ -11,15 +11,17 @@ from api import problems
 from api.auth.principal import PrincipalDep
 from api.auth.schemas import LogoutOut, NewPasswordIn, UserIn, UserOut, UserPatch
 from api.dependencies import ServicesDep
+from api.paging import PageDep
 from api.preconditions import IfMatch, tagged, unless_changed
 
 router = APIRouter(prefix="/users", tags=["users"])
 
 
-@router.get("", summary="List users", responses=problems.responses(401, 403, 503))
-def list_users(principal: PrincipalDep, services: ServicesDep) -> list[UserOut]:
+@router.get("", summary="List users", responses=problems.responses(400, 401, 403, 422, 503))
+def list_users(principal: PrincipalDep, services: ServicesDep, page: PageDep) -> list[UserOut]:
     """All users of the tenant, by name."""
-    return [UserOut.of(user) for user in services.identity.administration.users(tenant=principal.tenant)]
+    found = services.identity.administration.users(tenant=principal.tenant)
+    return [UserOut.of(user) for user in page.of(found, lambda user: (user.username,))]
 
 
 @router.post(

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
+from api.paging import PageDep
 from api.workflows import service
 from api.workflows.schemas import (
     ChangeOut,
@@ -66,10 +67,12 @@ class ValidatedOut(BaseModel):
     would_create: bool
 
 
-@router.get("", summary="List workflows", responses=problems.responses(503))
-def list_workflows(services: ServicesDep, tenant: TenantDep) -> list[WorkflowOut]:
+@router.get("", summary="List workflows", responses=problems.responses(400, 422, 503))
+def list_workflows(services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[WorkflowOut]:
     """Those that were published, and those that come with the platform."""
-    return [WorkflowOut.of(entry) for entry in services.workflows.list(tenant)]
+    return [
+        WorkflowOut.of(entry) for entry in page.of(services.workflows.list(tenant), lambda entry: (entry.spec.name,))
+    ]
 
 
 _SPEC_BODY: dict[str, Any] = {
@@ -130,23 +133,24 @@ def workflow_schema(services: ServicesDep) -> dict[str, Any]:
     return json_schema(services.workflows.types)
 
 
-@router.get("/available", summary="List workflows, by their old address", responses=problems.responses(503))
-def available_workflows(services: ServicesDep, tenant: TenantDep) -> list[WorkflowOut]:
+@router.get("/available", summary="List workflows, by their old address", responses=problems.responses(400, 422, 503))
+def available_workflows(services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[WorkflowOut]:
     """As `GET /workflows`."""
-    return list_workflows(services, tenant)
+    return list_workflows(services, tenant, page)
 
 
 @router.get("/instances", summary="List runs, by their old address", responses=problems.responses(400, 422, 503))
 def list_instances(
     services: ServicesDep,
     tenant: TenantDep,
+    page: PageDep,
     workflow: Annotated[str | None, Query(max_length=100)] = None,
     status: Status | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> list[InstanceOut]:
     """The newest runs, by their old names."""
-    page = services.executions.list(tenant, workflow, status, limit=limit)
-    return [InstanceOut.of(found) for found in page.executions]
+    found = services.executions.list(tenant, workflow, status, limit=page.limit, cursor=page.cursor)
+    page.more(found.cursor)
+    return [InstanceOut.of(one) for one in found.executions]
 
 
 @router.get("/status/{run_id}", summary="Status of a run, by its old address", responses=problems.responses(404, 503))
@@ -181,11 +185,12 @@ def archive_workflow(name: Name, services: ServicesDep, principal: PrincipalDep)
     return WorkflowOut.of(Entry(published.spec, published))
 
 
-@router.get("/{name}/versions", summary="List a workflow's revisions", responses=problems.responses(404, 422, 503))
-def list_revisions(name: Name, services: ServicesDep, tenant: TenantDep) -> list[WorkflowOut]:
+@router.get("/{name}/versions", summary="List a workflow's revisions", responses=problems.responses(400, 404, 422, 503))
+def list_revisions(name: Name, services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[WorkflowOut]:
     """All revisions, the newest first."""
     found = services.workflows.definitions.revisions(name, tenant=tenant)
-    return [WorkflowOut.of(Entry(published.spec, published)) for published in reversed(found)]
+    shown = page.of(found, lambda published: (published.revision,), newest=True)
+    return [WorkflowOut.of(Entry(published.spec, published)) for published in shown]
 
 
 @router.get(

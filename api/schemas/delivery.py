@@ -180,6 +180,7 @@ class ReplayPage(BaseModel):
     """Replays, newest first."""
 
     replays: list[ReplayOut]
+    next_cursor: str | None = None
 
 
 class RouteIn(Strict):

@@ -38,7 +38,7 @@ _RECORD = f"""INSERT INTO aiw.plugin_run (tenant, {_RUN})
     SELECT %(tenant)s, %(id)s, %(plugin)s, %(sha256)s, %(at)s, %(outcome)s, %(milliseconds)s, %(input_bytes)s,
         %(output_bytes)s, %(fuel)s, %(memory_bytes)s, %(cached)s, %(run_id)s, %(logs)s
     WHERE EXISTS (SELECT FROM aiw.plugin WHERE tenant = %(tenant)s AND name = %(plugin)s)"""
-_RUNS = f"SELECT {_RUN} FROM aiw.plugin_run WHERE tenant = %s AND plugin = %s ORDER BY at DESC LIMIT %s"
+_RUNS = f"SELECT {_RUN} FROM aiw.plugin_run WHERE tenant = %s AND plugin = %s ORDER BY at DESC, id DESC LIMIT %s"
 _FORGET = "DELETE FROM aiw.plugin_run WHERE at < %s"
 
 

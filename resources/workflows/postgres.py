@@ -28,7 +28,7 @@ INSERT INTO aiw.backfill_runs (backfill_id, number, reason, key, inputs, partiti
 VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
 GET = _SELECT + "WHERE b.id = %s AND b.tenant = %s GROUP BY b.id"
-LIST = _SELECT + "WHERE b.tenant = %s GROUP BY b.id ORDER BY b.created_at DESC, b.id LIMIT %s"
+LIST = _SELECT + "WHERE b.tenant = %s GROUP BY b.id ORDER BY b.created_at DESC, b.id DESC LIMIT %s"
 RUNNING = _SELECT + "WHERE b.state = 'running' GROUP BY b.id ORDER BY b.created_at, b.id"
 CANCEL = (
     "UPDATE aiw.backfills SET state = 'cancelled', ended_at = now() WHERE id = %s AND tenant = %s AND state = 'running'"

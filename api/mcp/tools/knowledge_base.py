@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from api.mcp.call import Call
 from api.mcp.tool import Tools
+from api.paging import whole
 from api.routes import documents, topics
 from api.routes.topics import MessageIn
 from resources.content.analysers.words import STOP_WORDS
@@ -325,13 +326,13 @@ def _channels(tools: Tools) -> None:
     @tools.tool("read:presence", title="List users", read_only=True)
     def list_users(call: Call) -> Json:
         """Who is known to have been here, and how they are."""
-        found = topics.list_presence(call.services, call.principal)
+        found = topics.list_presence(call.services, call.principal, whole())
         return {"users": [one.model_dump(mode="json") for one in found]}
 
     @tools.tool("read:presence", title="Show a user", read_only=True)
     def get_user_info(call: Call, user: Annotated[str, Field(min_length=1, max_length=200)]) -> Json:
         """How a user is."""
-        found = topics.list_presence(call.services, call.principal, [user])
+        found = topics.list_presence(call.services, call.principal, whole(), [user])
         if not found:
             raise NotFoundError(f"Nobody has seen a user {user!r}.", code="user_not_found")
         return {"user": found[0].model_dump(mode="json")}

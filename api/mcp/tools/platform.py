@@ -14,6 +14,7 @@ from api.mcp.call import Call
 from api.mcp.lineage import Lineage, LineageOut
 from api.mcp.runs import LONGEST, RanOut, run
 from api.mcp.tool import Tools
+from api.paging import whole
 from api.routes import approvals as approval_routes
 from api.routes import budgets, documents, executions, knowledge, runs, usage, workflows
 from api.routes import search as finding
@@ -98,7 +99,7 @@ def _workflows(tools: Tools) -> None:
     @tools.tool("read:workflows", title="List workflows", read_only=True)
     def list_workflows(call: Call) -> WorkflowsOut:
         """The workflows that can be run: those that were published, and those that come with the platform."""
-        return WorkflowsOut(workflows=workflows.list_workflows(call.services, call.tenant))
+        return WorkflowsOut(workflows=workflows.list_workflows(call.services, call.tenant, whole()))
 
     @tools.tool("read:workflows", title="Describe a workflow", read_only=True)
     def describe_workflow(call: Call, name: Name, revision: Revision = None) -> WorkflowOut:
@@ -198,7 +199,7 @@ def _runs(tools: Tools) -> None:
         call: Call, waiting: Annotated[bool, Field(description="Only those that nobody has decided")] = True
     ) -> ApprovalsOut:
         """Uses of tools that agents of workflows ask for, and that a person has to decide."""
-        return ApprovalsOut(approvals=approval_routes.list_approvals(call.services, call.tenant, waiting))
+        return ApprovalsOut(approvals=approval_routes.list_approvals(call.services, call.tenant, whole(), waiting))
 
     @tools.tool("execute:workflows", title="Decide an approval", destructive=True)
     def decide_approval(
@@ -289,7 +290,7 @@ def _money(tools: Tools) -> None:
     @tools.tool("read:budgets", title="Budgets", read_only=True)
     def budget_status(call: Call) -> BudgetsOut:
         """What may be spent, what is spent, and where that leads."""
-        return BudgetsOut(budgets=budgets.budget_statuses(call.services, call.tenant))
+        return BudgetsOut(budgets=budgets.budget_statuses(call.services, call.tenant, whole()))
 
 
 def _published(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from api.workflows.schemas import ExecutionOut
     from tests.api.workflows.conftest import Platform
 
 pytestmark = pytest.mark.timeout(240)
@@ -38,6 +39,12 @@ inputs: {{who: {{default: world}}}}
 nodes:
   greet: {{type: template, config: {{template: "{name} {{{{ inputs.who }}}}"}}}}
 outputs: {{greeting: "{{{{ nodes.greet.output.text }}}}"}}
+"""
+ASKING = """
+name: asking
+inputs: {text: {type: string}}
+nodes:
+  ask: {type: prompt, config: {prompt: "{{ inputs.text }}"}}
 """
 SLOW = "{name: slow, nodes: {wait: {type: delay, config: {seconds: 60}}}}"
 
@@ -183,6 +190,29 @@ def test_runs_are_counted_and_those_beyond_the_quota_wait_or_are_refused(address
         finally:
             for run_id in reversed(runs):
                 api.cancel_run(run_id)
+
+
+def test_money_beyond_the_quota_is_not_spent(address: str, whole: Platform) -> None:
+    people = People(whole.services.identity, f"fifth-{uuid.uuid4().hex[:10]}")
+    limits = Limits(usd_per_month=Decimal(5))
+    people.identity.administration.change_tenant(people.tenant, limits=limits, actor=None)
+    with ApiClient(address, token=people.pair("admin").access_token) as api:
+        api.add_price("offline", "offline/extractive-v1", input_mtok="10000", output_mtok="0")
+        api.publish_workflow(ASKING.encode())
+
+        def ended(words: int) -> ExecutionOut:
+            run_id = api.run_workflow("asking", {"text": "Tea is hot. " * words}).run_id
+            wait_for(lambda: api.execution(run_id).status in {"completed", "failed"}, f"the end of {run_id}")
+            return api.execution(run_id)
+
+        taken = ended(5)
+        assert (taken.status, taken.error) == ("completed", None)
+        spent = api.quota(people.tenant).usd_per_month.used
+        assert spent is not None
+        assert 0 < spent < 5
+        refused = ended(500)
+        assert (refused.status, "budget" in (refused.error or "")) == ("failed", True)
+        assert api.quota(people.tenant).usd_per_month.used == spent
 
 
 def test_a_suspended_tenant_starts_nothing(address: str, whole: Platform) -> None:

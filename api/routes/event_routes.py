@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Query, Response
 from api import problems
 from api.dependencies import Services, ServicesDep, TenantDep
 from api.paging import PageDep
-from api.preconditions import IfMatch, tag_of, unless_changed
+from api.preconditions import IfMatch, tag_of, tagged, unless_changed
 from api.schemas import DryRunIn, DryRunOut, LagOut, RoutedOut, RouteIn, RouteOut
 from resources.errors import InvalidInputError, NotFoundError, PlatformError, Problem
 from resources.events.catalog import CATALOG
@@ -114,11 +114,14 @@ def save_route(
     return _out(stored, _lag(services))
 
 
-@router.delete("/{name}", summary="Disable a routing rule", responses=problems.responses(404, 422, 503))
-def disable_route(name: Name, services: ServicesDep, tenant: TenantDep) -> RouteOut:
+@router.delete("/{name}", summary="Disable a routing rule", responses=problems.responses(404, 412, 422, 503))
+def disable_route(
+    name: Name, services: ServicesDep, tenant: TenantDep, response: Response, if_match: IfMatch = None
+) -> RouteOut:
     """A new version that does nothing. The rule's history stays, so that it can be told why an event went where it went."""
     stored = services.rules.get(name, tenant=tenant)
-    return _out(services.rules.save(stored.rule, enabled=False, tenant=tenant), None)
+    unless = unless_changed(if_match, _plain)
+    return tagged(_plain(services.rules.save(stored.rule, enabled=False, unless=unless, tenant=tenant)), response)
 
 
 def _rule(name: str, body: RouteIn) -> Rule:

@@ -445,3 +445,12 @@ def test_what_a_rule_cannot_fill_in_is_told(http: httpx.Client) -> None:
     tried = http.post(f"{V1}/routes/dry-run", json={"rule": {"types": ["**"], "action": action}}).json()
     assert tried["matched"] == 0
     assert "nowhere" in tried["routed"][0]["reason"]
+
+
+def test_a_rule_that_changed_meanwhile_is_not_disabled(http: httpx.Client) -> None:
+    seen = http.put(f"{V1}/routes/a", json=RULE).headers["etag"]
+    http.put(f"{V1}/routes/a", json={**RULE, "types": ["document.*"]}).raise_for_status()
+    refused = http.delete(f"{V1}/routes/a", headers={"If-Match": seen})
+    assert (refused.status_code, refused.json()["code"]) == (412, "precondition_failed")
+    present = http.get(f"{V1}/routes/a").headers["etag"]
+    assert http.delete(f"{V1}/routes/a", headers={"If-Match": present}).json()["enabled"] is False

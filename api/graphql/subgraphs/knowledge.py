@@ -293,6 +293,8 @@ def _part(view: GraphView, places: Sequence[int]) -> KnowledgeGraph:
         for source, target, kind, weight in zip(view.sources, view.targets, view.kinds, view.weights, strict=True)
         if source in kept and target in kept
     ]
+    # The view holds edges in the order in which its process heard of them.
+    relationships.sort(key=lambda edge: (edge.source, edge.target, edge.type))
     return KnowledgeGraph(nodes=[Concept.of(view.concepts[place]) for place in places], relationships=relationships)
 
 
@@ -313,7 +315,7 @@ class _WorkflowKnowledge:
         for document in documents:
             for place, weight in view.documents.get(str(document.id), ()):
                 weights[place] = weights.get(place, 0.0) + weight
-        ranked = sorted(weights, key=lambda place: (-weights[place], place))
+        ranked = sorted(weights, key=lambda place: (-weights[place], view.ids[place]))
         return _part(view, ranked[: paging.checked(first)])
 
 

@@ -21,6 +21,7 @@ _READ, _SCOPE = "read:support", "execute:support"
 _PASSAGE = 0.35
 """Similarity from which on a passage of the knowledge base is worth telling a customer."""
 
+_DECIDED_BY_PEOPLE = "RefundRequest"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _TONES = {
     "RefundRequest": (
@@ -81,6 +82,7 @@ class IntentOut(BaseModel):
     intent: str
     confidence: float
     reasoning: str
+    escalate: bool = Field(description="A person should decide")
 
 
 class RoutedOut(BaseModel):
@@ -206,15 +208,23 @@ def _understanding(tools: Tools) -> None:
     ) -> IntentOut:
         """What the customer wants: RefundRequest, BillingInvoice, ProductQuestion or GeneralQuestion."""
         for intent, words, confidence in (
-            ("RefundRequest", ("refund", "escalate"), 0.9),
+            ("RefundRequest", ("refund",), 0.9),
             ("BillingInvoice", ("billing", "invoice", "payment"), 0.85),
             ("ProductQuestion", ("how to", "feature", "technical"), 0.8),
         ):
             if said := [word for word in words if word in customer_event.lower()]:
-                return IntentOut(intent=intent, confidence=confidence, reasoning=f"it says {said[0]!r}")
+                told = f"it says {said[0]!r}"
+                return IntentOut(
+                    intent=intent, confidence=confidence, reasoning=told, escalate=intent == _DECIDED_BY_PEOPLE
+                )
         found = call.services.classifier.intent(customer_event)
         told = "closest in meaning to the examples of " + found.name
-        return IntentOut(intent=found.name, confidence=max(found.confidence, 0.0), reasoning=told)
+        return IntentOut(
+            intent=found.name,
+            confidence=max(found.confidence, 0.0),
+            reasoning=told,
+            escalate=found.name == _DECIDED_BY_PEOPLE,
+        )
 
     @tools.tool(_READ, title="Mood of a message", read_only=True)
     def analyze_sentiment(

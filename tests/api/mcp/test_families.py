@@ -71,7 +71,7 @@ async def test_arguments_may_come_in_a_context(connect: Connect) -> None:
         )
         intent = await given(client, "determine_ticket_intent", context_data={"customer_event": "I want a refund"})
     assert not spam["is_human"]
-    assert (intent["intent"], intent["confidence"]) == ("RefundRequest", 0.9)
+    assert (intent["intent"], intent["confidence"], intent["escalate"]) == ("RefundRequest", 0.9, True)
 
 
 @pytest.mark.usefixtures("taught")

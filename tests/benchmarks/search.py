@@ -219,7 +219,11 @@ def _load(report: Report, database: Database, corpus: Corpus, size: int) -> None
             name: connection.execute("SELECT pg_get_indexdef(%s::regclass)", (f"aiw.{name}",)).fetchone()
             for name in ("chunk_nearest_384", "chunk_by_words")
         }
-        connection.execute("DROP INDEX aiw.chunk_nearest_384, aiw.chunk_by_words")
+        for name in indexes:  # of the partition that all share, and so a part of one of the whole table
+            whole = connection.execute(
+                "SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = %s::regclass", (f"aiw.{name}",)
+            ).fetchone()
+            connection.execute(f"DROP INDEX {whole[0] if whole else f'aiw.{name}'}".encode())
         with connection.cursor().copy(_COPY) as copy:
             for number, (text, vector) in enumerate(zip(corpus.texts, corpus.vectors, strict=True)):
                 document = f"doc-{number // _DOCUMENT}"

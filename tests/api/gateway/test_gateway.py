@@ -28,7 +28,8 @@ WAIT = 120.0
 PERIOD = {"since": "2020-01-01T00:00:00+00:00", "until": "2020-02-01T00:00:00+00:00"}
 ACROSS = """{
   workflows(first: 2) { nodes { id name
-    processedContent { id } knowledgeGraph(first: 3) { nodes { id name } } collaborators { id } } }
+    processedContent { id } collaborators { id }
+    knowledgeGraph(first: 3) { nodes { id name } relationships { source target type } } } }
 }"""
 QUERIES: list[tuple[str, dict[str, Any]]] = [
     ("{ workflows(first: 3) { totalCount nodes { id name status tags nodeCount } pageInfo { hasNextPage } } }", {}),

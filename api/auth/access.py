@@ -191,7 +191,7 @@ ACCESS: dict[str, str] = {
     "PUT /budgets": "manage:budgets",
     "DELETE /budgets/{budget_id}": "manage:budgets",
     "GET /prices": "read:budgets",
-    "POST /prices": "manage:budgets",
+    "POST /prices": "system_admin",
     "GET /prices/quote": "read:budgets",
     # Runs
     "GET /runs": "read:runs",

@@ -304,10 +304,18 @@ def add_price(
     input: Annotated[str, typer.Option(help="US dollars per million tokens of input.")],
     output: Annotated[str, typer.Option(help="US dollars per million tokens of output.")],
     note: Annotated[str | None, typer.Option(help="Where the price comes from.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose price it is; your own tenant's without it.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a price, from now on."""
-    body = {"provider": provider, "model": model, "input_mtok": input, "output_mtok": output, "note": note}
+    """Add a price, from now on. For those who run the platform: what is spent of quotas goes by it."""
+    body = {
+        "provider": provider,
+        "model": model,
+        "input_mtok": input,
+        "output_mtok": output,
+        "note": note,
+        "tenant": tenant,
+    }
     with session_of(context).client() as client:
         found = client.send_json("POST", "/prices", body)
     if as_json:

@@ -85,6 +85,7 @@ class PriceIn(BaseModel):
     cache_write_mtok: Money | None = None
     effective_from: datetime | None = Field(default=None, description="Unset = now")
     note: str | None = Field(default=None, max_length=500)
+    tenant: str | None = Field(default=None, max_length=63, description="For whom; unset = whoever asks")
 
 
 class PriceOut(PriceIn):
@@ -159,7 +160,10 @@ def list_prices(services: ServicesDep, tenant: TenantDep, page: PageDep) -> list
     "/prices", status_code=HTTPStatus.CREATED, summary="Add a price", responses=problems.responses(400, 422, 503)
 )
 def add_price(body: PriceIn, services: ServicesDep, tenant: TenantDep) -> PriceOut:
-    """Never changes what was booked. The latest that is in effect counts."""
+    """Never changes what was booked. The latest that is in effect counts.
+
+    Quotas are spent by prices, so these are not a tenant's to set but the platform's.
+    """
     at = body.effective_from or datetime.now(UTC)
     override = PriceOverride(
         provider=body.provider,
@@ -169,7 +173,7 @@ def add_price(body: PriceIn, services: ServicesDep, tenant: TenantDep) -> PriceO
         output_mtok=body.output_mtok,
         cache_read_mtok=body.cache_read_mtok,
         cache_write_mtok=body.cache_write_mtok,
-        tenant=tenant,
+        tenant=body.tenant or tenant,
         note=body.note,
     )
     added = services.ai.price_store.add(override)
@@ -242,6 +246,7 @@ def _price_out(override: PriceOverride) -> PriceOut:
         cache_write_mtok=override.cache_write_mtok,
         effective_from=override.effective_from,
         note=override.note,
+        tenant=override.tenant,
         version=override.version,
         own=override.tenant is not None,
     )

@@ -67,9 +67,7 @@ def plan_path(body: PathIn, services: ServicesDep, tenant: TenantDep, principal:
 
 
 @router.get("/progress", summary="Show what you have learned", responses=problems.responses(400, 422, 503))
-def progress(
-    services: ServicesDep, tenant: TenantDep, principal: PrincipalDep, page: PageDep
-) -> list[ConceptProgress]:
+def progress(services: ServicesDep, tenant: TenantDep, principal: PrincipalDep, page: PageDep) -> list[ConceptProgress]:
     """What the user who asks has said about concepts, the latest change first."""
     found = services.progress.of(principal.subject, tenant=tenant)
     return list(page.of(found, lambda one: (one.updated_at, one.concept), newest=True))

@@ -115,7 +115,17 @@ def test_hostile_input_is_the_callers_fault_and_never_the_platforms(
 
 @pytest.mark.parametrize("module", ["api.app", "api.cli.app", "api.client"])
 def test_importing_loads_no_heavy_library(module: str) -> None:
-    heavy = ("dagster", "neo4j", "onnxruntime", "psycopg", "great_expectations", "openai", "anthropic", "boto3", "scipy")
+    heavy = (
+        "dagster",
+        "neo4j",
+        "onnxruntime",
+        "psycopg",
+        "great_expectations",
+        "openai",
+        "anthropic",
+        "boto3",
+        "scipy",
+    )
     program = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

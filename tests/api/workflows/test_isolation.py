@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.client import ApiClient
-from resources.errors import ConflictError, LimitExceededError
+from resources.ai.prices.model import PriceOverride
+from resources.errors import ConflictError, LimitExceededError, NotPermittedError
 from resources.settings import AuthSettings, Settings
 from resources.tenants.model import Limits, Status
 from tests.api.auth.people import People, bearer
@@ -196,8 +198,19 @@ def test_money_beyond_the_quota_is_not_spent(address: str, whole: Platform) -> N
     people = People(whole.services.identity, f"fifth-{uuid.uuid4().hex[:10]}")
     limits = Limits(usd_per_month=Decimal(5))
     people.identity.administration.change_tenant(people.tenant, limits=limits, actor=None)
+    whole.services.ai.price_store.add(
+        PriceOverride(
+            provider="offline",
+            model="offline/extractive-v1",
+            effective_from=datetime.now(UTC),
+            input_mtok=Decimal(10_000),
+            output_mtok=Decimal(0),
+            tenant=people.tenant,
+        )
+    )
     with ApiClient(address, token=people.pair("admin").access_token) as api:
-        api.add_price("offline", "offline/extractive-v1", input_mtok="10000", output_mtok="0")
+        with pytest.raises(NotPermittedError):
+            api.add_price("offline", "offline/extractive-v1", input_mtok="0", output_mtok="0")
         api.publish_workflow(ASKING.encode())
 
         def ended(words: int) -> ExecutionOut:

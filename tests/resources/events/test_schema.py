@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 GOLDEN = Path(__file__).parent / "golden"
 STREAM = StreamId("order", "1")
 
-ADDED = {
+ADDED: dict[str, dict[str, Any]] = {
     "workflow.started": {
         "user_context": {"user_agent": None, "ip_address": None, "session_id": None},
         "priority": "normal",

@@ -70,7 +70,7 @@ def asset_specs(checked: CheckedWorkflow, *, tenant: str | None) -> list[dg.Asse
             dg.AssetSpec(
                 key,
                 deps=[*before, *prompts],
-                description=node.asset.description or node.description or None,
+                description=node.asset.description or node.description or f"Made by the node {node.id} of {spec.name}.",
                 group_name=f"workflow_{job_name(spec.name, tenant)}",
                 kinds={"workflow"},
                 owners=OWNERS,

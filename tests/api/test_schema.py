@@ -58,4 +58,4 @@ def here(_address: str) -> str:
 def test_requests_are_answered_as_the_document_says(operation: Operation, data: st.DataObject, here: str) -> None:
     mode = data.draw(st.sampled_from([GenerationMode.POSITIVE, GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
     case = data.draw(operation.as_strategy(generation_mode=mode))
-    case.call_and_validate(base_url=here, checks=CHECKS, timeout=30)
+    case.call_and_validate(base_url=here, checks=CHECKS, timeout=90)

@@ -260,9 +260,12 @@ def test_declarations_leave_cues_aside() -> None:
     assert requirements(extract(document(requires=("Scalars",)), page, analysis())) == [("tensors", "scalars")]
 
 
+TEXT = st.characters(exclude_characters="\x00")
+
+
 @given(
-    subject=st.none() | st.text(max_size=20).filter(bool),
-    required=st.lists(st.text(max_size=10), max_size=5),
+    subject=st.none() | st.text(TEXT, max_size=20).filter(bool),
+    required=st.lists(st.text(TEXT, max_size=10), max_size=5),
     terms=st.lists(st.tuples(st.text(max_size=10), st.floats(0, 1)), max_size=25),
     title=st.none() | st.text(max_size=40),
     body=st.text(max_size=200),

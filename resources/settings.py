@@ -188,7 +188,7 @@ class DagsterSettings(BaseModel):
         default=None, description="Dagster's web server, started with --path-prefix /dagster; unset = that of `aiw up`"
     )
     workers: int = Field(default=2, ge=1, le=64, description="Warm processes that execute runs")
-    sensor_interval: float = Field(default=1.0, gt=0, description="Seconds between two looks of the sensor daemon")
+    sensor_interval: float = Field(default=0.25, gt=0, description="Seconds between two looks of the sensor daemon")
     runs_per_worker: int = Field(default=500, ge=1, description="Runs after which a warm process is replaced")
     worker_memory_mb: int = Field(default=2048, ge=256, description="Resident megabytes at which a worker is replaced")
     max_runs: int = Field(default=64, ge=-1, description="Runs under way at a time, beyond which they queue; -1 = any")

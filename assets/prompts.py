@@ -5,7 +5,7 @@ that changes, the sensor of `sensors/prompts.py` tells the new data version, and
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import dagster as dg
@@ -54,10 +54,16 @@ def references_of(nodes: tuple[NodeSpec, ...], inputs: Mapping[str, InputSpec]) 
         yield from references_of(tuple(node.nodes), inputs)
 
 
+def prompt_specs(keys: Iterable[dg.AssetKey]) -> list[dg.AssetSpec]:
+    """Prompts that people have published, as assets that Dagster shows and does not make."""
+    return [_spec(key, f"What workflows are made with: {key.to_user_string()}, as it is in force.") for key in keys]
+
+
+def _spec(key: dg.AssetKey, description: str) -> dg.AssetSpec:
+    return dg.AssetSpec(key, group_name="prompts", description=description, kinds={"prompt"}, owners=OWNERS)
+
+
 PROMPTS: Final = tuple(
-    dg.AssetSpec(
-        prompt_key(spec.id), group_name="prompts", description=spec.description or None, kinds={"prompt"}, owners=OWNERS
-    )
-    for spec in bundled_prompts()
+    _spec(prompt_key(spec.id), spec.description or f"The prompt {spec.id}.") for spec in bundled_prompts()
 )
 """Those that come with the platform."""

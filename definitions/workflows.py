@@ -18,7 +18,7 @@ import dagster as dg
 
 from assets.nodes import NODES
 from assets.partitions import TENANT_TAG
-from assets.prompts import PROMPTS
+from assets.prompts import PROMPTS, prompt_specs
 from assets.table import ASSETS, CHECKS
 from definitions.builder import build_job, width
 from definitions.evals import EVALS
@@ -148,7 +148,15 @@ def load(workflows: Workflows, *, taken: Collection[str]) -> Loaded:
         except Exception as error:  # noqa: BLE001  # whatever is wrong with one of them is told, and stops none of the others
             broken[title] = f"{type(error).__name__}: {error}"
             log.warning("workflow.broken", workflow=title, error=str(error))
-    return Loaded(tuple(jobs.values()), (*(one for own in assets.values() for one in own), *_told(broken)))
+    declared = [one for own in assets.values() for one in own]
+    return Loaded(tuple(jobs.values()), (*declared, *prompt_specs(_above(declared, keys)), *_told(broken)))
+
+
+def _above(assets: Iterable[dg.AssetSpec | dg.AssetsDefinition], known: Collection[str]) -> list[dg.AssetKey]:
+    """What the assets depend on and nobody has declared: the prompts that people have published."""
+    specs = [spec for one in assets for spec in ([one] if isinstance(one, dg.AssetSpec) else one.specs)]
+    above = dict.fromkeys(dep.asset_key for spec in specs for dep in spec.deps)
+    return [key for key in above if key.to_user_string() not in known]
 
 
 def _keys(assets: Iterable[dg.AssetSpec | dg.AssetsDefinition]) -> set[str]:

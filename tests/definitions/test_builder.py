@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -392,6 +393,21 @@ def test_a_broken_workflow_is_told_and_takes_nothing_down(tmp_path: Path) -> Non
     assert told.key.to_user_string() == "platform/broken_workflows"
     assert "no_such" in (told.description or "")
     assert set(told.metadata) >= {"broken", "garbage"}
+
+
+def test_a_published_prompt_is_told_as_an_asset_once_for_all_workflows_that_name_it(tmp_path: Path) -> None:
+    for name in ("diary", "letters"):
+        node = {"type": "prompt", "config": {"prompt_id": "own"}, "asset": {"key": name}}
+        (tmp_path / f"{name}.yaml").write_text(json.dumps({"name": name, "nodes": {"ask": node}}))
+    resources = dict.fromkeys(("ai", "prompts", "io_manager"), dg.mem_io_manager)
+    workflows = Workflows(definitions=None, types=NODES, resources=resources, specs=tmp_path)
+    repository = dg.Definitions(load(workflows, taken=()).assets, resources=resources).get_repository_def()
+    assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == {
+        "diary",
+        "letters",
+        "prompts/own",
+    }
+    assert repository.asset_graph.get(dg.AssetKey(["prompts", "own"])).description
 
 
 def test_a_workflow_does_not_take_the_name_of_another_job(tmp_path: Path) -> None:

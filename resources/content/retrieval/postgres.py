@@ -3,8 +3,10 @@
 By words: a GIN index gives the passages that hold the essential words of the question (`aiw.asked_words`, which bounds how many
 that are); they are ranked by the rarity of the words (idf) and how often and where each stands (`ts_rank`, which saturates).
 By meaning: an HNSW index over half-precision vectors. A filter is applied while the index is scanned, and the scan goes on until
-enough passed it (`hnsw.iterative_scan`, pgvector 0.8); where few passages pass at all, they are compared one by one instead,
-which is exact, and faster. The two lists are fused by rank.
+enough passed it (`hnsw.iterative_scan`, pgvector 0.8). The two lists are fused by rank.
+
+Where few passages pass a filter at all, these are read by their documents, and compared and ranked one by one: that is exact, and
+faster than to look through what does not pass.
 
 Row-level security keeps PostgreSQL from using an index for `@@`, as that operator is not leakproof. The statement runs as
 aiw_system therefore, and says the tenant for each table it reads.
@@ -30,6 +32,8 @@ EF_SEARCH: Final = 120
 _MAX_SCANNED: Final = 40_000
 _MOST_RANKED: Final = 2000
 _MOST_FILLED: Final = 400
+_MOST_READ: Final = 2000
+"""Of the passages that have common words alone, so many are looked at for those that pass a filter."""
 
 _PREPARE = """SELECT set_config('role', 'aiw_system', true), set_config('aiw.tenant', %(tenant)s, true),
     set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', %(ef)s, true),
@@ -61,7 +65,7 @@ _NEAREST = """nearest AS MATERIALIZED (
     UNION ALL
     (SELECT c.document_id, c.sha256, c.embedding <=> %(vector)s::vector AS distance FROM aiw.chunk c
         WHERE (SELECT few FROM few) AND c.dimensions = {dimensions} AND c.tenant = %(tenant)s AND c.model_id = %(model)s
-            {narrowed}
+            {among}
         ORDER BY c.embedding <=> %(vector)s::vector LIMIT {pool})
 ), by_meaning AS (
     SELECT document_id, sha256, row_number() OVER (ORDER BY distance, document_id, sha256) AS place FROM nearest
@@ -72,11 +76,13 @@ _NO_MEANING = (
 _MATCHING = """asked AS MATERIALIZED (SELECT a.essential, a.others, a.terms, a.weights FROM aiw.asked_words(%(text)s) a),
 matching AS MATERIALIZED (
     (SELECT c.document_id, c.sha256, c.words || ''::tsvector AS words FROM aiw.chunk c
-        WHERE c.words @@ (SELECT essential FROM asked) AND c.tenant = %(tenant)s {narrowed} LIMIT {ranked})
+        WHERE {many}c.words @@ (SELECT essential FROM asked) AND c.tenant = %(tenant)s {narrowed} LIMIT {ranked})
     UNION ALL
-    (SELECT c.document_id, c.sha256, c.words || ''::tsvector AS words FROM aiw.chunk c
-        WHERE c.words @@ (SELECT others FROM asked) AND (c.words @@ (SELECT essential FROM asked)) IS NOT TRUE
-            AND c.tenant = %(tenant)s {narrowed} LIMIT {filled})
+    (SELECT c.document_id, c.sha256, c.words || ''::tsvector AS words FROM (
+        SELECT c.document_id, c.sha256, c.words FROM aiw.chunk c
+        WHERE {many}c.words @@ (SELECT others FROM asked) AND (c.words @@ (SELECT essential FROM asked)) IS NOT TRUE
+            AND c.tenant = %(tenant)s LIMIT {read}) AS c
+        WHERE true {narrowed} LIMIT {filled}){of_few}
 ), by_words AS (
     SELECT document_id, sha256, row_number() OVER (ORDER BY weight DESC, document_id, sha256) AS place FROM (
         SELECT m.document_id, m.sha256, (
@@ -84,6 +90,11 @@ matching AS MATERIALIZED (
         ) AS weight
         FROM matching m, asked a ORDER BY weight DESC, m.document_id, m.sha256 LIMIT {pool}) AS ranked
 )"""
+_OF_FEW = """
+    UNION ALL
+    (SELECT c.document_id, c.sha256, c.words || ''::tsvector AS words FROM aiw.chunk c
+        WHERE (SELECT few FROM few) AND c.tenant = %(tenant)s {among}
+            AND c.words @@ (SELECT string_agg(t.term::text, ' | ')::tsquery FROM asked a, unnest(a.terms) AS t (term)))"""
 _NO_WORDS = 'by_words AS (SELECT NULL::text COLLATE "C" AS document_id, NULL::bytea AS sha256, 0 AS place WHERE false)'
 _FUSED = """fused AS (
     SELECT document_id, sha256, m.place AS place_by_meaning, w.place AS place_by_words,
@@ -120,6 +131,7 @@ CROSS JOIN facets f
 WHERE p.place > %(offset)s AND p.place <= %(offset)s + %(limit)s
 ORDER BY p.place"""
 _NARROWED = "AND (c.document_id IN (SELECT document_id FROM chosen)) IS TRUE"
+_AMONG = "AND c.document_id = ANY (ARRAY(SELECT document_id FROM chosen))"
 _FACTS: Final = tuple(Facts.model_fields)
 _FOUND: Final = tuple(name for name in FoundChunk.model_fields if name != "facts")
 _INDEXED: Final = frozenset({384})
@@ -156,24 +168,36 @@ def statement(wanted: Wanted, dimensions: int) -> str:
     It is planned once a connection, as planning takes longer than searching. Limits that decide on the plan are written out.
     """
     parts = []
-    narrowed = "" if wanted.filters.empty else _NARROWED
-    if narrowed:
+    narrowed = among = many = of_few = ""
+    if not wanted.filters.empty:
         conditions = "".join(f" AND {_CONDITIONS[name]}" for name in _given(wanted.filters))
-        parts.append(_CHOSEN.format(conditions=conditions))
+        parts += [_CHOSEN.format(conditions=conditions), _CHOSEN_FEW]
+        narrowed, among, many = _NARROWED, _AMONG, "NOT (SELECT few FROM few) AND "
+        of_few = _OF_FEW.format(among=among)
+    elif wanted.vector is not None:
+        parts.append(_ALL_FEW)
     if wanted.vector is not None:
         kind = f"{'halfvec' if dimensions in _INDEXED else 'vector'}({dimensions})"
-        parts += [
-            _CHOSEN_FEW if narrowed else _ALL_FEW,
-            _NEAREST.format(kind=kind, dimensions=dimensions, narrowed=narrowed, pool=POOL),
-        ]
+        parts.append(
+            _NEAREST.format(kind=kind, dimensions=dimensions, narrowed=narrowed, among=among, pool=POOL),
+        )
     else:
         parts.append(_NO_MEANING)
-    parts += [
-        _NO_WORDS
-        if wanted.text is None
-        else _MATCHING.format(narrowed=narrowed, pool=POOL, ranked=_MOST_RANKED, filled=_MOST_FILLED),
-        _FUSED,
-    ]
+    if wanted.text is not None:
+        parts.append(
+            _MATCHING.format(
+                narrowed=narrowed,
+                many=many,
+                of_few=of_few,
+                pool=POOL,
+                ranked=_MOST_RANKED,
+                filled=_MOST_FILLED,
+                read=_MOST_READ,
+            )
+        )
+    else:
+        parts.append(_NO_WORDS)
+    parts.append(_FUSED)
     return "WITH " + ", ".join(parts)
 
 

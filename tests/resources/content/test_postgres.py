@@ -14,9 +14,13 @@ from resources.database.postgres import Database
 from resources.errors import UnavailableError
 from tests.contracts.chunk_index import MODEL, ChunkIndexContract, make_chunks, unit
 from tests.contracts.document_store import DocumentStoreContract, make_document
+from tests.fixtures.servers import TEMPLATE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from resources.content.store import ChunkIndex, DocumentStore
+    from tests.fixtures.servers import PostgresAddress
 
 
 class TestPostgresDocumentStore(DocumentStoreContract):
@@ -38,11 +42,22 @@ def test_a_wrong_tenant_in_a_query_still_meets_the_wall(database: Database, tena
         assert connection.execute("SELECT count(*) FROM aiw.document WHERE tenant = %s", (tenant,)).fetchone() == (0,)
 
 
+CROWD = "crowd"
+
+
 @pytest.fixture(scope="module")
-def crowded(database: Database) -> str:
-    """A tenant with more passages than are compared one by one."""
-    tenant = f"crowd-{uuid.uuid4().hex[:12]}"
-    index = PostgresChunkIndex(database)
+def crowded(postgres_server: PostgresAddress) -> Iterator[Database]:
+    """More passages than are compared one by one, in a database of their own: its plans depend on nothing else."""
+    name = f"aiw_{uuid.uuid4().hex[:12]}"
+    with closing(Database(postgres_server.create(name, template=TEMPLATE))) as database:
+        _fill(PostgresChunkIndex(database), CROWD)
+        with database.transaction() as connection:
+            connection.execute("ANALYZE aiw.chunk, aiw.chunk_document")
+        yield database
+    postgres_server.drop(name)
+
+
+def _fill(index: PostgresChunkIndex, tenant: str) -> None:
     texts = [f"passage {number} about {'orchids' if number % 130 == 0 else 'roses'}" for number in range(400)]
     for start in range(0, len(texts), 100):
         part = texts[start : start + 100]
@@ -50,63 +65,68 @@ def crowded(database: Database) -> str:
         index.replace(f"doc-{start}", make_chunks(*part), vectors, model_id=MODEL, title=None, tenant=tenant)
         tags = ("rare",) if start == 200 else ()
         index.describe(f"doc-{start}", Facts(media_type="text/plain", tags=tags), tenant=tenant)
-    return tenant
 
 
-def plan_of(database: Database, wanted: Wanted, tenant: str) -> str:
+def plan_of(database: Database, wanted: Wanted, *, without: str) -> str:
+    """How a search would be done if `without` it there were no other way than by an index."""
     values = {
-        "tenant": tenant,
+        "tenant": CROWD,
         "model": MODEL,
         "text": wanted.text,
-        "vector": str(unit(1)[0].tolist()),
+        "vector": None if wanted.vector is None else str(wanted.vector.tolist()),
         "dimensions": 384,
-    }
-    values |= {
-        "lists": 2,
-        "pool": 100,
+        "lists": 1,
         "few": 100,
-        "ranked": 2000,
-        "filled": 400,
         "fusion": 60,
         "limit": 10,
         "offset": 0,
     }
     with database.transaction() as connection:
         connection.execute("SELECT set_config('role', 'aiw_system', true)")
-        connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
+        connection.execute(f"SET LOCAL enable_seqscan = off; SET LOCAL {without} = off".encode())
         rows = connection.execute(f"EXPLAIN {statement(wanted, 384)}".encode(), values).fetchall()
     return "\n".join(row[0] for row in rows)
 
 
-def test_a_search_can_use_the_index_of_vectors_and_that_of_words(database: Database, crowded: str) -> None:
-    plan = plan_of(database, Wanted(text="orchids", vector=unit(1)[0], model_id=MODEL), crowded)
+def test_a_search_by_meaning_can_use_the_index_of_vectors(crowded: Database) -> None:
+    plan = plan_of(crowded, Wanted(text=None, vector=unit(1)[0], model_id=MODEL), without="enable_sort")
     assert "chunk_nearest_384" in plan
+
+
+def test_a_search_by_words_can_use_the_index_of_words(crowded: Database) -> None:
+    plan = plan_of(crowded, Wanted(text="orchids", vector=None, model_id=MODEL), without="enable_indexscan")
     assert "chunk_by_words" in plan
 
 
-def test_the_nearest_of_many_are_found_through_the_index(database: Database, crowded: str) -> None:
-    index = PostgresChunkIndex(database, few=50)
+def test_the_nearest_of_many_are_found_through_the_index(crowded: Database) -> None:
+    index = PostgresChunkIndex(crowded, few=50)
     for number in (3, 177, 301):
-        found = index.find(Wanted(text=None, vector=unit(number)[0], model_id=MODEL), tenant=crowded)
+        found = index.find(Wanted(text=None, vector=unit(number)[0], model_id=MODEL), tenant=CROWD)
         assert found.hits[0].text.startswith(f"passage {number} ")
         assert found.total == POOL
 
 
-def test_a_filter_among_many_leaves_the_nearest_that_pass(database: Database, crowded: str) -> None:
-    index = PostgresChunkIndex(database, few=50)
+def test_a_filter_among_many_leaves_the_nearest_that_pass(crowded: Database) -> None:
+    index = PostgresChunkIndex(crowded, few=50)
     everything = Filters(types=(MediaType.TEXT,))
     for filters, number in ((Filters(tags=("rare",)), 201), (everything, 5)):
         wanted = Wanted(text=None, vector=unit(number)[0], model_id=MODEL, filters=filters)
-        found = index.find(wanted, tenant=crowded)
+        found = index.find(wanted, tenant=CROWD)
         assert found.hits[0].text.startswith(f"passage {number} ")
         assert len(found.hits) == 10
 
 
-def test_rare_words_are_found_among_many_common_ones(database: Database, crowded: str) -> None:
-    with database.transaction() as connection:
-        connection.execute("ANALYZE aiw.chunk")
+@pytest.mark.parametrize("few", [50, 200])
+def test_common_words_are_found_among_what_passes_a_filter(crowded: Database, few: int) -> None:
+    wanted = Wanted(text="roses", vector=None, model_id=MODEL, filters=Filters(tags=("rare",)), limit=100)
+    found = PostgresChunkIndex(crowded, few=few).find(wanted, tenant=CROWD)
+    assert {hit.document_id for hit in found.hits} == {"doc-200"}
+    assert found.total == 99  # one is about orchids
+
+
+def test_rare_words_are_found_among_many_common_ones(crowded: Database) -> None:
     wanted = Wanted(text="which passages are about roses and orchids?", vector=None, model_id=MODEL, limit=100)
-    found = PostgresChunkIndex(database, few=50).find(wanted, tenant=crowded)
+    found = PostgresChunkIndex(crowded, few=50).find(wanted, tenant=CROWD)
     assert ["orchids" in hit.text for hit in found.hits[:5]] == [True, True, True, True, False]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _Url = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^(https?|wss?)://[^\s\x00]+$")]
 _Header = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")]
 _Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]
+_Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
 _ToolName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 
 
@@ -49,6 +50,24 @@ class OAuthOut(BaseModel):
     client_metadata_url: str | None = None
 
 
+class SamplingIn(BaseModel):
+    """Which model answers a server that asks for one while its tools are called; on the caller's budget."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    provider: _Name = Field(default="offline", description="Name of a configured provider")
+    model: _ToolName | None = Field(default=None, description="Its name for the model; may be left out for offline")
+    max_tokens: int = Field(default=1024, ge=1, le=100_000, description="Longest answer; a server may ask for less")
+
+
+class SamplingOut(BaseModel):
+    """Which model answers a server."""
+
+    provider: str
+    model: str | None = None
+    max_tokens: int
+
+
 class McpLoginIn(BaseModel):
     """What came of a login: what `aiw mcp login` hands over."""
 
@@ -75,6 +94,9 @@ class McpServerIn(BaseModel):
     timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds for one call")
     elicitation: Literal["refuse", "defaults"] = Field(
         default="refuse", description="What a server is answered that asks for input: nothing, or its form's defaults"
+    )
+    sampling: SamplingIn | None = Field(
+        default=None, description="The model that the server may ask while it is called; unset = none"
     )
     tools: list[_ToolName] | None = Field(default=None, max_length=200, description="The only ones that may be called")
     pure: list[_ToolName] = Field(
@@ -107,6 +129,8 @@ class McpServerOut(BaseModel):
     connections: int
     processes: int
     timeout: float
+    elicitation: Literal["refuse", "defaults"]
+    sampling: SamplingOut | None = None
     tools: list[str] | None = None
     pure: list[str]
     enabled: bool

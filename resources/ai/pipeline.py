@@ -33,6 +33,7 @@ from resources.ai.call import (
     problems_of,
 )
 from resources.ai.desk import Desk
+from resources.ai.errand import Errand, on_errand
 from resources.ai.limits.limiter import RateLimiter
 from resources.ai.memo.cipher import MemoCipher
 from resources.ai.memo.model import Recording
@@ -183,7 +184,8 @@ class AiCalls:
         if turn.recalled is not None:
             recording, record = await turn.recall()
         else:
-            text = await self._settled(turn, _called(turn, function, arguments, deadline))
+            with on_errand(Errand(self, asked.context, options)):
+                text = await self._settled(turn, _called(turn, function, arguments, deadline))
             recording = Recording(canonical, (), text)
             record = await turn.answered(recording, None, outcome="answered", keep=pure)
         return ToolResult(str(recording.answer), record.call_id, record.memo)

@@ -10,11 +10,14 @@ if TYPE_CHECKING:
     from mcp.types import ElicitRequestParams
 
     from resources.mcp.model import ServerConfig
+    from resources.mcp.sampling import Sampling
 
 
-def answers_of(config: ServerConfig) -> dict[str, Any]:
-    """Options of the SDK's client. What is not among them is not offered to the server."""
+def answers_of(config: ServerConfig, sampling: Sampling | None) -> dict[str, Any]:
+    """Options of the SDK's client. What is not among them is not offered to the server, and refused when it asks."""
     found: dict[str, Any] = {}
+    if sampling is not None:
+        found["sampling_callback"] = sampling
     if config.elicitation == "defaults":
         found["elicitation_callback"] = _defaults
     if config.roots:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp import Client
@@ -20,6 +21,7 @@ from resources.mcp.answers import answers_of
 from resources.mcp.errors import ServerLostError, ServerTimeoutError, lost, reason, timed_out, told
 from resources.mcp.http import http_client
 from resources.mcp.model import ConnectionStatus
+from resources.mcp.sampling import Sampling
 from resources.mcp.stdio import stdio_client
 from resources.mcp.websocket import websocket_client
 from resources.registry.model import Health
@@ -73,6 +75,7 @@ class Connection:
         self._config = config
         self._policy = policy
         self._login = login
+        self._sampling = None if config.sampling is None else Sampling(config.name, config.sampling)
         self._changed = changed
         self._client: Client | None = None
         self._up = False
@@ -121,7 +124,10 @@ class Connection:
     def want(self, *, urgent: bool) -> None:
         """Connect, unless it is connected or being connected; `urgent`: without a pause for what failed before."""
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._keep(), name=f"mcp {self._config.name}")
+            # In a context of its own: it serves whoever calls, not who called first.
+            self._task = asyncio.get_running_loop().create_task(
+                self._keep(), name=f"mcp {self._config.name}", context=Context()
+            )
         self._wanted.set()
         if urgent:
             self._urgent.set()
@@ -137,8 +143,9 @@ class Connection:
         try:
             with self.breaker.guard(_is_fault):
                 try:
-                    async with asyncio.timeout(seconds):
-                        found = await work(client)
+                    with nullcontext() if self._sampling is None else self._sampling.during():
+                        async with asyncio.timeout(seconds):
+                            found = await work(client)
                 except TimeoutError as error:
                     raise timed_out(self._config.name, what, seconds) from error
                 except Exception as error:
@@ -224,11 +231,12 @@ class Connection:
 
     async def _connected(self) -> None:
         """From connecting to the end of the connection: because it broke (raises), or nobody needed it (returns)."""
+        answers = answers_of(self._config, self._sampling)
         try:
             async with (
                 asyncio.timeout(self._config.connect_timeout) as limit,
                 self._transport() as streams,
-                Client(_Given(streams), mode=self._config.era, cache=None, **answers_of(self._config)) as client,
+                Client(_Given(streams), mode=self._config.era, cache=None, **answers) as client,
             ):
                 limit.reschedule(None)
                 self._client, self._up, self.problem = client, True, None

@@ -57,6 +57,27 @@ class OAuthConfig(BaseModel):
         return self
 
 
+class SamplingConfig(BaseModel):
+    """Which model answers a server that asks for one while its tools are called, and at what length."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: str = Field(default="offline", min_length=1, max_length=100, description="Name of a configured provider")
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="The provider's name for it; may be left out for offline",
+    )
+    max_tokens: int = Field(default=1024, ge=1, le=100_000, description="Longest answer; a server may ask for less")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.model is None and self.provider != "offline":
+            raise ValueError("needs the `model`, as only the provider offline has one of its own")
+        return self
+
+
 class ServerConfig(BaseModel):
     """A server that is called. Values of `headers` and `env` are secrets; they are shown nowhere."""
 
@@ -92,6 +113,9 @@ class ServerConfig(BaseModel):
     elicitation: Literal["refuse", "defaults"] = Field(
         default="refuse",
         description="What a server is answered that asks for input: nothing, or the defaults of its form where all have one",
+    )
+    sampling: SamplingConfig | None = Field(
+        default=None, description="The model that a server may ask, on the caller's budget; unset = none"
     )
     roots: tuple[str, ...] = Field(default=(), description="Folders (file://...) that a server is told when it asks")
     enabled: bool = True

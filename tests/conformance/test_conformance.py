@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mcp import Client, StdioServerParameters
 
+from resources.ai.call import CallOptions
+from resources.ai.errand import Errand, on_errand
+from resources.ai.model import CallContext
+from resources.mcp.model import ServerConfig
+from resources.mcp.pool import Pool
 from resources.mcp.websocket import websocket_client
 from tests.conformance.node import NoNodeError, environment, installed, script
 from tests.conformance.run import CLIENT_SCENARIOS, CLIENT_SUITES, SUITES, Suite, fixture_server, judged, passes
+from tests.resources.mcp.test_sampling import offline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +127,21 @@ async def test_all_transports_say_the_same(url: str, mode: Any) -> None:
     assert found[0]["tools"]
     assert found[1] == found[0]
     assert found[2] == found[0]
+
+
+@pytest.mark.parametrize(
+    ("era", "tool"), [("legacy", "test_sampling"), ("2026-07-28", "test_input_required_result_sampling")]
+)
+async def test_a_server_that_asks_for_a_model_is_answered_in_either_era(url: str, era: str, tool: str) -> None:
+    config = {"name": "asking", "urls": [f"{url}/mcp"], "era": era, "sampling": {}}
+    pool = Pool(ServerConfig.model_validate(config))
+    try:
+        with on_errand(Errand(offline(), CallContext(tenant="t"), CallOptions())) as errand:
+            found = await pool.call(tool, {"prompt": "Tea wants hot water."} if era == "legacy" else {})
+    finally:
+        await pool.close()
+    assert re.match(r"(LLM response|Model said): \w+", found.text)
+    assert errand.tokens > 0
 
 
 async def test_progress_and_logs_arrive_over_a_socket(url: str) -> None:

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from resources.ai.call import CallOptions
+from resources.ai.errand import Errand, on_errand
+from resources.ai.model import CallContext
 from resources.errors import PlatformError
-from resources.mcp.model import ServerConfig
+from resources.mcp.model import SamplingConfig, ServerConfig
 from resources.mcp.pool import Pool
 from resources.servers.ports import accepts_connections, free_port
 from tests.conformance.node import NoNodeError, environment, installed, script
+from tests.resources.mcp.test_sampling import offline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -66,6 +70,7 @@ def everything() -> Iterator[str]:
 @pytest.mark.parametrize("transport", ["stdio", "http"])
 async def test_everything_is_listed_and_called(everything: str, transport: str) -> None:
     given = program("everything", "stdio") if transport == "stdio" else {"urls": [everything]}
+    given |= {"sampling": SamplingConfig(), "roots": ["file:///srv/tea"]}
     async with calling(**given) as pool:
         assert len(await pool.tools()) >= 10
         assert (await pool.call("echo", {"message": "hello"})).text == "Echo: hello"
@@ -76,6 +81,11 @@ async def test_everything_is_listed_and_called(everything: str, transport: str) 
         assert "image" in kinds
         with pytest.raises(PlatformError):
             await pool.call("get-sum", {"a": "two", "b": 3})
+        with on_errand(Errand(offline(), CallContext(tenant="t"), CallOptions())) as errand:
+            asked = await pool.call("trigger-sampling-request", {"prompt": "Tea wants hot water."})
+        assert "Tea wants hot water." in asked.text
+        assert (errand.tokens > 0, errand.cost) == (True, 0)
+        assert "file:///srv/tea" in (await pool.call("get-roots-list", {})).text
 
 
 async def test_files_are_read_below_one_folder_and_nowhere_else(tmp_path: Path) -> None:

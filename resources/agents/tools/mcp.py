@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from resources.ai import bridge
+from resources.ai.errand import current
 from resources.errors import NotFoundError, UnavailableError
 from resources.workflows.waiting import unless_cancelled
 
@@ -31,7 +32,11 @@ class McpToolSet:
         """Repeatable calls of one agent stay with one replica, where the server's strategy is affinity."""
         pool = self._servers.pool(self._name, tenant=self._tenant)
         work = unless_cancelled(pool.call(tool, arguments, affinity=f"{use.tenant}/{use.agent}"), use.cancel)
-        return bridge.run(work).value
+        try:
+            return bridge.run(work).value
+        finally:
+            if (errand := current()) is not None:
+                use.spent.tokens, use.spent.cost = errand.tokens, errand.cost
 
 
 class McpToolSets:

@@ -16,15 +16,17 @@ from resources.agents.tools.sets import tools_of
 from resources.ai import bridge
 from resources.ai.call import CallOptions
 from resources.ai.directory import ProviderDirectory
+from resources.ai.errand import Errand, on_errand
 from resources.ai.ledger.memory import MemoryCallBooks
 from resources.ai.memo.memory import MemoryMemo
 from resources.ai.model import CallContext
 from resources.ai.pipeline import AiCalls
 from resources.ai.prices.book import PriceBook
 from resources.errors import InvalidInputError, NotFoundError, UnavailableError, UpstreamError
-from resources.mcp.model import ServerConfig
+from resources.mcp.model import SamplingConfig, ServerConfig
 from resources.mcp.servers import McpServers
 from tests.fixtures.nodes import Bench
+from tests.resources.mcp.test_sampling import QUESTION, offline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +37,13 @@ FAULTY = str(Path(next(iter(tests.resources.mcp.__path__))) / "faulty.py")
 @pytest.fixture(scope="module")
 def servers() -> Iterator[McpServers]:
     config = ServerConfig(
-        name="faulty", transport="stdio", command=sys.executable, args=(FAULTY, "stdio"), era="legacy", pure=("twice",)
+        name="faulty",
+        transport="stdio",
+        command=sys.executable,
+        args=(FAULTY, "stdio"),
+        era="legacy",
+        pure=("twice",),
+        sampling=SamplingConfig(),
     )
     found = McpServers([config])
     yield found
@@ -93,3 +101,11 @@ def test_an_agent_is_given_the_tools_of_a_server(servers: McpServers) -> None:
     assert fine.run({}, use).startswith("fine")
     with pytest.raises(UnavailableError, match="no MCP server has that name"):
         sets.find("other", tenant="t")
+
+
+def test_what_a_server_asks_of_models_counts_on_the_agents_limits(servers: McpServers) -> None:
+    tools = {tool.name: tool for tool in tools_of(McpToolSets(lambda: servers), "faulty", tenant="t")}
+    use = ToolUse(tenant="t", agent="clerk", key="k")
+    with on_errand(Errand(offline(), CallContext(tenant="t"), CallOptions())) as errand:
+        tools["faulty_asks"].run({"method": "sampling/createMessage", "params": QUESTION}, use)
+    assert use.spent.tokens == errand.tokens > 0

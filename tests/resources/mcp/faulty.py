@@ -29,6 +29,7 @@ TOOLS: list[dict[str, Any]] = [
     {"name": "failing", "inputSchema": ANYTHING},
     {"name": "wants_name", "inputSchema": {"type": "object", "required": ["name"]}, "annotations": READ_ONLY},
     {"name": "secret", "inputSchema": ANYTHING},
+    {"name": "asks", "inputSchema": ANYTHING},
 ]
 
 
@@ -51,9 +52,28 @@ def called(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
             return text("x" * 10_000_000)
         case "failing":
             return text("the shelf is empty", isError=True)
+        case "asks":
+            return text(asked(arguments))
         case "secret":
             return text(os.environ.get("FAULTY_SECRET", "none"))
     return text(f"{name} {os.getpid()}")
+
+
+def asked(arguments: dict[str, Any]) -> str:
+    """What the client says to a question of ours, over standard streams; what else it says meanwhile is not heard."""
+    question = {
+        "jsonrpc": "2.0",
+        "id": "question",
+        "method": arguments["method"],
+        "params": arguments.get("params", {}),
+    }
+    sys.stdout.write(f"{json.dumps(question)}\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        said = json.loads(line)
+        if said.get("id") == "question":
+            return json.dumps(said.get("result") or said["error"])
+    return "the client is gone"
 
 
 def answer(message: dict[str, Any]) -> dict[str, Any] | None:

@@ -155,7 +155,7 @@ def test_tails_end_when_the_server_does(services: Services, api_settings: Settin
         reader = threading.Thread(target=read, args=(url,))
         reader.start()
         assert reading.wait(20)
-    assert ended.wait(5)
+    assert ended.wait(60)
     reader.join()
 
 

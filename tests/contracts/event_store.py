@@ -315,5 +315,5 @@ class EventStoreContract:
         cancel = store.watch(heard.set)
         heard.clear()
         store.append(A, [received()], tenant=tenant)
-        assert heard.wait(5)
+        assert heard.wait(60)
         cancel()

@@ -156,7 +156,7 @@ class MessageContract:
         assert store.confirm([(sent.message_id, "carl", "read")], tenant=tenant) == 0
         (delivery,) = store.deliveries(sent.message_id, tenant=tenant)
         assert (delivery.user, delivery.status) == ("bert", "read")
-        assert told.wait(10)
+        assert told.wait(60)
         assert heard[-1].ids == (str(sent.message_id), "bert", "read", "anna")
         cancel()
 
@@ -203,7 +203,7 @@ class MessageContract:
         cancel = store.watch(hear)
         store.publish([said(1), said(2)], tenant=tenant)
         store.tell([Notice("typing", tenant, ("dm_a_b", "a", "start"))])
-        assert told.wait(10)
+        assert told.wait(60)
         cancel()
         assert heard == [Notice("message", tenant, ("2",)), Notice("typing", tenant, ("dm_a_b", "a", "start"))]
 

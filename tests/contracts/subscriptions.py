@@ -137,7 +137,7 @@ class SubscriptionContract:
                     workers.add(threading.get_ident())
 
             consumer = Consumer(name, events=store, subscriptions=worker(), deliver=deliver)
-            barrier.wait(10)
+            barrier.wait(60)
             while consumer.run_once():
                 pass
 
@@ -453,7 +453,7 @@ class SubscriptionContract:
         thread = threading.Thread(target=consumer.run, args=(stop,), kwargs={"poll": 0.05})
         thread.start()
         store.append(A, [received(1)], tenant=tenant)
-        assert got.wait(10)
+        assert got.wait(60)
         stop.set()
         thread.join(10)
         assert not thread.is_alive()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from api.client import ApiClient
 from tests.api.auth.people import PASSWORD, People, bearer
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ V1 = "/api/v1"
 
 def soon(check: Any) -> bool:
     """News of a change takes a moment."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if check():
             return True
@@ -43,8 +44,8 @@ def test_a_second_tenant_is_created_and_uses_the_platform(guarded: httpx.Client,
     assert types == {"tenant.created", "user.created", "user.logged_in", "run.started"}
     assert guarded.get(f"{V1}/tenants/{tenant}", headers=headers).json()["id"] == tenant
     assert guarded.get(f"{V1}/tenants/default", headers=headers).status_code == 404
-    listed = guarded.get(f"{V1}/tenants?limit=1000", headers=home.headers("admin")).json()
-    assert tenant in {item["id"] for item in listed}
+    with ApiClient(str(guarded.base_url), token=home.pair("admin").access_token) as client:
+        assert tenant in {item.id for item in client.tenants()}
 
 
 def test_a_suspended_tenant_is_shut_out(guarded: httpx.Client, home: People, people: People) -> None:

@@ -177,7 +177,7 @@ def test_a_cancelled_run_gives_up_the_call(bench: Bench, server: WebServer) -> N
     server.will(Answer(hang=True))
 
     def cancel() -> None:
-        server.arrived.wait(10)
+        server.arrived.wait(60)
         bench.cancel.set()
 
     threading.Thread(target=cancel, daemon=True).start()

@@ -126,7 +126,7 @@ async def test_a_tool_that_hangs_is_left_behind() -> None:
     stop.set()
     assert "did not answer within 0.05 seconds" in stage.model.requests[1].messages[-1].text
     assert [used.outcome for used in result.tools] == ["failed"] * 7  # more than a pool of this machine has threads
-    assert cancelled.wait(5)
+    assert cancelled.wait(60)
 
 
 async def test_ten_megabytes_are_cut_with_a_notice() -> None:

@@ -254,7 +254,7 @@ def test_workers_that_race_count_nothing_twice(store: EventStore, projections: P
 
     def work() -> None:
         projector = Projector(store, projections, batch=5)
-        barrier.wait(10)
+        barrier.wait(60)
         while projections.status(counter.name).position < store.head(tenant=tenant):
             projector.update(counter)
 

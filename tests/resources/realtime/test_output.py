@@ -83,7 +83,7 @@ def test_what_is_said_while_the_database_is_away_comes_when_it_is_back(messages:
     gate = Gated(messages)
     output = RunOutput(gate, "r1", tenant=tenant)  # type: ignore[arg-type]  # the verb that is used
     output.write("n", {"text": "before"})
-    assert gate.refused.wait(5)
+    assert gate.refused.wait(60)
     output.write("n", {"text": "after"})
     gate.open.set()
     output.close(patience=20)
@@ -94,7 +94,7 @@ def test_too_much_is_left_out_and_readers_are_told(messages: PostgresMessages, t
     gate = Gated(messages)
     output = RunOutput(gate, "r1", tenant=tenant)  # type: ignore[arg-type]  # the verb that is used
     output.write("n", {"text": "first"})
-    assert gate.refused.wait(5)
+    assert gate.refused.wait(60)
     began = time.monotonic()
     for _ in range(3 * MAX_PENDING // 1000):
         output.write("n", {"text": "x" * 1000})

@@ -34,11 +34,11 @@ class TestPostgresIdentity(IdentityContract):
             self.rung.set()
 
         cancel = stores.notices.watch(hear)
-        assert stores.notices.listening.wait(10)
+        assert stores.notices.listening.wait(60)
         return cancel
 
     def await_news(self, heard: set[str], wanted: set[str]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not wanted <= heard and time.monotonic() < deadline:
             self.rung.wait(1)
             self.rung.clear()

@@ -57,7 +57,7 @@ def outbox(courier: Recorder) -> Outbox:
 
 def test_events_are_delivered_without_being_asked_for(outbox: Outbox, courier: Recorder) -> None:
     outbox.add_event(event("a"))
-    assert courier.delivered.wait(10)
+    assert courier.delivered.wait(60)
     assert courier.events == ["a"]
 
 

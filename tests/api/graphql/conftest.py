@@ -18,6 +18,7 @@ from resources.events.projections.projector import Projector
 from resources.events.projections.workflows import WorkflowExecutionHistory, WorkflowExecutions
 from resources.knowledge.model import Concept, Edge, EdgeType, Evidence, Extraction, Origin
 from resources.prompts.model import PromptSpec
+from resources.telemetry import correlation
 from resources.workflows.loading import load
 
 if TYPE_CHECKING:
@@ -30,11 +31,19 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def ask(http: httpx.Client) -> Callable[..., dict[str, Any]]:
+def asked_as(tenant: str) -> str:
+    """The correlation id of all that `ask` asks: what others do meanwhile is under another, or under none."""
+    return f"ask-{tenant}"
+
+
+@pytest.fixture
+def ask(http: httpx.Client, asked_as: str) -> Callable[..., dict[str, Any]]:
     """The answer to an operation, which has to succeed unless `errors` are expected."""
 
     def ask(query: str, *, errors: bool = False, **variables: Any) -> dict[str, Any]:
-        answer = http.post("/graphql", json={"query": query, "variables": variables})
+        answer = http.post(
+            "/graphql", json={"query": query, "variables": variables}, headers={correlation.HEADER: asked_as}
+        )
         body: dict[str, Any] = answer.json()
         assert errors or "errors" not in body, body
         return body if errors else body["data"]

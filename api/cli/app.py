@@ -23,6 +23,7 @@ from api.cli import (
     knowledge,
     mcp,
     nodes,
+    paths,
     plugins,
     prompts,
     sockets,
@@ -87,6 +88,7 @@ def build() -> typer.Typer:
     app.command("ask", rich_help_panel=panel)(knowledge.ask)
     app.command("path", rich_help_panel=panel)(knowledge.path)
     app.command("progress", rich_help_panel=panel)(knowledge.progress)
+    app.add_typer(paths.app, name="paths", rich_help_panel=panel)
     app.add_typer(graph.app, name="graph", rich_help_panel=panel)
     app.add_typer(graphql.app, name="graphql", rich_help_panel=panel)
     app.add_typer(documents.app, name="documents", rich_help_panel=panel)

@@ -185,6 +185,37 @@ def support(
     show(table(["document", "weight", "origin", "passages", "run"], rows))
 
 
+@app.command("resources")
+def resources(
+    context: typer.Context,
+    concept: Concept,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Documents at most.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show what to read on a concept, the document most about it first."""
+    with session_of(context).client() as client:
+        found = client.graph_resources(concept, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (one.title or one.document_id, one.url, one.resource_type, one.difficulty, one.minutes, f"{one.weight:.2f}")
+        for one in found
+    ]
+    show(table(["document", "address", "kind", "difficulty", "minutes", "weight"], rows))
+
+
+@app.command("learners")
+def learners(context: typer.Context, concept: Concept, as_json: AsJson = False) -> None:
+    """Count the users who have said where they stand with a concept."""
+    with session_of(context).client() as client:
+        found = client.graph_learners(concept)
+    if as_json:
+        print_json(found)
+        return
+    show(table(["status", "users"], sorted(found.items())))
+
+
 @app.command("merges")
 def merges(
     context: typer.Context,

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from api.cli.output import FAILED, AsJson, print_json, remark, show, table
+from api.cli.paths import show_kept
 from api.cli.session import session_of
 from resources.content.model import MediaType
 from resources.content.retrieval.model import Filters, Mode
@@ -116,6 +117,7 @@ def path(
     style: Annotated[str, typer.Option(help="Where order is free: breadth, depth or easy.")] = "breadth",
     alternatives: Annotated[int, typer.Option(min=0, max=10, help="Shorter paths that presume something.")] = 0,
     from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Do not count what you have learned.")] = False,
+    keep: Annotated[str | None, typer.Option(help="Keep the path under this name (`aiw paths`).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a learning path from where you stand: every prerequisite before what needs it."""
@@ -134,6 +136,10 @@ def path(
     except ValidationError as error:
         raise typer.BadParameter("; ".join(problem["msg"] for problem in error.errors())) from error
     with session_of(context).client() as client:
+        if keep is not None:
+            asked = {"source": source, "known": known or [], "wishes": given, "use_progress": not from_scratch}
+            show_kept(client.keep_path(keep, target, **asked), as_json)
+            return
         found = client.plan_path(target, source=source, known=known or (), wishes=wishes, use_progress=not from_scratch)
     if as_json:
         print_json(found)

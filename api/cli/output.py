@@ -63,8 +63,11 @@ def progress_console() -> Console:
 
 def print_json(value: BaseModel | dict[str, Any] | list[Any]) -> None:
     """A result for machines."""
-    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    typer.echo(orjson.dumps(plain, default=str, option=orjson.OPT_INDENT_2).decode())
+    typer.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2).decode())
+
+
+def _plain(value: object) -> object:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[Any]], *, title: str | None = None) -> Table:

@@ -163,6 +163,28 @@ def test_path_shows_the_steps_in_order(aiw: Aiw) -> None:
     ] == ["tea"]
 
 
+@pytest.mark.usefixtures("taught")
+def test_a_path_is_kept_listed_shown_and_removed(aiw: Aiw) -> None:
+    kept = json.loads(aiw("path", "tea", "--keep", "Drinks", "--optional", "1", "--json").stdout)
+    assert "Drinks" in aiw("paths", "list").stdout
+    assert json.loads(aiw("paths", "list", "--over", "coffee", "--json").stdout) == []
+    shown = aiw("paths", "show", kept["id"]).stdout.splitlines()
+    assert [line.split()[1] for line in shown[1:4]] == ["fire", "water", "tea"]
+    assert json.loads(aiw("paths", "show", kept["id"], "--json").stdout) == kept
+    assert aiw("paths", "remove", kept["id"]).exit_code == 0
+    gone = aiw("paths", "show", kept["id"])
+    assert (gone.exit_code, kept["id"] in gone.stderr) == (1, True)
+
+
+@pytest.mark.usefixtures("taught")
+def test_what_to_read_on_a_concept_and_who_learns_it_is_told(aiw: Aiw) -> None:
+    assert "upload:notes.md" in aiw("graph", "resources", "Tea").stdout
+    assert json.loads(aiw("graph", "resources", "Tea", "--json").stdout)[0]["title"] == "Notes"
+    aiw("progress", "Tea", "--status", "mastered")
+    assert json.loads(aiw("graph", "learners", "Tea", "--json").stdout) == {"mastered": 1}
+    assert "mastered" in aiw("graph", "learners", "Tea").stdout
+
+
 @pytest.mark.usefixtures("patient_checks")
 def test_health_shows_every_part(aiw: Aiw) -> None:
     result = aiw("health")

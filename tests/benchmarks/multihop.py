@@ -5,8 +5,8 @@ first, `tests/data/multihop.json`, the weights of the search were chosen; the se
 that and is measured alone: other subjects, other relations, other words.
 
 The documents go the way of every document: parsed, analysed, cut, embedded, read for concepts. Beside the search along the graph:
-plain BM25, our search by words alone, by meaning alone (the bundled model), and by both fused. Recall is the share of a question's
-documents that are among the first five, averaged over questions. No side calls a model that costs tokens.
+plain BM25, our search by words alone, by meaning alone (the bundled model), and by both fused. Recall is the share of the
+documents of a question that are among the first five, averaged over questions. No side calls a model that costs tokens.
 """
 
 from __future__ import annotations

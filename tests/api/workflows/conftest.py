@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -51,6 +51,7 @@ class Platform:
 
     url: str
     app: FastAPI
+    settings: Settings
     services: Services
     runtime: Runtime
     tenant: str
@@ -103,7 +104,7 @@ def whole(
         try:
             app = create_app(services, settings)
             with serving(app) as url:
-                yield Platform(url, app, services, runtime, "")
+                yield Platform(url, app, settings, services, runtime, "")
         finally:
             stop.set()
             thread.join(30)
@@ -114,4 +115,4 @@ def whole(
 def platform(whole: Platform, tenant: str) -> Platform:
     """The platform, acting for a tenant of the test's own."""
     whole.app.state.tenant = tenant
-    return Platform(whole.url, whole.app, whole.services, whole.runtime, tenant)
+    return replace(whole, tenant=tenant)

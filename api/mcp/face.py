@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -16,7 +17,6 @@ import orjson
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.runner import serve_dual_era_loop
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.types import INVALID_REQUEST, PARSE_ERROR
 from starlette.responses import Response
 
@@ -26,6 +26,7 @@ from api.auth.limiter import Buckets
 from api.auth.principal import principal_of
 from api.bodies import body_of, given
 from api.mcp.server import CONNECTED
+from api.mcp.streamable import Exchanges, Sessions
 from api.middleware.security import is_loopback
 from api.realtime.auth import headers_of, token_of
 from resources.errors import (
@@ -99,7 +100,8 @@ class McpFace:
         self._store = store
         self._retry = retry_milliseconds
         self._in_flight = InFlight()
-        self._managers: dict[str, StreamableHTTPSessionManager] = {}
+        self._exchanges = {name: Exchanges(server) for name, server in servers.items()}
+        self._sessions: dict[str, Sessions] = {}
         self._sockets: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
@@ -107,15 +109,15 @@ class McpFace:
         """Serve for the length of the block; then tell all who listen that it is over."""
         async with AsyncExitStack() as stack:
             for name, server in self.servers.items():
-                manager = StreamableHTTPSessionManager(
+                sessions = Sessions(
                     app=server.sdk,
                     event_store=self._store,
                     retry_interval=self._retry,
                     session_idle_timeout=SESSION_IDLE,
                     max_sessions=MAX_SESSIONS,
                 )
-                await stack.enter_async_context(manager.run())
-                self._managers[name] = manager
+                await stack.enter_async_context(sessions.run())
+                self._sessions[name] = sessions
             try:
                 yield
             finally:
@@ -123,7 +125,7 @@ class McpFace:
                 for task in tuple(self._sockets):
                     task.cancel()
                 await asyncio.gather(*self._sockets, return_exceptions=True)
-                self._managers.clear()
+                self._sessions.clear()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(PATH).rstrip("/")
@@ -142,16 +144,17 @@ class McpFace:
         except PlatformError as error:
             await self._refuse(error, scope, receive, send)
             return
-        scope["user"] = _user(principal)
+        scope["user"] = _user(principal.tenant, principal.subject, principal.key_id)
         # Whitespace around a field's value is no part of it (RFC 9110 §5.5), and not every parser takes it off.
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
-        await self._http(self._managers[server.name], scope, receive, send)
+        await self._http(server.name, scope, receive, send)
 
     # HTTP
 
-    async def _http(self, manager: StreamableHTTPSessionManager, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _http(self, server: str, scope: Scope, receive: Receive, send: Send) -> None:
+        sessions = self._sessions[server]
         if scope["method"] != "POST":
-            await manager.handle_request(scope, receive, send)
+            await sessions.handle_request(scope, receive, send)
             return
         body = await body_of(receive)
         try:
@@ -171,16 +174,19 @@ class McpFace:
             await _protocol_error(error)(scope, receive, send)
             return
         try:
-            await manager.handle_request(scope, given(body, receive), send)
+            if not await self._exchanges[server].answer(body, scope, receive, send):
+                await sessions.handle_request(scope, given(body, receive), send)
         finally:
             if key is not None:
                 self._in_flight.release(key)
 
     def _check_page(self, scope: Scope) -> None:
         """Browsers tell which page asks; programs do not. Raises NotPermittedError for pages of others."""
+        if not any(name == b"origin" for name, _ in scope["headers"]):
+            return
         headers = headers_of(scope)
-        origin = headers.get("origin")
-        if origin is None or origin in self._origins:
+        origin = headers["origin"]
+        if origin in self._origins:
             return
         page, here = urlsplit(origin), urlsplit(f"//{headers.get('host', '')}")
         own = urlsplit(self._public_url) if self._public_url else None
@@ -336,10 +342,11 @@ class ResourceMetadata:
         await Response(orjson.dumps(document), media_type="application/json", headers=headers)(scope, receive, send)
 
 
-def _user(principal: Principal) -> AuthenticatedUser:
+@lru_cache(maxsize=1024)
+def _user(tenant: str, subject: str, key_id: str | None) -> AuthenticatedUser:
     """What the SDK holds against the one who opened a session."""
-    identity = f"{principal.tenant}/{principal.subject}/{principal.key_id or ''}"
-    return AuthenticatedUser(AccessToken(token="", client_id=identity, scopes=[], subject=principal.subject))
+    identity = f"{tenant}/{subject}/{key_id or ''}"
+    return AuthenticatedUser(AccessToken(token="", client_id=identity, scopes=[], subject=subject))
 
 
 def _error_of(error: Exception, raw: Any) -> dict[str, Any]:

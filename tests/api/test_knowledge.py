@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contracts.graph_store import saved_path
+from tests.contracts.graph.given import saved_path
 
 if TYPE_CHECKING:
     import httpx

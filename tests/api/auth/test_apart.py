@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from resources.knowledge import queries
 from tests.api.auth.people import PASSWORD, People, bearer
 from tests.api.auth.test_cli import aiw
-from tests.contracts.graph_store import PANDAS
+from tests.contracts.graph.given import PANDAS
 
 if TYPE_CHECKING:
     import httpx

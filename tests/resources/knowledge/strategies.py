@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from resources.errors import InvalidInputError
 from resources.knowledge.model import Concept, Edge, EdgeType, Evidence, Extraction, Merge, Origin
-from tests.contracts.graph_store import DOCUMENTS, learned, merge, resource, saved_path
+from tests.contracts.graph.given import DOCUMENTS, learned, merge, resource, saved_path
 
 if TYPE_CHECKING:
     from resources.knowledge.store import GraphStore

@@ -11,7 +11,7 @@ from resources.knowledge.learning_path import LearningPaths, validate
 from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.model import Concept, Edge, EdgeType, LearningPath, PathWishes
 from resources.knowledge.projection import GraphProjections
-from tests.contracts.graph_store import extraction, requires, subject
+from tests.contracts.graph.given import extraction, requires, subject
 from tests.resources.knowledge.strategies import prerequisite_edges
 
 TENANT = "t"

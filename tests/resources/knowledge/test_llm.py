@@ -11,7 +11,7 @@ from resources.knowledge.algorithms.prerequisites import cycles
 from resources.knowledge.contribution import contribution_of
 from resources.knowledge.llm import extract_with_model
 from resources.knowledge.model import EdgeType, Origin, evidence_key
-from tests.contracts.graph_store import extraction, requires, subject, topic
+from tests.contracts.graph.given import extraction, requires, subject, topic
 from tests.resources.ai.calls.parts import answer, memory_calls
 
 if TYPE_CHECKING:

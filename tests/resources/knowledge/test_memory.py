@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.knowledge.memory import MemoryGraphStore
-from tests.contracts.graph_store import GraphStoreContract, contents
+from tests.contracts.graph.given import contents
+from tests.contracts.graph_store import GraphStoreContract
 from tests.resources.knowledge.strategies import Decide, Learn, Retract, Weave, changes
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from resources.errors import ConflictError, UnavailableError, UpstreamError
 from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.model import EdgeType, GraphCounts
 from resources.knowledge.neo4j import BoltGraphStore
-from tests.contracts.graph_store import PANDAS, GraphStoreContract, contents
+from tests.contracts.graph.given import PANDAS, contents
+from tests.contracts.graph_store import GraphStoreContract
 from tests.resources.knowledge.strategies import Decide, Learn, Retract, Weave, changes
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from resources.knowledge.changelog import MAX_CHANGES
 from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.projection import GraphProjections
 from resources.knowledge.view import KINDS, GraphView
-from tests.contracts.graph_store import NUMPY, PANDAS, extraction, related, requires, topic
+from tests.contracts.graph.given import NUMPY, PANDAS, extraction, related, requires, topic
 from tests.resources.knowledge.strategies import changes
 
 if TYPE_CHECKING:

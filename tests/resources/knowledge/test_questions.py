@@ -7,7 +7,7 @@ from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.model import Concept, Edge, EdgeType
 from resources.knowledge.projection import GraphProjections
 from resources.knowledge.questions import GraphQuestions
-from tests.contracts.graph_store import extraction, merge, related, requires, topic
+from tests.contracts.graph.given import extraction, merge, related, requires, topic
 
 CONCEPTS = [
     Concept(id="sets", name="Sets", difficulty="beginner", category="maths", tags=("basic",), quality=0.9, minutes=20),

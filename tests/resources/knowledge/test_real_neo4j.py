@@ -16,7 +16,8 @@ from resources.knowledge.dialects import NEO4J, dialect_of
 from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.neo4j import BoltGraphStore
 from resources.servers import ports
-from tests.contracts.graph_store import GraphStoreContract, contents
+from tests.contracts.graph.given import contents
+from tests.contracts.graph_store import GraphStoreContract
 from tests.resources.knowledge.strategies import Decide, Learn, Retract, Weave, changes
 
 if TYPE_CHECKING:

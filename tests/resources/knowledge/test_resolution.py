@@ -10,7 +10,7 @@ from resources.errors import ConflictError, NotFoundError
 from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.projection import GraphProjections
 from resources.knowledge.resolution import Resolution, candidates, central
-from tests.contracts.graph_store import contents, extraction, related, topic
+from tests.contracts.graph.given import contents, extraction, related, topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

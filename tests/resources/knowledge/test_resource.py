@@ -6,7 +6,7 @@ import dagster as dg
 
 from resources.knowledge.neo4j import BoltGraphStore
 from resources.knowledge.resource import GraphStoreResource, graph_store
-from tests.contracts.graph_store import PANDAS
+from tests.contracts.graph.given import PANDAS
 
 if TYPE_CHECKING:
     from resources.settings import GraphSettings

@@ -17,7 +17,7 @@ from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.model import Concept, Extraction
 from resources.knowledge.projection import GraphProjections
 from resources.knowledge.retrieval import GraphSearch
-from tests.contracts.graph_store import vector
+from tests.contracts.graph.given import vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

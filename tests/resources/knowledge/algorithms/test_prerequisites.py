@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.knowledge.algorithms.prerequisites import closure, cycles, levels, without_cycles
-from tests.contracts.graph_store import requires
+from tests.contracts.graph.given import requires
 from tests.resources.knowledge.strategies import prerequisite_edges
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from resources.knowledge.algorithms.ranking import pagerank
 from resources.knowledge.model import Edge, EdgeType
 from resources.knowledge.view import GraphView
-from tests.contracts.graph_store import related, requires, topic
+from tests.contracts.graph.given import related, requires, topic
 from tests.resources.knowledge.strategies import NAMES, WEIGHTS
 
 if TYPE_CHECKING:

@@ -30,6 +30,11 @@ IfMatch = Annotated[
 ]
 
 
+def as_it_is(model: Model) -> Model:
+    """The representation of what is one itself."""
+    return model
+
+
 def tag_of(model: BaseModel) -> str:
     """The tag of a representation."""
     return f'"{hashlib.blake2b(model.model_dump_json().encode(), digest_size=12).hexdigest()}"'
@@ -43,19 +48,20 @@ def tagged(model: Model, response: Response) -> Model:
 
 def unless_changed(
     if_match: str | None, represent: Callable[[Thing], BaseModel], *, required: bool = False
-) -> Callable[[Thing | None], None]:
-    """Raises for a thing that is not (or no longer) as `if_match` says: ConflictError (`precondition_failed`, 412).
+) -> Callable[[Thing | None], None] | None:
+    """For the store that changes or removes a thing, to be asked within its transaction; None = there is no condition.
 
-    With `required` also when nothing was said (`precondition_required`, 428).
+    Raises for a thing that is not (or no longer) as `if_match` says: ConflictError (`precondition_failed`, 412). With
+    `required` also when nothing was said (`precondition_required`, 428).
     """
+    if if_match is None and not required:
+        return None
 
     def check(thing: Thing | None) -> None:
         present = None if thing is None else tag_of(represent(thing))
         if if_match is None:
-            if required:
-                message = f"This replaces what is there: say `If-Match: {present}`, or * to do it unseen."
-                raise ConflictError(message, code="precondition_required")
-            return
+            message = f"This replaces what is there: say `If-Match: {present}`, or * to do it unseen."
+            raise ConflictError(message, code="precondition_required")
         accepted = [present] if if_match.strip() == "*" else [each.strip() for each in if_match.split(",")]
         if present is None or present not in accepted:
             raise ConflictError("It was changed by somebody else. Read it again.", code="precondition_failed")

@@ -105,6 +105,9 @@ class IdentityClient(HttpClient):
     async def keys(self) -> list[KeyOut]:
         return list_of(KeyOut, (await self._send("GET", f"{V1}/keys")))
 
+    async def key(self, key_id: str) -> KeyOut:
+        return await self._get(f"{V1}/keys/{quote(key_id, safe='')}", KeyOut)
+
     async def create_key(
         self, name: str, *, scopes: Iterable[str] | None = None, expires_at: datetime | None = None
     ) -> NewKeyOut:
@@ -131,6 +134,9 @@ class IdentityClient(HttpClient):
 
     async def provider_keys(self) -> list[ProviderKeyOut]:
         return list_of(ProviderKeyOut, (await self._send("GET", f"{V1}/provider-keys")))
+
+    async def provider_key(self, provider: str) -> ProviderKeyOut:
+        return await self._get(f"{V1}/provider-keys/{quote(provider, safe='')}", ProviderKeyOut)
 
     async def end_sessions(self, user_id: UUID) -> LogoutOut:
         return LogoutOut.model_validate_json((await self._send("DELETE", f"{V1}/users/{user_id}/sessions")).content)

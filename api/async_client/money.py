@@ -19,6 +19,9 @@ class MoneyClient(HttpClient):
     async def budgets(self) -> list[dict[str, Any]]:
         return list(await self._plain("GET", f"{V1}/budgets"))
 
+    async def budget(self, budget_id: UUID) -> dict[str, Any]:
+        return dict(await self._plain("GET", f"{V1}/budgets/{budget_id}"))
+
     async def usage_summary(self, **parameters: Any) -> dict[str, Any]:
         return dict(await self._plain("GET", f"{V1}/usage/summary", **parameters))
 

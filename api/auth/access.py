@@ -47,9 +47,11 @@ ACCESS: dict[str, str] = {
     "DELETE /users/{user_id}/sessions": "manage:users",
     "GET /keys": ANYONE,
     "POST /keys": ANYONE,
+    "GET /keys/{key_id}": ANYONE,
     "DELETE /keys/{key_id}": ANYONE,
     "POST /keys/signing/rotate": "system_admin",
     "GET /provider-keys": "manage:keys",
+    "GET /provider-keys/{provider}": "manage:keys",
     "PUT /provider-keys/{provider}": "manage:keys",
     "DELETE /provider-keys/{provider}": "manage:keys",
     # Events
@@ -109,6 +111,7 @@ ACCESS: dict[str, str] = {
     "GET /related/{concept}": "read:knowledge",
     # Everybody's own progress
     "GET /progress": "read:knowledge",
+    "GET /progress/{concept}": "read:knowledge",
     "PUT /progress/{concept}": "read:knowledge",
     "DELETE /progress/{concept}": "read:knowledge",
     "GET /statistics": "read:knowledge",
@@ -138,6 +141,7 @@ ACCESS: dict[str, str] = {
     "GET /conversations": "read:messages",
     "GET /presence": "read:presence",
     "GET /realtime/rules": "read:routes",
+    "GET /realtime/rules/{name}": "read:routes",
     "PUT /realtime/rules/{name}": "operate:routes",
     "DELETE /realtime/rules/{name}": "operate:routes",
     # Agents elsewhere
@@ -172,6 +176,7 @@ ACCESS: dict[str, str] = {
     "POST /prompts/preview": "read:prompts",
     "GET /prompts/{id}": "read:prompts",
     "GET /prompts/{id}/versions": "read:prompts",
+    "GET /prompts/{id}/labels/{label}": "read:prompts",
     "PUT /prompts/{id}/labels/{label}": "write:prompts",
     "POST /prompts/{id}/render": "read:prompts",
     "POST /prompts/{id}/test": "execute:prompts",
@@ -189,6 +194,7 @@ ACCESS: dict[str, str] = {
     "GET /budgets": "read:budgets",
     "GET /budgets/status": "read:budgets",
     "PUT /budgets": "manage:budgets",
+    "GET /budgets/{budget_id}": "read:budgets",
     "DELETE /budgets/{budget_id}": "manage:budgets",
     "GET /prices": "read:budgets",
     "POST /prices": "system_admin",

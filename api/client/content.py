@@ -144,6 +144,10 @@ class ContentClient(HttpClient):
         """What the user has said about concepts, the latest change first."""
         return _PROGRESS.validate_python(self._plain("GET", f"{V1}/progress"))
 
+    def progress_of(self, concept: str) -> ConceptProgress:
+        """What the user has said about a concept."""
+        return self._get(f"{V1}/progress/{quote(concept, safe='')}", ConceptProgress)
+
     def set_progress(self, concept: str, status: ProgressStatus | str, **more: Any) -> ConceptProgress:
         """`more` is what ProgressChange knows: percent, minutes, difficulty_rating, documents, notes."""
         change = ProgressChange(status=ProgressStatus(status), **more)

@@ -99,6 +99,9 @@ class IdentityClient(HttpClient):
     def keys(self) -> list[KeyOut]:
         return list_of(KeyOut, self._send("GET", f"{V1}/keys"))
 
+    def key(self, key_id: str) -> KeyOut:
+        return self._get(f"{V1}/keys/{quote(key_id, safe='')}", KeyOut)
+
     def create_key(
         self, name: str, *, scopes: Iterable[str] | None = None, expires_at: datetime | None = None
     ) -> NewKeyOut:
@@ -125,6 +128,9 @@ class IdentityClient(HttpClient):
 
     def provider_keys(self) -> list[ProviderKeyOut]:
         return list_of(ProviderKeyOut, self._send("GET", f"{V1}/provider-keys"))
+
+    def provider_key(self, provider: str) -> ProviderKeyOut:
+        return self._get(f"{V1}/provider-keys/{quote(provider, safe='')}", ProviderKeyOut)
 
     def end_sessions(self, user_id: UUID) -> LogoutOut:
         return LogoutOut.model_validate_json(self._send("DELETE", f"{V1}/users/{user_id}/sessions").content)

@@ -19,6 +19,9 @@ class MoneyClient(HttpClient):
     def budgets(self) -> list[dict[str, Any]]:
         return list(self._plain("GET", f"{V1}/budgets"))
 
+    def budget(self, budget_id: UUID) -> dict[str, Any]:
+        return dict(self._plain("GET", f"{V1}/budgets/{budget_id}"))
+
     def usage_summary(self, **parameters: Any) -> dict[str, Any]:
         return dict(self._plain("GET", f"{V1}/usage/summary", **parameters))
 

@@ -31,6 +31,10 @@ class PromptsClient(HttpClient):
     def label_prompt(self, prompt_id: str, label: str, *, version: int) -> dict[str, Any]:
         return dict(self._plain("PUT", f"{V1}/prompts/{prompt_id}/labels/{label}", json={"version": version}))
 
+    def prompt_label(self, prompt_id: str, label: str) -> int:
+        """The version that the label names."""
+        return int(self._plain("GET", f"{V1}/prompts/{prompt_id}/labels/{label}")["version"])
+
     def render_prompt(self, reference: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         prompt_id, which = named(reference)
         body = {"variables": variables}

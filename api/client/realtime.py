@@ -73,6 +73,9 @@ class RealtimeClient(HttpClient):
         """What is done with messages on their way."""
         return list(self._plain("GET", f"{V1}/realtime/rules"))
 
+    def message_rule(self, name: str) -> dict[str, Any]:
+        return dict(self._plain("GET", f"{V1}/realtime/rules/{quote(name, safe='')}"))
+
     def save_message_rule(self, name: str, rule: Mapping[str, Any]) -> dict[str, Any]:
         path = f"{V1}/realtime/rules/{quote(name, safe='')}"
         return dict(self._plain("PUT", path, json={"name": name, **rule}))

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 import orjson
 from mcp.types import ReadResourceResult, Resource, ResourceTemplate, TextResourceContents
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from api.auth import access
 from api.routes import documents, knowledge, prompts, runs, workflows
@@ -127,7 +128,7 @@ WORKFLOW = Kind(
     "Workflow",
     "A workflow with its whole spec",
     "read:workflows",
-    lambda call, name: workflows.show_workflow(name, call.services, call.tenant),
+    lambda call, name: workflows.show_workflow(name, call.services, call.tenant, Response()),
     _workflow_names,
 )
 LOG = Kind(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import problems
 from api.dependencies import ServicesDep, TenantDep
 from api.paging import PageDep
+from api.preconditions import IfMatch, tagged, unless_changed
 from resources.ai.budgets.model import EACH, SCOPES, Budget, BudgetStatus, Health, Period, Scope, Unit
 from resources.ai.model import Usage
 from resources.ai.prices.model import PriceOverride
@@ -115,9 +116,20 @@ def budget_statuses(services: ServicesDep, tenant: TenantDep, page: PageDep) -> 
     return [_status_out(one) for one in page.of(found, lambda one: (*_place(one.budget), one.subject))]
 
 
-@router.put("/budgets", summary="Set a budget", responses=problems.responses(400, 422, 503))
-def put_budget(body: BudgetIn, services: ServicesDep, tenant: TenantDep) -> BudgetOut:
-    """From the next call on. What was spent in the period already counts."""
+@router.get("/budgets/{budget_id}", summary="Show a budget", responses=problems.responses(404, 422, 503))
+def show_budget(budget_id: UUID, services: ServicesDep, tenant: TenantDep, response: Response) -> BudgetOut:
+    """One of the tenant's own."""
+    return tagged(_budget_out(services.ai.budgets.get(budget_id, tenant=tenant)), response)
+
+
+@router.put("/budgets", summary="Set a budget", responses=problems.responses(400, 412, 422, 503))
+def put_budget(
+    body: BudgetIn, services: ServicesDep, tenant: TenantDep, response: Response, if_match: IfMatch = None
+) -> BudgetOut:
+    """From the next call on. What was spent in the period already counts.
+
+    `If-Match` takes the tag of the budget with the same scope, subject, unit and period.
+    """
     if body.scope == "global":
         raise InvalidInputError("A global budget is the platform's; use the scope tenant.", code="budget_scope")
     budget = Budget(
@@ -134,18 +146,19 @@ def put_budget(body: BudgetIn, services: ServicesDep, tenant: TenantDep) -> Budg
         ends_at=body.ends_at,
         webhook_url=body.webhook_url,
     )
-    return _budget_out(services.ai.budgets.put(budget))
+    unless = unless_changed(if_match, _budget_out)
+    return tagged(_budget_out(services.ai.budgets.put(budget, unless=unless)), response)
 
 
 @router.delete(
     "/budgets/{budget_id}",
     status_code=HTTPStatus.NO_CONTENT,
     summary="Remove a budget",
-    responses=problems.responses(404, 422, 503),
+    responses=problems.responses(404, 412, 422, 503),
 )
-def remove_budget(budget_id: UUID, services: ServicesDep, tenant: TenantDep) -> Response:
+def remove_budget(budget_id: UUID, services: ServicesDep, tenant: TenantDep, if_match: IfMatch = None) -> Response:
     """Its limit holds no longer."""
-    services.ai.budgets.remove(budget_id, tenant=tenant)
+    services.ai.budgets.remove(budget_id, tenant=tenant, unless=unless_changed(if_match, _budget_out))
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 

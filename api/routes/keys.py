@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.auth.schemas import KeyIn, KeyOut, NewKeyOut, ProviderKeyIn, ProviderKeyOut, RotatedOut
 from api.dependencies import ServicesDep
 from api.paging import PageDep
-from resources.errors import NotFoundError, NotPermittedError
+from api.preconditions import IfMatch, tagged, unless_changed
+from resources.errors import NotPermittedError
+from resources.tenants.store import unknown_key
+
+if TYPE_CHECKING:
+    from api.dependencies import Services
+    from resources.tenants.model import ApiKey, Principal
 
 router = APIRouter(tags=["keys"])
 
@@ -49,15 +55,21 @@ def create_key(body: KeyIn, principal: PrincipalDep, services: ServicesDep) -> N
     return NewKeyOut(**KeyOut.of(key).model_dump(), key=shown)
 
 
-@router.delete("/keys/{key_id}", summary="Revoke an API key", responses=problems.responses(401, 403, 404, 422, 503))
-def revoke_key(key_id: KeyId, principal: PrincipalDep, services: ServicesDep) -> KeyOut:
+@router.get("/keys/{key_id}", summary="Show an API key", responses=problems.responses(401, 403, 404, 422, 503))
+def show_key(key_id: KeyId, principal: PrincipalDep, services: ServicesDep, response: Response) -> KeyOut:
+    """An own key; for admins, any of the tenant."""
+    return tagged(KeyOut.of(_visible_key(key_id, principal, services)), response)
+
+
+@router.delete(
+    "/keys/{key_id}", summary="Revoke an API key", responses=problems.responses(401, 403, 404, 412, 422, 503)
+)
+def revoke_key(key_id: KeyId, principal: PrincipalDep, services: ServicesDep, if_match: IfMatch = None) -> KeyOut:
     """It is good for nothing from now on. Revoking twice is revoking."""
+    _visible_key(key_id, principal, services)
+    unless = unless_changed(if_match, KeyOut.of)
     administration = services.identity.administration
-    if not principal.allows(_EVERYBODYS):
-        own = administration.keys(tenant=principal.tenant, user_id=principal.user_id) if principal.user_id else ()
-        if key_id not in {key.id for key in own}:
-            raise NotFoundError(f"There is no API key {key_id!r}.", code="key_not_found")
-    return KeyOut.of(administration.revoke_key(key_id, tenant=principal.tenant, actor=principal))
+    return KeyOut.of(administration.revoke_key(key_id, tenant=principal.tenant, unless=unless, actor=principal))
 
 
 @router.post("/keys/signing/rotate", summary="Rotate the signing key", responses=problems.responses(401, 403, 409, 503))
@@ -75,13 +87,31 @@ def list_provider_keys(principal: PrincipalDep, services: ServicesDep, page: Pag
     return [ProviderKeyOut.of(key) for key in page.of(found, lambda key: (key.provider,))]
 
 
+@router.get(
+    "/provider-keys/{provider}",
+    summary="Show a key of an AI provider",
+    responses=problems.responses(401, 403, 404, 422, 503),
+)
+def show_provider_key(
+    provider: Provider, principal: PrincipalDep, services: ServicesDep, response: Response
+) -> ProviderKeyOut:
+    """How the tenant's own key ends, and where it is good."""
+    found = services.identity.administration.sealed_provider_key(provider, tenant=principal.tenant)
+    return tagged(ProviderKeyOut.of(found), response)
+
+
 @router.put(
     "/provider-keys/{provider}",
     summary="Store a key of an AI provider",
-    responses=problems.responses(400, 401, 403, 404, 409, 413, 422, 503),
+    responses=problems.responses(400, 401, 403, 404, 409, 412, 413, 422, 503),
 )
 def store_provider_key(
-    provider: Provider, body: ProviderKeyIn, principal: PrincipalDep, services: ServicesDep
+    provider: Provider,
+    body: ProviderKeyIn,
+    principal: PrincipalDep,
+    services: ServicesDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> ProviderKeyOut:
     """Encrypted at rest, and never shown again."""
     stored = services.identity.administration.store_provider_key(
@@ -90,16 +120,28 @@ def store_provider_key(
         tenant=principal.tenant,
         actor=principal,
         base_url=body.base_url,
+        unless=unless_changed(if_match, ProviderKeyOut.of),
     )
-    return ProviderKeyOut.of(stored)
+    return tagged(ProviderKeyOut.of(stored), response)
 
 
 @router.delete(
     "/provider-keys/{provider}",
     status_code=HTTPStatus.NO_CONTENT,
     summary="Remove a key of an AI provider",
-    responses=problems.responses(401, 403, 404, 422, 503),
+    responses=problems.responses(401, 403, 404, 412, 422, 503),
 )
-def remove_provider_key(provider: Provider, principal: PrincipalDep, services: ServicesDep) -> None:
+def remove_provider_key(
+    provider: Provider, principal: PrincipalDep, services: ServicesDep, if_match: IfMatch = None
+) -> None:
     """The platform's own key is used from now on, if it has one."""
-    services.identity.administration.remove_provider_key(provider, tenant=principal.tenant, actor=principal)
+    services.identity.administration.remove_provider_key(
+        provider, tenant=principal.tenant, unless=unless_changed(if_match, ProviderKeyOut.of), actor=principal
+    )
+
+
+def _visible_key(key_id: str, principal: Principal, services: Services) -> ApiKey:
+    key = services.identity.administration.key(key_id, tenant=principal.tenant)
+    if key.user_id != principal.user_id and not principal.allows(_EVERYBODYS):
+        raise unknown_key(key_id)
+    return key

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
 from api.paging import PageDep
+from api.preconditions import IfMatch, as_it_is, tagged, unless_changed
 from resources.errors import NotFoundError
 from resources.knowledge.answers import Neighbour
 from resources.knowledge.model import ConceptView, LearningPath, PathWishes, concept_id
@@ -73,26 +74,54 @@ def progress(services: ServicesDep, tenant: TenantDep, principal: PrincipalDep, 
     return list(page.of(found, lambda one: (one.updated_at, one.concept), newest=True))
 
 
-@router.put("/progress/{concept}", summary="Say what you have learned", responses=problems.responses(404, 422, 503))
+@router.get(
+    "/progress/{concept}",
+    summary="Show what you have learned of a concept",
+    responses=problems.responses(404, 422, 503),
+)
+def progress_of(
+    concept: Name, services: ServicesDep, tenant: TenantDep, principal: PrincipalDep, response: Response
+) -> ConceptProgress:
+    """What the user who asks has said about it."""
+    of = services.progress.of(principal.subject, tenant=tenant)
+    found = next((one for one in of if one.concept == concept_id(concept)), None)
+    if found is None:
+        raise _unsaid(concept)
+    return tagged(found, response)
+
+
+@router.put(
+    "/progress/{concept}", summary="Say what you have learned", responses=problems.responses(404, 412, 422, 503)
+)
 def set_progress(
-    concept: Name, body: ProgressChange, services: ServicesDep, tenant: TenantDep, principal: PrincipalDep
+    concept: Name,
+    body: ProgressChange,
+    services: ServicesDep,
+    tenant: TenantDep,
+    principal: PrincipalDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> ConceptProgress:
     """Time and documents add up; what is not said stays."""
     known = services.graph.concept(concept_id(concept), tenant=tenant).concept.id
-    now = datetime.now(UTC)
-    return services.progress.change(known, body, user=principal.subject, tenant=tenant, now=now)
+    now, unless = datetime.now(UTC), unless_changed(if_match, as_it_is)
+    kept = services.progress.change(known, body, user=principal.subject, tenant=tenant, now=now, unless=unless)
+    return tagged(kept, response)
 
 
 @router.delete(
     "/progress/{concept}",
     status_code=HTTPStatus.NO_CONTENT,
     summary="Forget what you have learned",
-    responses=problems.responses(404, 422, 503),
+    responses=problems.responses(404, 412, 422, 503),
 )
-def forget_progress(concept: Name, services: ServicesDep, tenant: TenantDep, principal: PrincipalDep) -> None:
+def forget_progress(
+    concept: Name, services: ServicesDep, tenant: TenantDep, principal: PrincipalDep, if_match: IfMatch = None
+) -> None:
     """Nothing is known of the user and this concept any more."""
-    if not services.progress.forget(concept_id(concept), user=principal.subject, tenant=tenant):
-        raise NotFoundError(f"You have said nothing about {concept!r}.", code="progress_not_found")
+    unless = unless_changed(if_match, as_it_is)
+    if not services.progress.forget(concept_id(concept), user=principal.subject, tenant=tenant, unless=unless):
+        raise _unsaid(concept)
 
 
 @router.get("/related/{concept}", summary="Show what is related", responses=problems.responses(404, 422, 503))
@@ -112,3 +141,7 @@ def related(
 def show_concept(concept: Name, services: ServicesDep, tenant: TenantDep) -> ConceptView:
     """A concept with its neighbours, and the documents that mention it."""
     return services.graph.concept(concept_id(concept), tenant=tenant)
+
+
+def _unsaid(concept: str) -> NotFoundError:
+    return NotFoundError(f"You have said nothing about {concept!r}.", code="progress_not_found")

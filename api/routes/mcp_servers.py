@@ -24,6 +24,7 @@ from api.mcp_servers import (
     ToolOut,
 )
 from api.paging import PageDep
+from api.preconditions import IfMatch, tagged, unless_changed
 from resources.ai import bridge
 from resources.ai.call import CallOptions
 from resources.ai.model import CallContext
@@ -48,9 +49,9 @@ def list_mcp_servers(services: ServicesDep, tenant: TenantDep, page: PageDep) ->
 
 
 @router.get("/{name}", summary="Show an MCP server", responses=problems.responses(404, 422, 503))
-def show_mcp_server(name: Name, services: ServicesDep, tenant: TenantDep) -> McpServerOut:
+def show_mcp_server(name: Name, services: ServicesDep, tenant: TenantDep, response: Response) -> McpServerOut:
     """Where it is, and how it is called."""
-    return McpServerOut.of(services.mcp_servers.get(name, tenant=tenant))
+    return tagged(McpServerOut.of(services.mcp_servers.get(name, tenant=tenant)), response)
 
 
 @router.put(
@@ -58,33 +59,41 @@ def show_mcp_server(name: Name, services: ServicesDep, tenant: TenantDep) -> Mcp
     summary="Add or change an MCP server",
     responses={
         201: {"model": McpServerOut, "description": "There was none of its name"},
-        **problems.responses(400, 403, 409, 422, 429, 503),
+        **problems.responses(400, 403, 409, 412, 422, 429, 503),
     },
 )
 def put_mcp_server(
-    name: Name, body: McpServerIn, services: ServicesDep, principal: PrincipalDep, now: NowDep, response: Response
+    name: Name,
+    body: McpServerIn,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    now: NowDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> McpServerOut:
     """All of it: what was there before is gone, with its headers. Its addresses have to be public."""
     config = body.config(name)
-    created = services.mcp_servers.save(config, tenant=principal.tenant, now=now)
+    unless = unless_changed(if_match, McpServerOut.of)
+    created = services.mcp_servers.save(config, tenant=principal.tenant, now=now, unless=unless)
     fact = McpServerChanged(
         server=name, change="added" if created else "changed", transport=config.transport, urls=config.urls
     )
     Audit(services.events).record(StreamId("mcp_server", name), fact, tenant=principal.tenant, actor=principal)
     if created:
         response.status_code = HTTPStatus.CREATED
-    return McpServerOut.of(services.mcp_servers.get(name, tenant=principal.tenant))
+    return tagged(McpServerOut.of(services.mcp_servers.get(name, tenant=principal.tenant)), response)
 
 
 @router.delete(
     "/{name}",
     status_code=HTTPStatus.NO_CONTENT,
     summary="Remove an MCP server",
-    responses=problems.responses(404, 409, 422, 503),
+    responses=problems.responses(404, 409, 412, 422, 503),
 )
-def remove_mcp_server(name: Name, services: ServicesDep, principal: PrincipalDep) -> None:
+def remove_mcp_server(name: Name, services: ServicesDep, principal: PrincipalDep, if_match: IfMatch = None) -> None:
     """The operator's stay."""
-    services.mcp_servers.remove(name, tenant=principal.tenant)
+    unless = unless_changed(if_match, McpServerOut.of)
+    services.mcp_servers.remove(name, tenant=principal.tenant, unless=unless)
     fact = McpServerChanged(server=name, change="removed")
     Audit(services.events).record(StreamId("mcp_server", name), fact, tenant=principal.tenant, actor=principal)
 

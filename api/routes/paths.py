@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 
 from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
 from api.paging import PageDep
+from api.preconditions import IfMatch, as_it_is, tagged, unless_changed
 from api.routes.knowledge import PathIn
 from resources.errors import NotPermittedError
 from resources.knowledge.model import SavedPath, concept_id
@@ -70,19 +71,24 @@ def keep_path(body: KeepIn, services: ServicesDep, tenant: TenantDep, principal:
 
 
 @router.get("/{path_id}", summary="Show a kept path", responses=problems.responses(404, 422, 503))
-def kept_path(path_id: PathId, services: ServicesDep, tenant: TenantDep) -> SavedPath:
+def kept_path(path_id: PathId, services: ServicesDep, tenant: TenantDep, response: Response) -> SavedPath:
     """Its steps as they were planned; concepts may have gone since."""
-    return services.graph.path(path_id, tenant=tenant)
+    return tagged(services.graph.path(path_id, tenant=tenant), response)
 
 
 @router.delete(
     "/{path_id}",
     status_code=HTTPStatus.NO_CONTENT,
     summary="Keep a path no longer",
-    responses=problems.responses(403, 404, 422, 503),
+    responses=problems.responses(403, 404, 412, 422, 503),
 )
-def drop_path(path_id: PathId, services: ServicesDep, tenant: TenantDep, principal: PrincipalDep) -> None:
+def drop_path(
+    path_id: PathId, services: ServicesDep, tenant: TenantDep, principal: PrincipalDep, if_match: IfMatch = None
+) -> None:
     """Only who made it may do that."""
-    if services.graph.path(path_id, tenant=tenant).creator != principal.subject:
+    path = services.graph.path(path_id, tenant=tenant)
+    if path.creator != principal.subject:
         raise NotPermittedError(f"Learning path {path_id!r} is somebody else's.", code="path_not_yours")
+    if (unless := unless_changed(if_match, as_it_is)) is not None:
+        unless(path)  # what a user has kept never changes: seen once, it is so until it is dropped
     services.graph.drop_path(path_id, tenant=tenant)

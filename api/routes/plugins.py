@@ -21,6 +21,7 @@ from api.plugins import (
     ProcessedOut,
     ProcessIn,
 )
+from api.preconditions import IfMatch, tagged, unless_changed
 from resources.plugins.model import PluginInput
 
 router = APIRouter(prefix="/plugins", tags=["plugins"])
@@ -63,45 +64,66 @@ def install_plugin(
 
 
 @router.get("/{name}", summary="Show a plugin", responses=problems.responses(404, 422, 503))
-def show_plugin(name: Name, services: ServicesDep, tenant: TenantDep) -> PluginOut:
+def show_plugin(name: Name, services: ServicesDep, tenant: TenantDep, response: Response) -> PluginOut:
     """What it is, what it may use, and how it is configured."""
-    return PluginOut.of(services.plugins.get(name, tenant=tenant))
+    return tagged(PluginOut.of(services.plugins.get(name, tenant=tenant)), response)
 
 
-@router.patch("/{name}", summary="Enable, disable or limit a plugin", responses=problems.responses(404, 422, 503))
+@router.patch("/{name}", summary="Enable, disable or limit a plugin", responses=problems.responses(404, 412, 422, 503))
 def change_plugin(
-    name: Name, body: PluginPatch, services: ServicesDep, principal: PrincipalDep, now: NowDep
+    name: Name,
+    body: PluginPatch,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    now: NowDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> PluginOut:
     """What is left out stays as it is."""
     plugin = services.plugins.change(
-        name, tenant=principal.tenant, now=now, enabled=body.enabled, limits=body.limits, actor=principal.subject
+        name,
+        tenant=principal.tenant,
+        now=now,
+        enabled=body.enabled,
+        limits=body.limits,
+        unless=unless_changed(if_match, PluginOut.of),
+        actor=principal.subject,
     )
-    return PluginOut.of(plugin)
+    return tagged(PluginOut.of(plugin), response)
 
 
-@router.put("/{name}/config", summary="Configure a plugin", responses=problems.responses(400, 404, 413, 422, 502, 503))
+@router.put(
+    "/{name}/config",
+    summary="Configure a plugin",
+    responses=problems.responses(400, 404, 409, 412, 413, 422, 502, 503),
+)
 def configure_plugin(
     name: Name,
     config: Annotated[dict[str, Any], Body(description="All of it; what was there before is gone")],
     services: ServicesDep,
     principal: PrincipalDep,
     now: NowDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> PluginOut:
-    """It is checked against the plugin's schema, and by the plugin itself."""
-    return PluginOut.of(
-        services.plugins.change(name, tenant=principal.tenant, now=now, config=config, actor=principal.subject)
+    """It is checked against the plugin's schema, and by the plugin itself. `If-Match` takes the tag of the plugin."""
+    unless = unless_changed(if_match, PluginOut.of)
+    plugin = services.plugins.change(
+        name, tenant=principal.tenant, now=now, config=config, unless=unless, actor=principal.subject
     )
+    return tagged(PluginOut.of(plugin), response)
 
 
 @router.delete(
     "/{name}",
     status_code=HTTPStatus.NO_CONTENT,
     summary="Remove a plugin",
-    responses=problems.responses(404, 422, 503),
+    responses=problems.responses(404, 412, 422, 503),
 )
-def remove_plugin(name: Name, services: ServicesDep, principal: PrincipalDep) -> None:
+def remove_plugin(name: Name, services: ServicesDep, principal: PrincipalDep, if_match: IfMatch = None) -> None:
     """With the journal of its calls."""
-    services.plugins.remove(name, tenant=principal.tenant, actor=principal.subject)
+    unless = unless_changed(if_match, PluginOut.of)
+    services.plugins.remove(name, tenant=principal.tenant, unless=unless, actor=principal.subject)
 
 
 @router.post(

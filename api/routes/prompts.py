@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import problems
 from api.dependencies import ServicesDep, TenantDep
 from api.paging import PageDep
+from api.preconditions import IfMatch, tag_of, tagged, unless_changed
+from resources.errors import NotFoundError
 from resources.prompts.model import PROMPT_ID, PromptSpec, PromptVersion, Rendered
 
 router = APIRouter(prefix="/prompts", tags=["prompts"])
@@ -41,6 +43,16 @@ class LabelIn(_In):
     """Where a label is to stand."""
 
     version: int = Field(ge=1, lt=2**31)
+
+
+class LabelOut(BaseModel):
+    """Where a label stands."""
+
+    version: int
+
+    @classmethod
+    def of(cls, version: int) -> Self:
+        return cls(version=version)
 
 
 class RenderIn(_In):
@@ -129,10 +141,29 @@ def list_versions(id: PromptId, services: ServicesDep, tenant: TenantDep, page: 
     return [_out(prompt, labels) for prompt in found]
 
 
-@router.put("/{id}/labels/{label}", summary="Move a label", responses=problems.responses(400, 404, 422, 503))
-def move_label(id: PromptId, label: Label, body: LabelIn, services: ServicesDep, tenant: TenantDep) -> PromptOut:
-    """The label names this version from now on."""
-    found = services.prompts.label(f"{id}@{body.version}", label, tenant=tenant)
+@router.get("/{id}/labels/{label}", summary="Show a label", responses=problems.responses(404, 422, 503))
+def show_label(id: PromptId, label: Label, services: ServicesDep, tenant: TenantDep, response: Response) -> LabelOut:
+    """Where it stands."""
+    version = services.prompts.labels(id, tenant=tenant).get(label)
+    if version is None:
+        raise NotFoundError(f"The prompt {id!r} has no label {label!r}.", code="label_not_found")
+    return tagged(LabelOut(version=version), response)
+
+
+@router.put("/{id}/labels/{label}", summary="Move a label", responses=problems.responses(400, 404, 412, 422, 503))
+def move_label(
+    id: PromptId,
+    label: Label,
+    body: LabelIn,
+    services: ServicesDep,
+    tenant: TenantDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> PromptOut:
+    """The label names this version from now on. `ETag` and `If-Match` are of the label, not of the prompt."""
+    unless = unless_changed(if_match, LabelOut.of)
+    found = services.prompts.label(f"{id}@{body.version}", label, tenant=tenant, unless=unless)
+    response.headers["ETag"] = tag_of(LabelOut(version=found.version))
     return _out(found, services.prompts.labels(id, tenant=tenant))
 
 

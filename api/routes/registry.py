@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from http import HTTPStatus
 from itertools import count
 from typing import Annotated
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api import problems
 from api.dependencies import NowDep, ServicesDep, TenantDep
+from api.preconditions import IfMatch, tagged, unless_changed
 from api.registry import AgentIn, AgentOut, AgentPage, BeatIn, BeatOut, Capability, DiscoveredOut
 from resources.registry.balancing import Strategy, choose
 from resources.registry.model import HEARTBEAT, Beat, Registration, able
@@ -81,9 +83,11 @@ def discover_agents(
 
 
 @router.get("/{agent_id}", summary="Show an agent", responses=problems.responses(404, 422, 503))
-def show_agent(agent_id: AgentId, services: ServicesDep, tenant: TenantDep, now: NowDep) -> AgentOut:
-    """One agent, however it is."""
-    return AgentOut.of(services.agents.get(agent_id, tenant=tenant), now)
+def show_agent(
+    agent_id: AgentId, services: ServicesDep, tenant: TenantDep, now: NowDep, response: Response
+) -> AgentOut:
+    """One agent, however it is. Its tag changes with whatever is told of it here: with each heartbeat."""
+    return tagged(AgentOut.of(services.agents.get(agent_id, tenant=tenant), now), response)
 
 
 @router.post(
@@ -107,8 +111,11 @@ def beat(
     "/{agent_id}",
     status_code=HTTPStatus.NO_CONTENT,
     summary="Remove an agent",
-    responses=problems.responses(404, 422, 503),
+    responses=problems.responses(404, 412, 422, 503),
 )
-def remove_agent(agent_id: AgentId, services: ServicesDep, tenant: TenantDep) -> None:
+def remove_agent(
+    agent_id: AgentId, services: ServicesDep, tenant: TenantDep, now: NowDep, if_match: IfMatch = None
+) -> None:
     """It may register again."""
-    services.agents.remove(agent_id, tenant=tenant)
+    unless = unless_changed(if_match, partial(AgentOut.of, now=now))
+    services.agents.remove(agent_id, tenant=tenant, unless=unless)

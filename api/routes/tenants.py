@@ -102,15 +102,20 @@ def change_tenant(
     return tagged(TenantOut.of(changed), response)
 
 
-@router.delete("/{tenant_id}", summary="Erase a tenant", responses=problems.responses(401, 403, 404, 409, 422, 503))
-def erase_tenant(tenant_id: TenantId, principal: PrincipalDep, services: ServicesDep) -> TenantOut:
+@router.delete(
+    "/{tenant_id}", summary="Erase a tenant", responses=problems.responses(401, 403, 404, 409, 412, 422, 503)
+)
+def erase_tenant(
+    tenant_id: TenantId, principal: PrincipalDep, services: ServicesDep, if_match: IfMatch = None
+) -> TenantOut:
     """Remove all that it has but its events, for good: of a suspended tenant that has a schema of its own.
 
     Its id is never given again. May be repeated where it was interrupted.
     """
     if services.runs.list(tenant=tenant_id, status="started", limit=1).runs:
         raise ConflictError(f"Runs of {tenant_id!r} are under way. Cancel them, or wait.", code="tenant_busy")
-    return TenantOut.of(services.identity.administration.erase_tenant(tenant_id, actor=principal))
+    unless = unless_changed(if_match, TenantOut.of)
+    return TenantOut.of(services.identity.administration.erase_tenant(tenant_id, unless=unless, actor=principal))
 
 
 def _under_way(services: Services, tenant_id: str) -> int | None:

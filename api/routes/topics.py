@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +15,7 @@ from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep
 from api.paging import PageDep
+from api.preconditions import IfMatch, as_it_is, tagged, unless_changed
 from api.realtime.hub import Hub
 from api.realtime.stream import Reader, cursor_of
 from api.schemas import Storable
@@ -235,26 +236,43 @@ def list_rules(services: ServicesDep, principal: PrincipalDep, page: PageDep) ->
     return list(page.of(services.realtime_rules.list(tenant=principal.tenant), lambda rule: (rule.name,)))
 
 
-@router.put(
-    "/realtime/rules/{name}", summary="Store a rule", responses=problems.responses(400, 401, 403, 413, 422, 503)
+@router.get(
+    "/realtime/rules/{name}", summary="Show a rule of messages", responses=problems.responses(401, 403, 404, 422, 503)
 )
-async def save_rule(name: RuleName, body: Rule, services: ServicesDep, principal: PrincipalDep) -> Rule:
+def show_rule(name: RuleName, services: ServicesDep, principal: PrincipalDep, response: Response) -> Rule:
+    """What is done with messages that meet it."""
+    return tagged(services.realtime_rules.get(name, tenant=principal.tenant), response)
+
+
+@router.put(
+    "/realtime/rules/{name}", summary="Store a rule", responses=problems.responses(400, 401, 403, 412, 413, 422, 503)
+)
+async def save_rule(
+    name: RuleName,
+    body: Rule,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Rule:
     """Messages that are published from now on meet it: in this process at once, in others within seconds."""
     rule = body.model_copy(update={"name": name})
-    await run_in_threadpool(services.realtime_rules.save, rule, tenant=principal.tenant)
+    unless = unless_changed(if_match, as_it_is)
+    await run_in_threadpool(services.realtime_rules.save, rule, tenant=principal.tenant, unless=unless)
     services.publisher.router.forget(principal.tenant)
-    return rule
+    return tagged(rule, response)
 
 
 @router.delete(
     "/realtime/rules/{name}",
     summary="Remove a rule",
     status_code=204,
-    responses=problems.responses(401, 403, 404, 422, 503),
+    responses=problems.responses(401, 403, 404, 412, 422, 503),
 )
-def remove_rule(name: RuleName, services: ServicesDep, principal: PrincipalDep) -> None:
+def remove_rule(name: RuleName, services: ServicesDep, principal: PrincipalDep, if_match: IfMatch = None) -> None:
     """It is done with no message any more."""
-    services.realtime_rules.remove(name, tenant=principal.tenant)
+    unless = unless_changed(if_match, as_it_is)
+    services.realtime_rules.remove(name, tenant=principal.tenant, unless=unless)
     services.publisher.router.forget(principal.tenant)
 
 

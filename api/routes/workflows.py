@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -13,6 +13,7 @@ from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
 from api.paging import PageDep
+from api.preconditions import IfMatch, tagged, unless_changed
 from api.workflows import service
 from api.workflows.schemas import (
     ChangeOut,
@@ -34,6 +35,9 @@ from resources.workflows.loading import load, read
 from resources.workflows.schema import inputs_json_schema, json_schema
 from resources.workflows.spec import NAME
 from resources.workflows.validation import WorkflowInvalidError
+
+if TYPE_CHECKING:
+    from resources.workflows.definitions import Published
 
 router = APIRouter(prefix="/workflows", tags=["workflows"])
 
@@ -173,15 +177,20 @@ def trigger_workflow(
 
 
 @router.get("/{name}", summary="Show a workflow", responses=problems.responses(404, 422, 503))
-def show_workflow(name: Name, services: ServicesDep, tenant: TenantDep, revision: Revision = None) -> WorkflowOut:
+def show_workflow(
+    name: Name, services: ServicesDep, tenant: TenantDep, response: Response, revision: Revision = None
+) -> WorkflowOut:
     """A revision with its whole spec."""
-    return WorkflowOut.of(services.workflows.find(name, tenant=tenant, revision=revision), whole=True)
+    return tagged(WorkflowOut.of(services.workflows.find(name, tenant=tenant, revision=revision), whole=True), response)
 
 
-@router.delete("/{name}", summary="Archive a workflow", responses=problems.responses(404, 422, 503))
-def archive_workflow(name: Name, services: ServicesDep, principal: PrincipalDep) -> WorkflowOut:
+@router.delete("/{name}", summary="Archive a workflow", responses=problems.responses(404, 412, 422, 503))
+def archive_workflow(
+    name: Name, services: ServicesDep, principal: PrincipalDep, if_match: IfMatch = None
+) -> WorkflowOut:
     """It is offered no longer, and its triggers start it no longer. What runs goes on; publishing it again restores it."""
-    published = service.archive(services, name, principal=principal)
+    unless = unless_changed(if_match, _as_shown)
+    published = service.archive(services, name, principal=principal, unless=unless)
     return WorkflowOut.of(Entry(published.spec, published))
 
 
@@ -342,3 +351,7 @@ def triggered(
         workflow_name=name,
         created_at=datetime.now(UTC),
     )
+
+
+def _as_shown(published: Published) -> WorkflowOut:
+    return WorkflowOut.of(Entry(published.spec, published), whole=True)

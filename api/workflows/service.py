@@ -9,6 +9,8 @@ from resources.errors import InvalidInputError, NotFoundError, Problem
 from resources.workflows.triggers import apply_rules
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from api.dependencies import Services
     from api.workflows.schemas import RunIn
     from definitions.runtime.launch import Launched
@@ -33,9 +35,13 @@ def publish(
     return published, published.revision != before
 
 
-def archive(services: Services, name: str, *, principal: Principal) -> Published:
-    """The workflow, offered no longer; its triggers no longer start it. Raises NotFoundError."""
-    published = services.workflows.definitions.archive(name, tenant=principal.tenant, user=principal.username)
+def archive(
+    services: Services, name: str, *, principal: Principal, unless: Callable[[Published], None] | None = None
+) -> Published:
+    """The workflow, offered no longer; its triggers no longer start it. Unless `unless` raises. Raises NotFoundError."""
+    published = services.workflows.definitions.archive(
+        name, tenant=principal.tenant, user=principal.username, unless=unless
+    )
     apply_rules(published, services.rules)
     services.pushes.refresh()
     return published

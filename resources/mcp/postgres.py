@@ -12,7 +12,7 @@ from resources.errors import UnavailableError
 from resources.mcp.store import StoredServer, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from resources.database.postgres import Connection, Database
 
@@ -22,6 +22,8 @@ _SAVE = """INSERT INTO aiw.mcp_server (tenant, name, config, sealed, changed_at)
         changed_at = excluded.changed_at
     RETURNING old.name IS NULL"""
 _ALL = "SELECT tenant, name, config, sealed, changed_at FROM aiw.mcp_server WHERE tenant = %s ORDER BY name"
+_LOCKED = """SELECT tenant, name, config, sealed, changed_at FROM aiw.mcp_server WHERE tenant = %s AND name = %s
+    FOR UPDATE"""
 _REMOVE = "DELETE FROM aiw.mcp_server WHERE tenant = %s AND name = %s"
 _SAVE_LOGIN = """INSERT INTO aiw.mcp_login (tenant, server, sealed) VALUES (%s, %s, %s)
     ON CONFLICT (tenant, server) DO UPDATE SET sealed = excluded.sealed, claimed_until = NULL"""
@@ -37,9 +39,11 @@ class PostgresServers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, server: StoredServer) -> bool:
+    def save(self, server: StoredServer, *, unless: Callable[[StoredServer | None], None] | None = None) -> bool:
         row = (server.tenant, server.name, Jsonb(server.config), server.sealed, server.changed_at)
         with self._as(server.tenant) as connection:
+            if unless is not None:
+                unless(_locked(connection, server.name, server.tenant))
             found = connection.execute(_SAVE, row).fetchone()
         assert found is not None  # it is inserted or updated
         return bool(found[0])
@@ -48,10 +52,13 @@ class PostgresServers:
         with self._as(tenant) as connection:
             return [StoredServer(*row) for row in connection.execute(_ALL, (tenant,))]
 
-    def remove(self, name: str, *, tenant: str) -> None:
+    def remove(self, name: str, *, tenant: str, unless: Callable[[StoredServer | None], None] | None = None) -> None:
         with self._as(tenant) as connection:
+            if unless is not None and (found := _locked(connection, name, tenant)) is not None:
+                unless(found)
             if not connection.execute(_REMOVE, (tenant, name)).rowcount:
                 raise unknown(name)
+            connection.execute(_REMOVE_LOGIN, (tenant, name))
 
     def save_login(self, server: str, sealed: bytes, *, tenant: str) -> None:
         with self._as(tenant) as connection:
@@ -80,3 +87,8 @@ class PostgresServers:
                 raise UnavailableError(
                     "The MCP servers of the tenant cannot be read. Try again.", dependency="database"
                 ) from error
+
+
+def _locked(connection: Connection, name: str, tenant: str) -> StoredServer | None:
+    row = connection.execute(_LOCKED, (tenant, name)).fetchone()
+    return None if row is None else StoredServer(*row)

@@ -27,7 +27,7 @@ from resources.mcp.store import StoredServer, unknown
 from resources.tenants.store import context_of_mcp_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from resources.ai.call import CallOptions, ToolResult
@@ -92,9 +92,17 @@ class McpServers:
             raise unknown(name)
         return found
 
-    def save(self, config: ServerConfig, *, tenant: str, now: datetime) -> bool:
+    def save(
+        self,
+        config: ServerConfig,
+        *,
+        tenant: str,
+        now: datetime,
+        unless: Callable[[Server | None], None] | None = None,
+    ) -> bool:
         """Keep a server of the tenant; gives whether there was none of its name. Where it is must be permitted.
 
+        Unless `unless` raises for the one of its name (None = there is none): nobody changes it in between.
         Raises InvalidInputError, NotPermittedError for an address that is not public, ConflictError for a name of the operator's
         (or when there are headers and no master key), LimitExceededError.
         """
@@ -120,17 +128,15 @@ class McpServers:
             vault.seal(orjson.dumps(secrets), context=context_of_mcp_server(tenant, config.name)) if secrets else None
         )
         plain = config.model_dump(mode="json", exclude=_SECRET)
-        created = store.save(StoredServer(tenant, config.name, plain, sealed, now))
+        created = store.save(StoredServer(tenant, config.name, plain, sealed, now), unless=self._if_stored(unless))
         self._read.pop(tenant, None)
         return created
 
-    def remove(self, name: str, *, tenant: str) -> None:
-        """Raises NotFoundError, and ConflictError for one of the operator's."""
+    def remove(self, name: str, *, tenant: str, unless: Callable[[Server | None], None] | None = None) -> None:
+        """Unless `unless` raises for how it is. Raises NotFoundError, and ConflictError for one of the operator's."""
         if name in self._operator:
             raise ConflictError(f"{name!r} is a server of the operator's.", code="mcp_server_of_operator")
-        store = self._kept()[0]
-        store.remove(name, tenant=tenant)
-        store.remove_login(name, tenant=tenant)
+        self._kept()[0].remove(name, tenant=tenant, unless=self._if_stored(unless))
         self._read.pop(tenant, None)
 
     def save_login(self, name: str, login: Login, *, tenant: str) -> None:
@@ -178,6 +184,13 @@ class McpServers:
             found = {stored.name: Server(self._opened(stored), "tenant") for stored in self._store.all(tenant=tenant)}
             self._read[tenant] = (time.monotonic(), found)
         return found
+
+    def _if_stored(
+        self, unless: Callable[[Server | None], None] | None
+    ) -> Callable[[StoredServer | None], None] | None:
+        if unless is None:
+            return None
+        return lambda stored: unless(None if stored is None else Server(self._opened(stored), "tenant"))
 
     def _opened(self, stored: StoredServer) -> ServerConfig:
         secrets: dict[str, SecretStr] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from resources.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
 
@@ -27,14 +27,14 @@ class StoredServer:
 class ServerStore(Protocol):
     """Verbs raise UnavailableError when the store cannot be reached."""
 
-    def save(self, server: StoredServer) -> bool:
-        """Whether there was none of its name."""
+    def save(self, server: StoredServer, *, unless: Callable[[StoredServer | None], None] | None = None) -> bool:
+        """Whether there was none of its name. Unless `unless` raises for that one (None = there is none)."""
 
     def all(self, *, tenant: str) -> Sequence[StoredServer]:
         """In order of name."""
 
-    def remove(self, name: str, *, tenant: str) -> None:
-        """Raises NotFoundError."""
+    def remove(self, name: str, *, tenant: str, unless: Callable[[StoredServer | None], None] | None = None) -> None:
+        """With the login to it, unless `unless` raises for how it is. Raises NotFoundError."""
 
     def save_login(self, server: str, sealed: bytes, *, tenant: str) -> None:
         """Keep what came of a login; a claim on what was there before has ended."""
@@ -61,7 +61,9 @@ class MemoryServers:
         self._servers: dict[tuple[str, str], StoredServer] = {}
         self._logins: dict[tuple[str, str], tuple[bytes, float]] = {}
 
-    def save(self, server: StoredServer) -> bool:
+    def save(self, server: StoredServer, *, unless: Callable[[StoredServer | None], None] | None = None) -> bool:
+        if unless is not None:
+            unless(self._servers.get((server.tenant, server.name)))
         created = (server.tenant, server.name) not in self._servers
         self._servers[server.tenant, server.name] = server
         return created
@@ -69,9 +71,13 @@ class MemoryServers:
     def all(self, *, tenant: str) -> Sequence[StoredServer]:
         return [found for key, found in sorted(self._servers.items()) if key[0] == tenant]
 
-    def remove(self, name: str, *, tenant: str) -> None:
-        if self._servers.pop((tenant, name), None) is None:
+    def remove(self, name: str, *, tenant: str, unless: Callable[[StoredServer | None], None] | None = None) -> None:
+        if (tenant, name) not in self._servers:
             raise unknown(name)
+        if unless is not None:
+            unless(self._servers[tenant, name])
+        del self._servers[tenant, name]
+        self.remove_login(name, tenant=tenant)
 
     def save_login(self, server: str, sealed: bytes, *, tenant: str) -> None:
         self._logins[tenant, server] = (sealed, 0.0)

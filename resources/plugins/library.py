@@ -134,28 +134,45 @@ class Plugins:
         enabled: bool | None = None,
         config: Mapping[str, Any] | None = None,
         limits: PluginLimits | None = None,
+        unless: Callable[[Plugin], None] | None = None,
         actor: str | None = None,
     ) -> Plugin:
-        """Enable or disable it, or replace its configuration or limits. Raises NotFoundError, InvalidInputError."""
-        plugin = self._store.get(name, tenant=tenant)
-        plugin = replace(
-            plugin,
-            changed_at=now,
-            enabled=plugin.enabled if enabled is None else enabled,
-            config=plugin.config if config is None else dict(config),
-            limits=limits or plugin.limits,
-        )
-        if config is not None:
-            self._check_config(plugin, self._module(plugin, tenant))
+        """Enable or disable it, or replace its configuration or limits, unless `unless` raises for how it is before.
+
+        Raises NotFoundError, InvalidInputError, ConflictError (`plugin_replaced`) for a configuration of what is gone meanwhile.
+        """
+
+        def changed(plugin: Plugin) -> Plugin:
+            return replace(
+                plugin,
+                changed_at=now,
+                enabled=plugin.enabled if enabled is None else enabled,
+                config=plugin.config if config is None else dict(config),
+                limits=limits or plugin.limits,
+            )
+
+        checked = self._store.get(name, tenant=tenant)
+        if config is not None:  # by the plugin itself, for which nobody is to wait
+            self._check_config(changed(checked), self._module(checked, tenant))
         with self._together():
+            present = self._store.get(name, tenant=tenant, lock=True)
+            if unless is not None:
+                unless(present)
+            if config is not None and present.sha256 != checked.sha256:
+                raise ConflictError(f"The plugin {name!r} was replaced meanwhile. Try again.", code="plugin_replaced")
+            plugin = changed(present)
             self._store.save(plugin, None, tenant=tenant)
             fact = PluginChanged(plugin=name, enabled=plugin.enabled, configured=config is not None)
             self._tell(fact, tenant=tenant, actor=actor)
         return plugin
 
-    def remove(self, name: str, *, tenant: str, actor: str | None = None) -> None:
-        """Forget it and its journal. Raises NotFoundError."""
+    def remove(
+        self, name: str, *, tenant: str, unless: Callable[[Plugin], None] | None = None, actor: str | None = None
+    ) -> None:
+        """Forget it and its journal, unless `unless` raises for how it is. Raises NotFoundError."""
         with self._together():
+            if unless is not None:
+                unless(self._store.get(name, tenant=tenant, lock=True))
             self._store.remove(name, tenant=tenant)
             self._tell(PluginRemoved(plugin=name), tenant=tenant, actor=actor)
 

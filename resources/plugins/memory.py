@@ -32,7 +32,7 @@ class MemoryPlugins:
                 module = self._installed[key][1]
             self._installed[key] = (plugin, module)
 
-    def get(self, name: str, *, tenant: str) -> Plugin:
+    def get(self, name: str, *, tenant: str, lock: bool = False) -> Plugin:  # noqa: ARG002  # one process
         with self._lock:
             found = self._installed.get((tenant, name))
         if found is None:

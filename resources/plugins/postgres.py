@@ -68,9 +68,9 @@ class PostgresPlugins:
             elif not connection.execute(_CHANGE, row).rowcount:
                 raise unknown(plugin.name)
 
-    def get(self, name: str, *, tenant: str) -> Plugin:
+    def get(self, name: str, *, tenant: str, lock: bool = False) -> Plugin:
         with self._as(tenant) as connection:
-            row = connection.execute(_GET, (tenant, name)).fetchone()
+            row = connection.execute(f"{_GET} FOR UPDATE" if lock else _GET, (tenant, name)).fetchone()
         if row is None:
             raise unknown(name)
         return _plugin(row)

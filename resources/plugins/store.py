@@ -24,8 +24,8 @@ class PluginStore(Protocol):
         """Install it, or replace what has its name; `module` None keeps the one that is there."""
         ...
 
-    def get(self, name: str, *, tenant: str) -> Plugin:
-        """Raises NotFoundError."""
+    def get(self, name: str, *, tenant: str, lock: bool = False) -> Plugin:
+        """Raises NotFoundError. `lock` it until the transaction ends that this is a part of."""
         ...
 
     def module(self, sha256: str, *, tenant: str) -> bytes:

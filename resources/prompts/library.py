@@ -25,7 +25,7 @@ from resources.prompts.includes import flatten
 from resources.prompts.model import LABEL, Example, PromptSpec, PromptVersion, Rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from resources.events.store import EventStore
     from resources.prompts.engine import PromptEngine
@@ -156,9 +156,18 @@ class PromptLibrary:
         raise AssertionError
 
     def label(
-        self, reference: str, label: str, *, tenant: str = DEFAULT_TENANT, user: str | None = None
+        self,
+        reference: str,
+        label: str,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        user: str | None = None,
+        unless: Callable[[int | None], None] | None = None,
     ) -> PromptVersion:
-        """Move a label to a version (`id@3`; `id` = the newest). Raises NotFoundError, InvalidInputError for a label's name."""
+        """Move a label to a version (`id@3`; `id` = the newest), unless `unless` raises for where it stands (None = nowhere).
+
+        Raises NotFoundError, InvalidInputError for a label's name.
+        """
         _check_label(label)
         prompt_id, which = _parse(reference)
         for attempt in range(_ATTEMPTS):
@@ -171,6 +180,8 @@ class PromptLibrary:
                     continue
                 raise _unknown(reference)
             version = _choose(prompt.state, which, reference)
+            if unless is not None:
+                unless(prompt.state.labels.get(label))
             if prompt.state.labels.get(label) == version.version:
                 return version
             prompt.label(label, version.version, user=user)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from resources.errors import NotFoundError
 from resources.realtime import topics
 from resources.realtime.model import Conversation, Delivery, Message, Notice
 from resources.realtime.presence.model import HUB_SILENT, OFFLINE_AFTER, Device, Joined, Presence, Status, presence_of
 from resources.realtime.publisher import as_stored, without_duplicates
+from resources.realtime.store import unknown_rule
 from resources.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
@@ -342,14 +342,27 @@ class MemoryRealtimeRules:
     def __init__(self, tell: Callable[[Collection[Notice]], None] = lambda _: None) -> None:
         self._rules: dict[tuple[str, str], Rule] = {}
         self._tell = tell
+        self._lock = threading.Lock()
 
-    def save(self, rule: Rule, *, tenant: str) -> None:
-        self._rules[tenant, rule.name] = rule
+    def save(self, rule: Rule, *, tenant: str, unless: Callable[[Rule | None], None] | None = None) -> None:
+        with self._lock:
+            if unless is not None:
+                unless(self._rules.get((tenant, rule.name)))
+            self._rules[tenant, rule.name] = rule
         self._tell([Notice("rules", tenant)])
 
-    def remove(self, name: str, *, tenant: str) -> None:
-        if self._rules.pop((tenant, name), None) is None:
-            raise NotFoundError(f"There is no rule {name!r}.")
+    def get(self, name: str, *, tenant: str) -> Rule:
+        found = self._rules.get((tenant, name))
+        if found is None:
+            raise unknown_rule(name)
+        return found
+
+    def remove(self, name: str, *, tenant: str, unless: Callable[[Rule | None], None] | None = None) -> None:
+        with self._lock:
+            found = self.get(name, tenant=tenant)
+            if unless is not None:
+                unless(found)
+            del self._rules[tenant, name]
         self._tell([Notice("rules", tenant)])
 
     def list(self, *, tenant: str) -> Sequence[Rule]:

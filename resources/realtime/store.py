@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from resources.errors import NotFoundError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
@@ -145,11 +147,22 @@ class PresenceStore(Protocol):
 class RuleStore(Protocol):
     """Routing rules of tenants."""
 
-    def save(self, rule: Rule, *, tenant: str) -> None:
-        """Store a rule, in place of one of its name. Tells watchers."""
+    def save(self, rule: Rule, *, tenant: str, unless: Callable[[Rule | None], None] | None = None) -> None:
+        """Store a rule, in place of one of its name, unless `unless` raises for that one (None = there is none). Tells watchers.
 
-    def remove(self, name: str, *, tenant: str) -> None:
+        Nobody changes it in between.
+        """
+
+    def get(self, name: str, *, tenant: str) -> Rule:
         """Raises NotFoundError."""
+
+    def remove(self, name: str, *, tenant: str, unless: Callable[[Rule | None], None] | None = None) -> None:
+        """Unless `unless` raises for how it is. Raises NotFoundError."""
 
     def list(self, *, tenant: str) -> Sequence[Rule]:
         """All rules, by name."""
+
+
+def unknown_rule(name: str) -> NotFoundError:
+    """The error for a rule that there is not."""
+    return NotFoundError(f"There is no rule {name!r}.", code="rule_not_found")

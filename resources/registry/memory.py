@@ -11,7 +11,7 @@ from resources.errors import NotFoundError
 from resources.registry.model import LOST_AFTER, Agent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from resources.registry.model import Beat, Registration
@@ -54,9 +54,11 @@ class MemoryAgentRegistry:
             agent = self._agents[tenant, agent_id] = self.get(agent_id, tenant=tenant).heard(beat, now)
             return agent
 
-    def remove(self, agent_id: UUID, *, tenant: str) -> None:
+    def remove(self, agent_id: UUID, *, tenant: str, unless: Callable[[Agent], None] | None = None) -> None:
         with self._lock:
-            self.get(agent_id, tenant=tenant)
+            agent = self.get(agent_id, tenant=tenant)
+            if unless is not None:
+                unless(agent)
             del self._agents[tenant, agent_id]
 
     def monitored(self, *, now: datetime) -> Sequence[Agent]:

@@ -12,7 +12,7 @@ from resources.registry.memory import unknown
 from resources.registry.model import LOST_AFTER, Agent, Health, Registration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -83,8 +83,10 @@ class PostgresAgentRegistry:
             connection.execute(_UPDATE, _state(agent))
         return agent
 
-    def remove(self, agent_id: UUID, *, tenant: str) -> None:
+    def remove(self, agent_id: UUID, *, tenant: str, unless: Callable[[Agent], None] | None = None) -> None:
         with self._as(tenant) as connection:
+            if unless is not None:
+                unless(_one(connection, agent_id, tenant, lock=True))
             if connection.execute(_REMOVE, (tenant, agent_id)).rowcount == 0:
                 raise unknown(agent_id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -35,8 +35,8 @@ class AgentRegistry(Protocol):
         """The agent, as it is after it. Raises NotFoundError: it is to register anew."""
         ...
 
-    def remove(self, agent_id: UUID, *, tenant: str) -> None:
-        """Raises NotFoundError."""
+    def remove(self, agent_id: UUID, *, tenant: str, unless: Callable[[Agent], None] | None = None) -> None:
+        """Unless `unless` raises for how it is: nobody changes it in between. Raises NotFoundError."""
         ...
 
     def monitored(self, *, now: datetime) -> Sequence[Agent]:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 from resources.errors import ConflictError, NotFoundError
 from resources.tenants.model import Attempts, Limits, Standing, Status
-from resources.tenants.store import context_of_provider_key, context_of_signing_key
+from resources.tenants.store import (
+    context_of_provider_key,
+    context_of_signing_key,
+    unknown_key,
+    unknown_provider_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -189,13 +194,17 @@ class MemoryCredentials:
         found = [key for key, _ in self._keys.values() if key.tenant == tenant and user_id in {None, key.user_id}]
         return sorted(found, key=lambda key: (-key.created_at.timestamp(), key.id))
 
+    def key(self, key_id: str, *, tenant: str, lock: bool = False) -> ApiKey:  # noqa: ARG002  # one process
+        key, _ = self._keys.get(key_id, (None, b""))
+        if key is None or key.tenant != tenant:
+            raise unknown_key(key_id)
+        return key
+
     def revoke_key(self, key_id: str, *, tenant: str, now: datetime) -> ApiKey:
         with self._lock:
-            key, secret_hash = self._keys.get(key_id, (None, b""))
-            if key is None or key.tenant != tenant:
-                raise NotFoundError(f"There is no API key {key_id!r}.", code="key_not_found")
+            key = self.key(key_id, tenant=tenant)
             revoked = replace(key, revoked_at=key.revoked_at or now)
-            self._keys[key_id] = (revoked, secret_hash)
+            self._keys[key_id] = (revoked, self._keys[key_id][1])
         self._notices.tell(f"key:{key_id}")
         return revoked
 
@@ -268,9 +277,12 @@ class MemorySecrets:
     def provider_keys(self, *, tenant: str) -> Sequence[ProviderKey]:
         return sorted((key for key in self._provider.values() if key.tenant == tenant), key=lambda key: key.provider)
 
+    def provider_key(self, provider: str, *, tenant: str, lock: bool = False) -> ProviderKey | None:  # noqa: ARG002
+        return self._provider.get((tenant, provider))
+
     def remove_provider_key(self, provider: str, *, tenant: str) -> None:
         if self._provider.pop((tenant, provider), None) is None:
-            raise NotFoundError(f"There is no key of the provider {provider!r}.", code="provider_key_not_found")
+            raise unknown_provider_key(provider)
 
     def rewrap(self, change: Callable[[bytes, str], bytes]) -> int:
         changed = 0

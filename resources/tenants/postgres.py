@@ -28,6 +28,8 @@ from resources.tenants.store import (
     context_of_mcp_server,
     context_of_provider_key,
     context_of_signing_key,
+    unknown_key,
+    unknown_provider_key,
 )
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ _STANDING = """SELECT coalesce(a.role, s.role), coalesce(a.username, s.subject),
 _KEY = "tenant, id, account_id, name, scopes, created_at, expires_at, revoked_at, last_used_at"
 _KEY_K = ", ".join(f"k.{column.strip()}" for column in _KEY.split(","))
 _ADD_KEY = f"INSERT INTO aiw.api_key ({_KEY}, secret_hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_ONE_KEY = f"SELECT {_KEY} FROM aiw.api_key WHERE tenant = %s AND id = %s"
 _KEYS = f"""SELECT {_KEY} FROM aiw.api_key WHERE tenant = %(tenant)s AND (%(user)s::uuid IS NULL OR account_id = %(user)s)
     ORDER BY created_at DESC, id"""
 _REVOKE_KEY = (
@@ -112,6 +115,7 @@ _SAVE_PROVIDER = f"""INSERT INTO aiw.provider_key ({_PROVIDER}) VALUES (%s, %s, 
     ON CONFLICT (tenant, provider) DO UPDATE
     SET sealed = excluded.sealed, hint = excluded.hint, updated_at = excluded.updated_at, base_url = excluded.base_url"""
 _PROVIDER_KEYS = f"SELECT {_PROVIDER} FROM aiw.provider_key WHERE tenant = %s ORDER BY provider"
+_ONE_PROVIDER = f"SELECT {_PROVIDER} FROM aiw.provider_key WHERE tenant = %s AND provider = %s"
 _REMOVE_PROVIDER = "DELETE FROM aiw.provider_key WHERE tenant = %s AND provider = %s"
 _ALL_PROVIDER = "SELECT tenant, provider, sealed FROM aiw.provider_key FOR UPDATE"
 _REWRAP_PROVIDER = "UPDATE aiw.provider_key SET sealed = %s WHERE tenant = %s AND provider = %s"
@@ -310,11 +314,18 @@ class PostgresCredentials:
         with _as_tenant(self._database, tenant) as connection:
             return [_key(row) for row in connection.execute(_KEYS, {"tenant": tenant, "user": user_id})]
 
+    def key(self, key_id: str, *, tenant: str, lock: bool = False) -> ApiKey:
+        with _as_tenant(self._database, tenant) as connection:
+            row = connection.execute(f"{_ONE_KEY} FOR UPDATE" if lock else _ONE_KEY, (tenant, key_id)).fetchone()
+        if row is None:
+            raise unknown_key(key_id)
+        return _key(row)
+
     def revoke_key(self, key_id: str, *, tenant: str, now: datetime) -> ApiKey:
         with _as_tenant(self._database, tenant) as connection:
             row = connection.execute(_REVOKE_KEY, (now, tenant, key_id)).fetchone()
             if row is None:
-                raise NotFoundError(f"There is no API key {key_id!r}.", code="key_not_found")
+                raise unknown_key(key_id)
             connection.execute(_NOTIFY, (f"key:{key_id}",))
         return _key(row)
 
@@ -396,10 +407,16 @@ class PostgresSecrets:
         with _as_tenant(self._database, tenant) as connection:
             return [ProviderKey(*row) for row in connection.execute(_PROVIDER_KEYS, (tenant,))]
 
+    def provider_key(self, provider: str, *, tenant: str, lock: bool = False) -> ProviderKey | None:
+        query = f"{_ONE_PROVIDER} FOR UPDATE" if lock else _ONE_PROVIDER
+        with _as_tenant(self._database, tenant) as connection:
+            row = connection.execute(query, (tenant, provider)).fetchone()
+        return None if row is None else ProviderKey(*row)
+
     def remove_provider_key(self, provider: str, *, tenant: str) -> None:
         with _as_tenant(self._database, tenant) as connection:
             if not connection.execute(_REMOVE_PROVIDER, (tenant, provider)).rowcount:
-                raise NotFoundError(f"There is no key of the provider {provider!r}.", code="provider_key_not_found")
+                raise unknown_provider_key(provider)
 
     def rewrap(self, change: Callable[[bytes, str], bytes]) -> int:
         changed = 0

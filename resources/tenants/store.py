@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from resources.errors import NotFoundError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
@@ -92,6 +94,9 @@ class CredentialStore(Protocol):
     def keys(self, *, tenant: str, user_id: UUID | None = None) -> Sequence[ApiKey]:
         """All of the tenant, or of one user, newest first."""
 
+    def key(self, key_id: str, *, tenant: str, lock: bool = False) -> ApiKey:
+        """Raises NotFoundError. `lock` it until the transaction ends that this is a part of."""
+
     def revoke_key(self, key_id: str, *, tenant: str, now: datetime) -> ApiKey:
         """Raises NotFoundError."""
 
@@ -125,6 +130,9 @@ class SecretStore(Protocol):
     def provider_keys(self, *, tenant: str) -> Sequence[ProviderKey]:
         """The tenant's, by provider."""
 
+    def provider_key(self, provider: str, *, tenant: str, lock: bool = False) -> ProviderKey | None:
+        """The tenant's own, None when it has none; `lock` it until the transaction ends that this is a part of."""
+
     def remove_provider_key(self, provider: str, *, tenant: str) -> None:
         """Raises NotFoundError."""
 
@@ -140,6 +148,16 @@ class Notices(Protocol):
 
     def close(self) -> None:
         """Stop listening."""
+
+
+def unknown_key(key_id: str) -> NotFoundError:
+    """The error for an API key that there is not."""
+    return NotFoundError(f"There is no API key {key_id!r}.", code="key_not_found")
+
+
+def unknown_provider_key(provider: str) -> NotFoundError:
+    """The error for a provider that the tenant has no key of."""
+    return NotFoundError(f"There is no key of the provider {provider!r}.", code="provider_key_not_found")
 
 
 def context_of_signing_key(kid: str) -> str:

@@ -80,9 +80,18 @@ class WorkflowDefinitions:
 
         return self._change(spec.name, tenant, decide)
 
-    def archive(self, name: str, *, tenant: str, user: str | None = None, note: str | None = None) -> Published:
-        """Offer the workflow no longer. Raises NotFoundError."""
-        return self._turn(name, tenant, DefinitionArchived(name=name, user_id=user, note=note), archived=True)
+    def archive(
+        self,
+        name: str,
+        *,
+        tenant: str,
+        user: str | None = None,
+        note: str | None = None,
+        unless: Callable[[Published], None] | None = None,
+    ) -> Published:
+        """Offer the workflow no longer, unless `unless` raises for how it is. Raises NotFoundError."""
+        event = DefinitionArchived(name=name, user_id=user, note=note)
+        return self._turn(name, tenant, event, archived=True, unless=unless)
 
     def restore(self, name: str, *, tenant: str, user: str | None = None, note: str | None = None) -> Published:
         """Offer it again. Raises NotFoundError."""
@@ -135,10 +144,20 @@ class WorkflowDefinitions:
             found = [self._newest[key] for key in sorted(self._newest) if tenant in {None, key[0]}]
         return [published for published in found if archived or not published.archived]
 
-    def _turn(self, name: str, tenant: str, event: EventData, *, archived: bool) -> Published:
+    def _turn(
+        self,
+        name: str,
+        tenant: str,
+        event: EventData,
+        *,
+        archived: bool,
+        unless: Callable[[Published], None] | None = None,
+    ) -> Published:
         def decide(newest: Published | None) -> EventData | None:
             if newest is None:
                 raise _not_found(name)
+            if unless is not None:
+                unless(newest)
             return None if newest.archived is archived else event
 
         return self._change(name, tenant, decide)

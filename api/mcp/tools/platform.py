@@ -104,7 +104,7 @@ def _workflows(tools: Tools) -> None:
     @tools.tool("read:workflows", title="Describe a workflow", read_only=True)
     def describe_workflow(call: Call, name: Name, revision: Revision = None) -> WorkflowOut:
         """A workflow with its inputs, nodes, outputs and whole spec."""
-        return workflows.show_workflow(name, call.services, call.tenant, revision)
+        return workflows.show_workflow(name, call.services, call.tenant, Response(), revision)
 
     @tools.tool("write:workflows", title="Validate a workflow", read_only=True)
     def validate_workflow(call: Call, spec: Spec) -> ValidatedOut:

@@ -20,11 +20,11 @@ from resources.ai.budgets.model import (
     subject_of,
     taken_of,
 )
+from resources.ai.budgets.store import unknown
 from resources.ai.ledger.model import Alert, Refusal
-from resources.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
 
     from resources.ai.ledger.model import CallRecord, Opening
@@ -57,19 +57,29 @@ class MemoryBudgets:
         self._spends: dict[Charge, _Spend] = {}
         self._told: dict[tuple[object, ...], dict[Decimal, datetime]] = {}
 
-    def put(self, budget: Budget) -> Budget:
+    def put(self, budget: Budget, *, unless: Callable[[Budget | None], None] | None = None) -> Budget:
         with self._lock:
-            for known in self._budgets.values():
-                if _place(known) == _place(budget):
-                    budget = replace(budget, budget_id=known.budget_id)
+            known = next((known for known in self._budgets.values() if _place(known) == _place(budget)), None)
+            if unless is not None:
+                unless(known)
+            if known is not None:
+                budget = replace(budget, budget_id=known.budget_id)
             self._budgets[budget.budget_id] = budget
             return budget
 
-    def remove(self, budget_id: UUID, *, tenant: str | None) -> None:
+    def get(self, budget_id: UUID, *, tenant: str | None) -> Budget:
+        known = self._budgets.get(budget_id)
+        if known is None or known.tenant != tenant:
+            raise unknown(budget_id)
+        return known
+
+    def remove(
+        self, budget_id: UUID, *, tenant: str | None, unless: Callable[[Budget | None], None] | None = None
+    ) -> None:
         with self._lock:
-            known = self._budgets.get(budget_id)
-            if known is None or known.tenant != tenant:
-                raise NotFoundError(f"There is no budget {str(budget_id)!r}.")
+            known = self.get(budget_id, tenant=tenant)
+            if unless is not None:
+                unless(known)
             del self._budgets[budget_id]
             self._spends = {charge: spend for charge, spend in self._spends.items() if charge[0] != budget_id}
 

@@ -9,11 +9,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from resources.ai.budgets.model import SCOPES, WINDOWS, Budget, BudgetStatus, period_start
-from resources.errors import NotFoundError
+from resources.ai.budgets.store import unknown
 from resources.events.postgres import AS_SYSTEM, AS_TENANT, in_our_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
     from resources.database.postgres import Connection, Database
@@ -26,6 +26,9 @@ _PUT = f"""INSERT INTO aiw.ai_budget ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s
     RETURNING budget_id"""
 _REMOVE = "DELETE FROM aiw.ai_budget WHERE budget_id = %s AND tenant IS NOT DISTINCT FROM %s"
 _LIST = f"SELECT {_COLUMNS} FROM aiw.ai_budget WHERE tenant IS NOT DISTINCT FROM %s"
+_GET = f"{_LIST} AND budget_id = %s"
+_SAME = f"""{_LIST} AND scope = %s AND subject = %s AND unit = %s AND period = %s AND starts_at IS NOT DISTINCT FROM %s
+    AND hard = %s FOR UPDATE"""
 _SPENDS = """SELECT s.budget_id, s.subject, sum(s.spent), sum(s.reserved), sum(s.calls)::bigint, sum(s.unpriced)::bigint
     FROM aiw.ai_spend s JOIN unnest(%s::uuid[], %s::timestamptz[], %s::bool[]) AS wanted(b, t, sliding)
         ON s.budget_id = b AND (s.period_start = t OR sliding AND s.period_start > t)
@@ -38,7 +41,7 @@ class PostgresBudgets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, budget: Budget) -> Budget:
+    def put(self, budget: Budget, *, unless: Callable[[Budget | None], None] | None = None) -> Budget:
         parameters = (
             budget.budget_id,
             budget.tenant,
@@ -55,15 +58,27 @@ class PostgresBudgets:
             budget.webhook_url,
         )
         with self._visible_to(budget.tenant) as connection:
+            if unless is not None:
+                place = (budget.tenant, budget.scope, budget.subject, budget.unit, budget.period, budget.starts_at)
+                row = connection.execute(_SAME, (*place, budget.hard)).fetchone()
+                unless(None if row is None else _as_budget(row))
             (budget_id,) = connection.execute(_PUT, parameters).fetchone() or (budget.budget_id,)
         return replace(budget, budget_id=budget_id)
 
-    def remove(self, budget_id: UUID, *, tenant: str | None) -> None:
+    def get(self, budget_id: UUID, *, tenant: str | None) -> Budget:
+        with self._visible_to(tenant) as connection:
+            return _one(connection.execute(_GET, (tenant, budget_id)).fetchone(), budget_id)
+
+    def remove(
+        self, budget_id: UUID, *, tenant: str | None, unless: Callable[[Budget | None], None] | None = None
+    ) -> None:
         # The counters go with the budget, and belong to the platform: a tenant may not change what it has spent.
         with self._database.transaction() as connection, in_our_words():
             connection.execute(AS_SYSTEM)
+            if unless is not None:
+                unless(_one(connection.execute(f"{_GET} FOR UPDATE", (tenant, budget_id)).fetchone(), budget_id))
             if not connection.execute(_REMOVE, (budget_id, tenant)).rowcount:
-                raise NotFoundError(f"There is no budget {str(budget_id)!r}.")
+                raise unknown(budget_id)
 
     def list(self, *, tenant: str | None) -> Sequence[Budget]:
         with self._visible_to(tenant) as connection:
@@ -97,6 +112,12 @@ class PostgresBudgets:
             else:
                 connection.execute(AS_TENANT, (tenant,))
             yield connection
+
+
+def _one(row: tuple[Any, ...] | None, budget_id: UUID) -> Budget:
+    if row is None:
+        raise unknown(budget_id)
+    return _as_budget(row)
 
 
 def _listed(connection: Connection, tenant: str | None) -> list[Budget]:

@@ -10,7 +10,7 @@ from resources.knowledge.state import LearnerProgress
 from resources.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from resources.knowledge.progress.model import ConceptProgress, ProgressChange
@@ -29,8 +29,17 @@ class JoinedProgress:
         self._store = store
         self._graph = graph
 
-    def change(self, concept: str, change: ProgressChange, *, user: str, tenant: str, now: datetime) -> ConceptProgress:
-        kept = self._store.change(concept, change, user=user, tenant=tenant, now=now)
+    def change(
+        self,
+        concept: str,
+        change: ProgressChange,
+        *,
+        user: str,
+        tenant: str,
+        now: datetime,
+        unless: Callable[[ConceptProgress | None], None] | None = None,
+    ) -> ConceptProgress:
+        kept = self._store.change(concept, change, user=user, tenant=tenant, now=now, unless=unless)
         latest = islice(self._store.of(user, tenant=tenant), _TOLD)
         try:
             self._graph.put_progress([_of(user, one) for one in latest], tenant=tenant)
@@ -41,10 +50,22 @@ class JoinedProgress:
     def of(self, user: str, *, tenant: str) -> Sequence[ConceptProgress]:
         return self._store.of(user, tenant=tenant)
 
-    def forget(self, concept: str, *, user: str, tenant: str) -> bool:
-        """The graph forgets first: nothing must be left there that is forgotten here."""
-        self._graph.drop_progress(user, concept, tenant=tenant)
-        return self._store.forget(concept, user=user, tenant=tenant)
+    def forget(
+        self,
+        concept: str,
+        *,
+        user: str,
+        tenant: str,
+        unless: Callable[[ConceptProgress | None], None] | None = None,
+    ) -> bool:
+        """The graph forgets before it is done here: nothing must be left there that is forgotten here."""
+
+        def checked(said: ConceptProgress | None) -> None:
+            if unless is not None:
+                unless(said)
+            self._graph.drop_progress(user, concept, tenant=tenant)
+
+        return self._store.forget(concept, user=user, tenant=tenant, unless=checked)
 
 
 def _of(user: str, said: ConceptProgress) -> LearnerProgress:

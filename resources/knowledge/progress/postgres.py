@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from resources.knowledge.progress.model import ConceptProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -37,11 +37,21 @@ class PostgresProgress:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def change(self, concept: str, change: ProgressChange, *, user: str, tenant: str, now: datetime) -> ConceptProgress:
+    def change(
+        self,
+        concept: str,
+        change: ProgressChange,
+        *,
+        user: str,
+        tenant: str,
+        now: datetime,
+        unless: Callable[[ConceptProgress | None], None] | None = None,
+    ) -> ConceptProgress:
         with self._as(tenant) as connection:
-            connection.execute(_ALONE, (tenant, user, concept))
-            row = connection.execute(_GET, (tenant, user, concept)).fetchone()
-            former = ConceptProgress(concept=concept, updated_at=now) if row is None else _progress(row)
+            former = _alone(connection, tenant, user, concept)
+            if unless is not None:
+                unless(former)
+            former = former or ConceptProgress(concept=concept, updated_at=now)
             kept = former.changed(change, now=now)
             values = kept.model_dump() | {"tenant": tenant, "user": user, "documents": list(kept.documents)}
             connection.execute(_PUT, values)
@@ -51,12 +61,28 @@ class PostgresProgress:
         with self._as(tenant) as connection:
             return [_progress(row) for row in connection.execute(_OF, (tenant, user))]
 
-    def forget(self, concept: str, *, user: str, tenant: str) -> bool:
+    def forget(
+        self,
+        concept: str,
+        *,
+        user: str,
+        tenant: str,
+        unless: Callable[[ConceptProgress | None], None] | None = None,
+    ) -> bool:
         with self._as(tenant) as connection:
+            if unless is not None:
+                unless(_alone(connection, tenant, user, concept))
             return connection.execute(_FORGET, (tenant, user, concept)).rowcount > 0
 
     def _as(self, tenant: str) -> AbstractContextManager[Connection]:
         return self._database.scoped(tenant, "the progress")
+
+
+def _alone(connection: Connection, tenant: str, user: str, concept: str) -> ConceptProgress | None:
+    """What was said before, which nobody else changes until the transaction ends."""
+    connection.execute(_ALONE, (tenant, user, concept))
+    row = connection.execute(_GET, (tenant, user, concept)).fetchone()
+    return None if row is None else _progress(row)
 
 
 def _progress(row: Sequence[Any]) -> ConceptProgress:

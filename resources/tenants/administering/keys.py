@@ -14,10 +14,10 @@ from resources.tenants.administering.common import Office, check
 from resources.tenants.authentication import new_api_key
 from resources.tenants.model import ApiKey, ProviderKey
 from resources.tenants.permissions import check_scopes, narrowed, scopes_of
-from resources.tenants.store import context_of_provider_key
+from resources.tenants.store import context_of_provider_key, unknown_provider_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
 
     from resources.tenants.model import Principal
@@ -76,9 +76,22 @@ class KeyOffice(Office):
         """All of the tenant, or of one user."""
         return self._credentials.keys(tenant=tenant, user_id=user_id)
 
-    def revoke_key(self, key_id: str, *, tenant: str, actor: Principal | None) -> ApiKey:
+    def key(self, key_id: str, *, tenant: str) -> ApiKey:
         """Raises NotFoundError."""
+        return self._credentials.key(key_id, tenant=tenant)
+
+    def revoke_key(
+        self,
+        key_id: str,
+        *,
+        tenant: str,
+        unless: Callable[[ApiKey], None] | None = None,
+        actor: Principal | None,
+    ) -> ApiKey:
+        """Unless `unless` raises for how it is before. Raises NotFoundError."""
         with self._together():
+            if unless is not None:
+                unless(self._credentials.key(key_id, tenant=tenant, lock=True))
             key = self._credentials.revoke_key(key_id, tenant=tenant, now=datetime.now(UTC))
             fact = catalog.KeyRevoked(key_id=key.id, name=key.name)
             self._audit.record(StreamId("key", key.id), fact, tenant=tenant, actor=actor)
@@ -107,9 +120,19 @@ class KeyOffice(Office):
     # Keys of AI providers
 
     def store_provider_key(
-        self, provider: str, key: str, *, tenant: str, actor: Principal | None, base_url: str | None = None
+        self,
+        provider: str,
+        key: str,
+        *,
+        tenant: str,
+        actor: Principal | None,
+        base_url: str | None = None,
+        unless: Callable[[ProviderKey | None], None] | None = None,
     ) -> ProviderKey:
-        """Keep a tenant's own key of a provider, sealed, and where it is good. Raises InvalidInputError."""
+        """Keep a tenant's own key of a provider, sealed, and where it is good. Raises InvalidInputError.
+
+        Unless `unless` raises for the one before (None = there is none).
+        """
         check(_PROVIDER, provider, "provider", "lower case letters, digits, - and _")
         if not 8 <= len(key) <= 4096 or not key.isprintable():  # noqa: PLR2004  # what a key can be
             found = Problem("key", "is no key", "8 to 4096 printable characters")
@@ -117,6 +140,8 @@ class KeyOffice(Office):
         sealed = self._vault.seal(key.encode(), context=context_of_provider_key(tenant, provider))
         stored = ProviderKey(tenant, provider, sealed, key[-_HINT:], datetime.now(UTC), base_url)
         with self._together():
+            if unless is not None:
+                unless(self._secrets.provider_key(provider, tenant=tenant, lock=True))
             self._secrets.save_provider_key(stored)
             fact = catalog.ProviderKeyStored(provider=provider, hint=stored.hint)
             self._audit.record(StreamId("key", f"provider-{provider}"), fact, tenant=tenant, actor=actor)
@@ -126,16 +151,32 @@ class KeyOffice(Office):
         """What the tenant has; sealed."""
         return self._secrets.provider_keys(tenant=tenant)
 
+    def sealed_provider_key(self, provider: str, *, tenant: str) -> ProviderKey:
+        """One of the same. Raises NotFoundError."""
+        found = self._secrets.provider_key(provider, tenant=tenant)
+        if found is None:
+            raise unknown_provider_key(provider)
+        return found
+
     def provider_key(self, provider: str, *, tenant: str) -> str | None:
         """The key itself, for the call that needs it; None when the tenant has none. Raises ConflictError."""
-        found = next((key for key in self._secrets.provider_keys(tenant=tenant) if key.provider == provider), None)
+        found = self._secrets.provider_key(provider, tenant=tenant)
         if found is None:
             return None
         return self._vault.open(found.sealed, context=context_of_provider_key(tenant, provider)).decode()
 
-    def remove_provider_key(self, provider: str, *, tenant: str, actor: Principal | None) -> None:
-        """Raises NotFoundError."""
+    def remove_provider_key(
+        self,
+        provider: str,
+        *,
+        tenant: str,
+        unless: Callable[[ProviderKey | None], None] | None = None,
+        actor: Principal | None,
+    ) -> None:
+        """Unless `unless` raises for how it is. Raises NotFoundError."""
         with self._together():
+            if unless is not None and (found := self._secrets.provider_key(provider, tenant=tenant, lock=True)):
+                unless(found)
             self._secrets.remove_provider_key(provider, tenant=tenant)
             fact = catalog.ProviderKeyRemoved(provider=provider)
             self._audit.record(StreamId("key", f"provider-{provider}"), fact, tenant=tenant, actor=actor)

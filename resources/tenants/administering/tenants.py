@@ -100,25 +100,32 @@ class TenantOffice(Office):
             self._audit.record(StreamId("tenant", changed.id), fact, tenant=changed.id, actor=actor)
         return changed
 
-    def erase_tenant(self, tenant_id: str, *, actor: Principal | None) -> Tenant:
+    def erase_tenant(
+        self, tenant_id: str, *, unless: Callable[[Tenant], None] | None = None, actor: Principal | None
+    ) -> Tenant:
         """Remove all that it has but its events, for good. Its id is never given again.
 
         Only of a suspended tenant that lives apart; its runs must have ended. May be repeated where it was interrupted.
+        Not when `unless` raises for how the tenant is.
         Raises NotFoundError, ConflictError (`tenant_not_apart`, `tenant_active`).
         """
-        tenant = self._accounts.tenant(tenant_id)
-        if not tenant.own_schema:
-            message = f"{tenant_id!r} shares the tables of the others, and can only be suspended."
-            raise ConflictError(message, code="tenant_not_apart")
-        if tenant.status is not Status.SUSPENDED:
-            raise ConflictError(f"Suspend {tenant_id!r} first.", code="tenant_active")
-        self._forget(tenant_id)
-        self._schemas.drop(tenant_id)
-        with self._together():
+        with self._together():  # nobody lets it act again in between
+            self._check_erasable(self._accounts.tenant(tenant_id, lock=True), unless)
+            self._forget(tenant_id)
+            self._schemas.drop(tenant_id)
             erased = self._accounts.erase_tenant(tenant_id, now=datetime.now(UTC))
             fact = catalog.TenantErased(tenant_id=tenant_id)
             self._audit.record(StreamId("tenant", tenant_id), fact, tenant=tenant_id, actor=actor)
         return erased
+
+    def _check_erasable(self, tenant: Tenant, unless: Callable[[Tenant], None] | None) -> None:
+        if unless is not None:
+            unless(tenant)
+        if not tenant.own_schema:
+            message = f"{tenant.id!r} shares the tables of the others, and can only be suspended."
+            raise ConflictError(message, code="tenant_not_apart")
+        if tenant.status is not Status.SUSPENDED:
+            raise ConflictError(f"Suspend {tenant.id!r} first.", code="tenant_active")
 
     def _make_schema(self, tenant_id: str) -> None:
         """Before there is the tenant: tables cannot be attached within the transaction that creates it."""

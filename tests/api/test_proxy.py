@@ -20,6 +20,7 @@ from resources.realtime.model import RUN_TENANT_TAG
 from resources.servers import ports
 from tests.api.auth.people import PASSWORD, People
 from tests.api.harness import serving
+from tests.fixtures.chromium import chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     from api.dependencies import Services
     from resources.settings import Settings
+    from tests.fixtures.chromium import Page
+
+pytestmark = pytest.mark.timeout(300)
 
 LOCATION = """
 import dagster as dg
@@ -47,6 +51,7 @@ INSTANCE = "run_coordinator: {module: dagster.core.run_coordinator, class: Queue
 LAUNCH = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename
     ... on LaunchRunSuccess { run { runId tags { key value } } } ... on PythonError { message } } }"""
 PAGE = {"Accept": "text/html"}
+BROWSING = ("admin", "viewer", "member")
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +81,23 @@ def webserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}/dagster"
     try:
-        for _ in range(600):
-            try:
-                if httpx.get(f"{url}/server_info", trust_env=False).is_success:
-                    break
-            except httpx.TransportError:
+        with httpx.Client(trust_env=False) as client:
+            deadline = time.monotonic() + 240
+            while not answers(client, f"{url}/server_info"):
                 assert process.poll() is None
+                assert time.monotonic() < deadline
                 time.sleep(0.1)
         yield url
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
+
+
+def answers(client: httpx.Client, url: str) -> bool:
+    try:
+        return client.get(url).is_success
+    except httpx.TransportError:
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +301,59 @@ def test_at_home_nobody_has_to_log_in(services: Services, api_settings: Settings
         assert client.get("/dagster/", headers=PAGE).status_code == 200
         tags = ask(client, LAUNCH, launch_parameters([])).json()["data"]["launchRun"]["run"]["tags"]
         assert {"key": RUN_TENANT_TAG, "value": tenant} in tags
+
+
+def test_a_browser_gets_in_through_the_form_and_out_again(guarded_ui: str, home: People) -> None:
+    users = {role: home.user(role, username=f"{role}-with-password", password=PASSWORD) for role in BROWSING}
+    with chromium() as page:
+        page.go(f"{guarded_ui}/dagster/timeline")
+        page.until("location.pathname === '/login'")
+        fill_in(page, users["admin"].username)
+        page.until("location.pathname.startsWith('/dagster/')")
+        page.until("/Timeline/.test(document.body.innerText)")
+        assert mutated(page, LAUNCH, launch_parameters([]))["data"]["launchRun"]["__typename"] == "LaunchRunSuccess"
+        page.go(f"{guarded_ui}/dagster/runs")
+        page.until("/glance/.test(document.body.innerText)")
+        log_out(page, guarded_ui)
+
+        fill_in(page, users["viewer"].username)
+        page.until("/Timeline/.test(document.body.innerText)")
+        assert mutated(page, LAUNCH, launch_parameters([]))["code"] == "read_only"
+        log_out(page, guarded_ui)
+
+        fill_in(page, users["member"].username)
+        assert "is for admins" in page.until("document.querySelector('[role=alert]')?.innerText")
+        page.go(f"{guarded_ui}/dagster/runs")
+        page.until(
+            "location.pathname === '/login' && document.querySelector('input[name=next]')?.value === '/dagster/runs'"
+        )
+
+
+def fill_in(page: Page, username: str) -> None:
+    """Write into the form as people do, and press its button."""
+    page.until("document.querySelector('input[name=password]') !== null")
+    entered = {"username": username, "password": PASSWORD}
+    page.evaluate(
+        f"for (const [name, value] of Object.entries({json.dumps(entered)}))"
+        "  document.querySelector(`input[name=${name}]`).value = value;"
+        "document.querySelector('form button').click()"
+    )
+
+
+def mutated(page: Page, query: str, variables: Any) -> Any:
+    """What the page is told that asks as Dagster's own scripts do."""
+    body = json.dumps(json.dumps({"query": query, "variables": variables}))
+    page.evaluate(
+        "window.told = null; fetch('/dagster/graphql', {method: 'POST', headers: {'Content-Type': 'application/json'},"
+        f" body: {body}}}).then(answer => answer.json()).then(told => window.told = told); null"
+    )
+    return page.until("window.told")
+
+
+def log_out(page: Page, url: str) -> None:
+    page.go(f"{url}/login")
+    page.until("document.querySelector('form[action=\"/login/end\"] button') !== null")
+    page.evaluate("document.querySelector('form button').click()")
 
 
 def test_what_is_secret_stays_here(services: Services, api_settings: Settings, home: People) -> None:

@@ -115,7 +115,7 @@ class Platform:
             self._end_leftovers()
             mark = running.ProcessMark.of(os.getpid())
             assert mark is not None
-            self._state = running.State(process=mark, data_dir=str(self.data_dir))
+            self._state = running.State(process=mark, data_dir=str(self.data_dir), auth_mode=self.settings.auth.mode)
             self._ports = running.read_ports(self.data_dir)
             self._write_state()
             self._start_servers()
@@ -151,13 +151,10 @@ class Platform:
             for name, value in os.environ.items()
             if not name.upper().startswith("AIW_") and name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
         }
-        url = self.settings.database.url
         return {
             **inherited,
             **as_environment(self.settings),
-            "DAGSTER_HOME": str(self.data_dir / "dagster"),
-            "DAGSTER_POSTGRES_URL": dagster_url(url.get_secret_value()) if url else "",
-            "DAGSTER_DISABLE_TELEMETRY": "1",
+            **dagster_environment(self.settings),
             # What a run plans to materialise and check is written in one batch, not event by event.
             "DAGSTER_EVENT_BATCH_SIZE": "100",
             # Sensors on the ends of runs look at five runs a tick otherwise, and fall behind.
@@ -429,6 +426,16 @@ def dagster_url(url: str) -> str:
     options = "options=" + quote(f"-csearch_path={DAGSTER_SCHEMA}", safe="")
     query = "&".join(part for part in (parts.query, options) if part)
     return parts._replace(scheme="postgresql+psycopg2", query=query).geturl()
+
+
+def dagster_environment(settings: Settings) -> dict[str, str]:
+    """Where Dagster keeps what is told of runs."""
+    url = settings.database.url
+    return {
+        "DAGSTER_HOME": str(settings.data_dir.absolute() / "dagster"),
+        "DAGSTER_POSTGRES_URL": dagster_url(url.get_secret_value()) if url else "",
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
 
 
 def as_environment(settings: BaseModel, *, prefix: str = "AIW_") -> dict[str, str]:

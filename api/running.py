@@ -68,6 +68,7 @@ class State:
     data_dir: str
     started_at: float = field(default_factory=time.time)
     ready: bool = False
+    auth_mode: str = "local"
     api_url: str | None = None
     ui_url: str | None = None
     database_url: str | None = None

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from api.gateway.registry import Subgraphs
 from api.gateway.serving import PATH, SupergraphServer
 from api.gateway.supergraph import Supergraph, composer
-from api.platform import ROOT, as_environment, dagster_url, serves_http
+from api.platform import ROOT, as_environment, dagster_environment, serves_http
 from resources.database.postgres import Database
 from resources.errors import InvalidInputError, UnavailableError
 from resources.registry.postgres import PostgresAgentRegistry
@@ -165,14 +165,10 @@ class Federation:
         )
 
     def _environment(self) -> Mapping[str, str]:
-        url = self._settings.database.url
-        assert url is not None
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIW_")},
             **as_environment(self._settings),
-            "DAGSTER_HOME": str(self._settings.data_dir / "dagster"),
-            "DAGSTER_POSTGRES_URL": dagster_url(url.get_secret_value()),
-            "DAGSTER_DISABLE_TELEMETRY": "1",
+            **dagster_environment(self._settings),
             "PYTHONUNBUFFERED": "1",
         }
 

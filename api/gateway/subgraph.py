@@ -108,34 +108,38 @@ class _Registered(Server):
         await super().shutdown(sockets=sockets)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; returns the exit code (1 = it could not start, 2 = it was called wrongly)."""
+def serve(name: str, settings: Settings, *, port: int = 0) -> int:
+    """Serve the module until SIGINT or SIGTERM; returns the exit code (1 = it could not start, 2 = it was called wrongly)."""
     from api.auth.startup import check_auth
     from api.composition import build_services
-    from api.graphql.subgraphs import MODULES
-    from resources.settings import Settings
     from resources.telemetry.logging import configure_logging
 
-    settings = Settings()
-    parser = argparse.ArgumentParser(prog="python -m api.gateway.subgraph", description=__doc__)
-    parser.add_argument("name", choices=[module.name for module in MODULES])
-    parser.add_argument("--port", type=int, default=0, help="0 = the kernel chooses")
-    options = parser.parse_args(arguments)
-    configure_logging(level=settings.log.level, format=settings.log.format, service=f"subgraph-{options.name}")
+    configure_logging(level=settings.log.level, format=settings.log.format, service=f"subgraph-{name}")
     try:
         check_auth(settings)
         services = build_services(settings)
         try:
-            app = create_subgraph(options.name, services, settings)
-            subgraphs = Subgraphs(services.agents)
-            server = _Registered(options.name, app, bind("127.0.0.1", options.port), subgraphs)
+            app = create_subgraph(name, services, settings)
+            server = _Registered(name, app, bind("127.0.0.1", port), Subgraphs(services.agents))
             server.serve_forever()
         finally:
             services.close()
     except PlatformError as error:
-        print(f"subgraph {options.name}: {error.message}", file=sys.stderr)  # noqa: T201 - for the person who started it
+        print(f"subgraph {name}: {error.message}", file=sys.stderr)  # noqa: T201 - for the person who started it
         return 2 if isinstance(error, InvalidInputError) else 1
     return 0 if server.started else 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """As `serve`, with the settings of the environment."""
+    from api.graphql.subgraphs import MODULES
+    from resources.settings import Settings
+
+    parser = argparse.ArgumentParser(prog="python -m api.gateway.subgraph", description=__doc__)
+    parser.add_argument("name", choices=[module.name for module in MODULES])
+    parser.add_argument("--port", type=int, default=0, help="0 = the kernel chooses")
+    options = parser.parse_args(arguments)
+    return serve(options.name, Settings(), port=options.port)
 
 
 if __name__ == "__main__":

@@ -357,20 +357,26 @@ class Mutation:
     @strawberry.mutation
     async def set_budget(self, info: strawberry.Info[GraphContext], budget: BudgetInput) -> Budget | None:
         """From the next call on."""
-        from api.routes.budgets import BudgetIn, put_budget
+        from api.routes.budgets import BudgetIn
 
         context = info.context
-        body = validated(BudgetIn, vars(budget))
-        kept = await context.run(put_budget, body, context.services, context.tenant)
-        return Budget(
-            id=strawberry.ID(str(kept.budget_id)),
-            scope=kept.scope,
-            subject=kept.subject,
-            unit=kept.unit,
-            period=kept.period,
-            limit=kept.limit,
-            hard=kept.hard,
+        asked = validated(BudgetIn, vars(budget))
+        if asked.scope == "global":
+            raise InvalidInputError("A global budget is the platform's; use the scope tenant.", code="budget_scope")
+        own = asked.scope == "tenant" and asked.subject == budgets.EACH
+        kept = await context.run(
+            context.services.ai.budgets.put,
+            budgets.Budget(
+                scope=asked.scope,
+                subject=context.tenant if own else asked.subject,
+                unit=asked.unit,
+                period=asked.period,
+                limit=asked.limit,
+                tenant=context.tenant,
+                hard=asked.hard,
+            ),
         )
+        return Budget.of(kept)
 
     @strawberry.mutation
     async def remove_budget(self, info: strawberry.Info[GraphContext], id: strawberry.ID) -> bool | None:

@@ -39,28 +39,6 @@ def _fields(template: str) -> str:
 
 _TOLD: Final = f"c.id AS id, {_fields('c.{0} AS {0}')}"
 
-SCHEMA: Final = (
-    "CREATE CONSTRAINT graph_key IF NOT EXISTS FOR (g:Graph) REQUIRE g.tenant IS UNIQUE",
-    "CREATE CONSTRAINT change_key IF NOT EXISTS FOR (x:Change) REQUIRE (x.tenant, x.revision) IS UNIQUE",
-    "CREATE CONSTRAINT document_key IF NOT EXISTS FOR (d:Document) REQUIRE (d.tenant, d.id) IS UNIQUE",
-    "CREATE CONSTRAINT contribution_key IF NOT EXISTS FOR (k:Contribution) REQUIRE (k.tenant, k.id) IS UNIQUE",
-    "CREATE CONSTRAINT concept_key IF NOT EXISTS FOR (c:Concept) REQUIRE (c.tenant, c.id) IS UNIQUE",
-    "CREATE CONSTRAINT merge_key IF NOT EXISTS FOR (m:Merge) REQUIRE (m.tenant, m.id) IS UNIQUE",
-    "CREATE INDEX merge_tenant IF NOT EXISTS FOR (m:Merge) ON (m.tenant)",
-    "CREATE INDEX concept_tenant IF NOT EXISTS FOR (c:Concept) ON (c.tenant)",
-    "CREATE INDEX document_tenant IF NOT EXISTS FOR (d:Document) ON (d.tenant)",
-    "CREATE CONSTRAINT chunk_key IF NOT EXISTS FOR (h:Chunk) REQUIRE (h.tenant, h.id) IS UNIQUE",
-    "CREATE CONSTRAINT resource_key IF NOT EXISTS FOR (r:LearningResource) REQUIRE (r.tenant, r.id) IS UNIQUE",
-    "CREATE CONSTRAINT path_key IF NOT EXISTS FOR (p:LearningPath) REQUIRE (p.tenant, p.id) IS UNIQUE",
-    "CREATE CONSTRAINT progress_key IF NOT EXISTS FOR (u:UserProgress) REQUIRE (u.tenant, u.user, u.concept) IS UNIQUE",
-    "CREATE INDEX path_tenant IF NOT EXISTS FOR (p:LearningPath) ON (p.tenant)",
-    "CREATE INDEX step_concept IF NOT EXISTS FOR (s:PathConcept) ON (s.tenant, s.concept)",
-    "CREATE INDEX progress_concept IF NOT EXISTS FOR (u:UserProgress) ON (u.tenant, u.concept)",
-)
-
-# For CONTAINS, in Neo4j only.
-TEXT_INDEX: Final = "CREATE TEXT INDEX concept_folded IF NOT EXISTS FOR (c:Concept) ON (c.folded)"
-
 LABELS: Final = (
     "UserProgress",
     "PathConcept",

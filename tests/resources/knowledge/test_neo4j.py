@@ -55,7 +55,7 @@ class TestBoltGraphStore(GraphStoreContract):
         return bolt
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(changes(), max_size=6))
 def test_any_history_equals_a_rebuild_from_scratch(
     bolt: BoltGraphStore, history: list[Weave | Retract | Decide | Learn]
@@ -68,7 +68,7 @@ def test_any_history_equals_a_rebuild_from_scratch(
     assert contents(bolt, tenant) == contents(rebuilt, tenant)
 
 
-def _weave_in_child(graph_settings: GraphSettings, tenant: str, document: str) -> None:
+def _weave_in_fork(graph_settings: GraphSettings, tenant: str, document: str) -> None:
     store = connect(graph_settings)
     for revision in range(3):
         changed = PANDAS.model_copy(update={"document_id": document, "sha256": str(revision) * 64})
@@ -76,9 +76,10 @@ def _weave_in_child(graph_settings: GraphSettings, tenant: str, document: str) -
     store.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_processes_weave_at_the_same_time(bolt: BoltGraphStore, graph_settings: GraphSettings, tenant: str) -> None:
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(_weave_in_child, graph_settings, tenant, f"{n}.md") for n in range(4)]
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+        futures = [pool.submit(_weave_in_fork, graph_settings, tenant, f"{n}.md") for n in range(4)]
         for future in futures:
             future.result(timeout=100)
     assert bolt.counts(tenant=tenant) == GraphCounts(concepts=3, edges=2, documents=4)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from resources.content.analysers.lexicon import LEXICON
+from resources.content.analysers.lexicon import Flag
 from resources.content.analysers.places import CITIES_AND_COUNTRIES, FIRST_NAMES
 from resources.content.analysers.words import DOMAIN_WORDS
 from resources.content.model import Entity
@@ -37,11 +37,14 @@ _DATE = re.compile(
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _BEFORE_YEAR: Final = 20
 _AFTER_YEAR: Final = 6
+_AMOUNT: Final = r"\d[\d,]*(?:\.\d+)?"
+_SIGNED: Final = rf"{_AMOUNT}(?: ?(?:million|billion|trillion|[kKmM]\b))?"
+_SIGNED_MONEY = re.compile(rf"[$€£¥]{_SIGNED}")
 _MONEY = re.compile(
-    r"(?:[$€£¥]|\b(?:USD|EUR|GBP|JPY|CHF) ?)\d[\d,]*(?:\.\d+)?(?: ?(?:million|billion|trillion|[kKmM]\b))?"
-    r"|\b\d[\d,]*(?:\.\d+)? (?:dollars|euros|pounds|yen|USD|EUR|GBP|CHF)\b"
+    rf"(?:[$€£¥]|\b(?:USD|EUR|GBP|JPY|CHF) ?){_SIGNED}|\b{_AMOUNT} (?:dollars|euros|pounds|yen|USD|EUR|GBP|CHF)\b"
 )
-_MONEY_SIGNS: Final = ("$", "€", "£", "¥", "USD", "EUR", "GBP", "JPY", "CHF", "dollars", "euros", "pounds", "yen")
+_MONEY_SIGNS: Final = ("$", "€", "£", "¥")
+_MONEY_WORDS: Final = ("USD", "EUR", "GBP", "JPY", "CHF", "dollars", "euros", "pounds", "yen")
 _ORGANISATION: Final = frozenset(
     {"inc", "corp", "corporation", "ltd", "llc", "gmbh", "ag", "foundation", "university", "institute", "committee"}
     | {"company", "association", "ministry", "department", "agency", "bank", "college", "council", "union", "labs"}
@@ -79,7 +82,7 @@ _KNOWN_ORGANISATIONS: Final = frozenset(
     | {"the linux foundation", "apache software foundation", "mit", "who", "nato"}
 )
 _TITLES: Final = frozenset({"mr", "mrs", "ms", "dr", "prof", "professor", "sir", "president", "king", "queen"})
-_PLACE_BEFORE: Final = frozenset({"in", "from", "near", "to", "at"})
+_PLACE_BEFORE: Final = "near"
 _NO_NAMES: Final = frozenset(
     {
         "the",
@@ -127,11 +130,13 @@ def entities(reading: Reading, concepts: Sequence[ScoredTerm]) -> tuple[Entity, 
         Entity(kind=item.kind, text=item.text, count=item.count, start=item.start, confidence=item.confidence)
         for item in ranked
     ]
+    same_offsets = len(text) == len(reading.lower)
     for concept in concepts:
         if len(result) >= MAX_ENTITIES:
             break
-        if concept.text.lower() not in named:
-            at = text.lower().find(concept.text.lower()) if len(text) == len(text.lower()) else -1
+        lower = concept.text.lower()
+        if lower not in named:
+            at = reading.lower.find(lower) if same_offsets else -1
             result.append(
                 Entity(
                     kind="concept",
@@ -152,38 +157,39 @@ def _patterns(text: str) -> Iterator[tuple[Kind, str, int, float]]:
         if match is not None:
             reached = match.end()
             yield "date", match[0], match.start(), 0.9
-    if any(sign in text for sign in _MONEY_SIGNS):
-        for match in _MONEY.finditer(text):
+    money = _MONEY if any(map(text.__contains__, _MONEY_WORDS)) else _SIGNED_MONEY
+    if money is _MONEY or any(map(text.__contains__, _MONEY_SIGNS)):
+        for match in money.finditer(text):
             yield "money", match[0], match.start(), 0.95
 
 
 def _names(reading: Reading) -> Iterator[tuple[Kind, str, int, float]]:
     """Runs of words with capitals. Alone at the opening of a sentence, a capital says nothing."""
-    texts, entries, joined, opening = reading.texts, reading.entries, reading.joined, reading.opening
-    marked = "".join(["1" if entry.capital and not (entry.stop and len(entry.lower) > 1) else "0" for entry in entries])
-    for match in _CAPITALS.finditer(marked):
-        start = match.start()
-        for index in range(match.start() + 1, match.end() + 1):
-            if index == match.end() or not joined[index] or index in opening:
+    texts, fresh, inner = reading.texts, reading.fresh, reading.marked(Flag.INNER_CAPITAL)
+    for match in _CAPITALS.finditer(reading.marked(Flag.NAMED)):
+        start, end = match.span()
+        for index in range(start + 1, end + 1):
+            if index == end or fresh[index]:
                 if start not in reading.headings and not _in_margins(start, reading):
                     name = texts[start:index]
-                    kind, confidence = _kind(name, start, reading)
+                    kind, confidence = _kind(name, start, reading, spelled=inner.find(1, start, index) >= 0)
                     if kind is not None:
                         yield kind, " ".join(name), reading.starts[start], confidence
                 start = index
 
 
-_CAPITALS = re.compile(r"1+")
+_CAPITALS = re.compile(b"\x01+")
 
 
 def _in_margins(index: int, reading: Reading) -> bool:
-    return any(first <= index < last for first, last in reading.margins)
+    return bool(reading.margins) and any(first <= index < last for first, last in reading.margins)
 
 
-def _kind(name: list[str], start: int, reading: Reading) -> tuple[Kind | None, float]:
-    lower = " ".join(name).lower()
-    last = name[-1].lower()
-    before = reading.entries[start - 1].lower if start > 0 and start not in reading.opening else ""
+def _kind(name: list[str], start: int, reading: Reading, *, spelled: bool) -> tuple[Kind | None, float]:
+    """`spelled` = a word of it has a capital inside."""
+    words = reading.lowers[start : start + len(name)]
+    lower, last = " ".join(words), words[-1]
+    before = reading.lowers[start - 1] if start > 0 and start not in reading.opening else ""
     if lower in CITIES_AND_COUNTRIES:
         return "location", 0.9
     if lower in _KNOWN_ORGANISATIONS:
@@ -191,26 +197,27 @@ def _kind(name: list[str], start: int, reading: Reading) -> tuple[Kind | None, f
     if len(name) > 1 and last in _ORGANISATION and len(name) <= _LONGEST_NAME + 2:
         return "organization", 0.85
     if _SHORTEST_NAME <= len(name) <= _LONGEST_NAME:
-        if name[0].lower() in _TITLES:
+        if words[0] in _TITLES:
             return "person", 0.85
-        if name[0].lower() in FIRST_NAMES and all(part[1:].islower() or len(part) == 1 for part in name):
+        if words[0] in FIRST_NAMES and all(part[1:].islower() or len(part) == 1 for part in name):
             return "person", 0.8
         if len(name) == _SHORTEST_NAME and before == "by" and all(part[1:].islower() for part in name):
             return "person", 0.6
     if len(name) == 1 and before in _TITLES and name[0][1:].islower():
         return "person", 0.7
-    return _technology(name, lower, start, before, reading)
-
-
-def _technology(name: list[str], lower: str, start: int, before: str, reading: Reading) -> tuple[Kind | None, float]:
     if len(name) > _LONGEST_NAME or lower in _NO_NAMES or len(lower) < _SHORTEST_NAME:
         return None, 0.0
-    if any(LEXICON.entry(part).inner_capital for part in name):
+    if spelled:
         return "technology", 0.8
+    return _plain(words, start, before, reading)
+
+
+def _plain(words: Sequence[str], start: int, before: str, reading: Reading) -> tuple[Kind | None, float]:
+    """Of a name that nothing but its first letters shows to be one."""
     if start in reading.opening:
         return None, 0.0
-    if any(part.lower() in DOMAIN_WORDS for part in name):
+    if not DOMAIN_WORDS.isdisjoint(words):
         return "technology", 0.7
-    if len(name) == 1 and before in _PLACE_BEFORE and len(lower) > 3 and before == "near":  # noqa: PLR2004
+    if len(words) == 1 and before == _PLACE_BEFORE and len(words[0]) > 3:  # noqa: PLR2004
         return "location", 0.5
-    return ("technology", 0.5) if len(name) == 1 and reading.document.code else (None, 0.0)
+    return ("technology", 0.5) if len(words) == 1 and reading.document.code else (None, 0.0)

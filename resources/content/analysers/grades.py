@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
+from resources.content.analysers.lexicon import Flag, Kind
 from resources.content.analysers.words import PLACEHOLDERS
 from resources.content.model import QualityIssue
 
@@ -18,7 +18,6 @@ Part = Literal["readability", "completeness", "accuracy", "coherence", "grammar"
 
 WORDS_PER_MINUTE = 225
 _LONG_WORD = 3
-_SYLLABLES, _TELLING, _LOWER = attrgetter("syllables"), attrgetter("telling"), attrgetter("lower")
 _STRUCTURED = 3
 _LEVELS: tuple[tuple[float, Level], ...] = ((0.3, "beginner"), (0.6, "intermediate"), (0.8, "advanced"))
 _LENGTH_STEPS = ((500, 1.0), (300, 0.8), (150, 0.6), (50, 0.4), (0, 0.2))
@@ -45,23 +44,20 @@ class Counts:
 
 def count(reading: Reading) -> Counts:
     """One pass over the words."""
-    entries = reading.entries
     prose = [sentence for sentence in reading.sentences if sentence.prose]
-    syllables = list(map(_SYLLABLES, entries))
-    spoken = [amount for sentence in prose for amount in syllables[sentence.first : sentence.last]]
-    marked = [entry for entry in entries if entry.marked]
+    spoken = b"".join([reading.syllables[sentence.first : sentence.last] for sentence in prose])
     return Counts(
-        words=len(entries),
+        words=len(reading.texts),
         sentences=len(prose),
-        content_words=sum(map(_TELLING, entries)),
-        distinct=len(set(map(_LOWER, entries))),
-        long_words=sum(map(_LONG_WORD.__le__, spoken)),
-        abstract=sum(entry.abstract for entry in marked),
-        domain=sum(entry.domain for entry in marked),
-        transitions=sum(entry.transition for entry in marked),
-        pronouns=sum(entry.pronoun for entry in marked),
-        hedges=sum(entry.hedge for entry in marked),
-        evidence=sum(entry.evidence for entry in marked),
+        content_words=reading.marked(Flag.TELLING).count(1),
+        distinct=len(set(reading.lowers)),
+        long_words=len(spoken) - sum(map(spoken.count, range(_LONG_WORD))),
+        abstract=reading.of_kind(Kind.ABSTRACT).count(1),
+        domain=reading.of_kind(Kind.DOMAIN).count(1),
+        transitions=reading.of_kind(Kind.TRANSITION).count(1),
+        pronouns=reading.of_kind(Kind.PRONOUN).count(1),
+        hedges=reading.of_kind(Kind.HEDGE).count(1),
+        evidence=reading.of_kind(Kind.EVIDENCE).count(1),
         syllables=sum(spoken),
         prose_words=len(spoken),
     )
@@ -186,7 +182,7 @@ def _completeness(reading: Reading, counts: Counts) -> float:
 
 
 def _accuracy(reading: Reading, counts: Counts) -> float:
-    text = reading.document.text[:50_000].lower()
+    text = reading.lower[:50_000]
     placeholders = sum(mark in text for mark in PLACEHOLDERS)
     return _clamp(0.8 + min(0.2, 0.02 * counts.evidence) - min(0.3, 0.05 * counts.hedges) - 0.1 * placeholders)
 
@@ -198,7 +194,7 @@ def _grammar_issues(reading: Reading) -> int:
         for item in reading.sentences
         if item.prose and item.text[0].islower() and item.text[0] == reading.texts[item.first][0]
     )
-    lower = list(map(_LOWER, reading.entries))
+    lower = reading.lowers
     twice = [index for index, same in enumerate(map(operator.eq, lower, lower[1:]), 1) if same]
     doubled = sum(1 for index in twice if reading.joined[index] and lower[index] not in {"that", "had"})
     return openings + doubled

@@ -6,6 +6,8 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
+from resources.content.analysers.lexicon import Flag
+
 if TYPE_CHECKING:
     from resources.content.analysers.reading import Reading
 
@@ -31,9 +33,9 @@ def language(text: str, reading: Reading) -> tuple[str, float]:
 
     Text that is full of the little words of English is English; only what is not is shown to the model, which is slower.
     """
-    sample_words = reading.entries[:_SAMPLE_WORDS]
-    if len(sample_words) >= _FEWEST_WORDS:
-        share = sum(entry.stop for entry in sample_words) / len(sample_words)
+    grammatical = reading.marked(Flag.STOP)[:_SAMPLE_WORDS]
+    if len(grammatical) >= _FEWEST_WORDS:
+        share = grammatical.count(1) / len(grammatical)
         if share >= _ENGLISH_SHARE:
             return "en", round(min(0.99, 0.91 + share / 5), 4)
     sample = text[:_SAMPLE]

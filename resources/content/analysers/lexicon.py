@@ -7,6 +7,7 @@ document quick enough (a tuple from a table, in place of a dozen tests of sets a
 from __future__ import annotations
 
 import re
+from enum import IntFlag
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from resources.content.analysers.tones import VALENCE
@@ -93,32 +94,52 @@ _NOUNS_IN_ING = frozenset(
 )
 
 
+class Flag(IntFlag):
+    """What is known of any word, one bit each, so that a document's words are one string of bytes."""
+
+    TELLING = 1
+    KEYWORD = 2
+    """It can be a keyword, or a part of one."""
+    CUE = 4
+    CAPITAL = 8
+    NAMED = 16
+    """Written with a capital, and no grammatical word."""
+    TONED = 32
+    STOP = 64
+    INNER_CAPITAL = 128
+
+
+class Kind(IntFlag):
+    """What grades count."""
+
+    ABSTRACT = 1
+    DOMAIN = 2
+    TRANSITION = 4
+    PRONOUN = 8
+    HEDGE = 16
+    EVIDENCE = 32
+
+
 class Entry(NamedTuple):
-    """One word. `role` is its part in noun phrases:
+    """One word. Its role in noun phrases:
 
     x never in one; a anywhere; g anywhere, but says nothing at an edge; i not first; j not first, and nothing at an edge;
-    e first only; f first only, and nothing at an edge. `keyword` = it can be one, or a part of one.
+    e first only; f first only, and nothing at an edge.
     """
 
     lower: str
     singular: str
-    telling: bool
-    keyword: bool
-    role: str
-    syllables: int
-    abstract: bool
-    domain: bool
-    transition: bool
-    pronoun: bool
-    hedge: bool
-    evidence: bool
-    cue: bool
-    stop: bool
-    valence: int
-    capital: bool
-    inner_capital: bool
-    marked: bool
-    """Whether it is one of the words that grades count."""
+    signs: bytes
+    """Role (as a letter), syllables (255 at most), flags, kinds, and the tone above the worst one."""
+
+    @property
+    def role(self) -> str:
+        """Its part in noun phrases."""
+        return chr(self.signs[0])
+
+
+SIGNS: Final = 5
+WORST_TONE: Final = -2
 
 
 class Lexicon(dict[str, Entry]):
@@ -138,31 +159,34 @@ class Lexicon(dict[str, Entry]):
 
 def _entry_of(word: str) -> Entry:
     lower = word.lower()
-    stop = lower in STOP_WORDS
+    stop, capital, valence = lower in STOP_WORDS, word[0].isupper(), VALENCE.get(lower, 0)
     telling = len(lower) > _SHORTEST_TELLING and not stop
-    abstract = len(lower) > _SHORTEST_ABSTRACT and lower.endswith(ABSTRACT_ENDINGS)
-    sets = [lower in words for words in (DOMAIN_WORDS, TRANSITIONS, PRONOUNS, HEDGES, EVIDENCE)]
-    domain, transition, pronoun, hedge, evidence = sets
-    return Entry(
-        lower=lower,
-        singular=singular(lower),
-        telling=telling,
-        keyword=telling and lower not in VERBS and lower not in GENERIC,
-        role=_role(lower),
-        syllables=syllables(lower),
-        abstract=abstract,
-        domain=domain,
-        transition=transition,
-        pronoun=pronoun,
-        hedge=hedge,
-        evidence=evidence,
-        cue=lower in CUES,
-        stop=stop,
-        valence=VALENCE.get(lower, 0),
-        capital=word[0].isupper(),
-        inner_capital=has_inner_capital(word),
-        marked=abstract or any(sets),
+    flags = {
+        Flag.TELLING: telling,
+        Flag.KEYWORD: telling and lower not in VERBS and lower not in GENERIC,
+        Flag.CUE: lower in CUES,
+        Flag.CAPITAL: capital,
+        Flag.NAMED: capital and not (stop and len(lower) > 1),
+        Flag.TONED: valence != 0,
+        Flag.STOP: stop,
+        Flag.INNER_CAPITAL: has_inner_capital(word),
+    }
+    kinds = {
+        Kind.ABSTRACT: len(lower) > _SHORTEST_ABSTRACT and lower.endswith(ABSTRACT_ENDINGS),
+        Kind.DOMAIN: lower in DOMAIN_WORDS,
+        Kind.TRANSITION: lower in TRANSITIONS,
+        Kind.PRONOUN: lower in PRONOUNS,
+        Kind.HEDGE: lower in HEDGES,
+        Kind.EVIDENCE: lower in EVIDENCE,
+    }
+    signs = (
+        ord(_role(lower)),
+        min(syllables(lower), 255),
+        sum(flag.value for flag, holds in flags.items() if holds),
+        sum(kind.value for kind, holds in kinds.items() if holds),
+        valence - WORST_TONE,
     )
+    return Entry(lower, singular(lower), bytes(signs))
 
 
 def has_inner_capital(word: str) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import compress
 from typing import TYPE_CHECKING, Final, Literal
 
+from resources.content.analysers.lexicon import Kind
 from resources.content.model import Objective
 
 if TYPE_CHECKING:
@@ -51,14 +53,27 @@ _CUES: Final[tuple[tuple[Bloom, re.Pattern[str]], ...]] = (
     ),
     ("remember", re.compile(r"\b(?:list of|glossary|reference|terms?:|defin(?:e|ed|ition)|known as|called)\b")),
 )
+_STEMS: Final[dict[Bloom, tuple[str, ...]]] = {
+    "create": ("build", "creat", "design", "develop", "compos", "implement", "writ", "construct"),
+    "evaluate": (
+        *("trade", "pros and cons", "advantage", "drawback", "recommend", "should you", "choos", "best practice"),
+        "decid",
+    ),
+    "analyse": (
+        *("compar", "differ", "versus", "vs", "in contrast", "whereas", "unlike", "distinguish", "categor"),
+        "relat",
+    ),
+    "apply": ("install", "usage", "use ", "run", "configur", "example", "how to", "step", "tutorial", "solve"),
+    "remember": ("list of", "glossary", "reference", "term", "defin", "known as", "called"),
+}
+"""What stands in all that a cue matches: looked for first, which is much faster."""
 _AROUND: Final = 100
 _LOOKS: Final = 3
 
 
 def objectives(reading: Reading, concepts: Sequence[ScoredTerm], level: Level) -> tuple[Objective, ...]:
     """One for each of the first five concepts. An expert's document asks for more than a beginner's of the same words."""
-    text = reading.document.text[:200_000]
-    lower = text.lower()
+    lower = reading.lower
     found = []
     for concept in concepts[:MAX_OBJECTIVES]:
         bloom, share = _level(lower, concept.text.lower())
@@ -79,7 +94,7 @@ def _level(text: str, concept: str) -> tuple[Bloom, float]:
         looks += 1
         around = text[max(0, at - _AROUND) : at + len(concept) + _AROUND]
         for level, pattern in _CUES:
-            if pattern.search(around):
+            if any(map(around.__contains__, _STEMS[level])) and pattern.search(around):
                 votes[level] = votes.get(level, 0) + 1
                 break
         at = text.find(concept, at + len(concept))
@@ -91,8 +106,9 @@ def _level(text: str, concept: str) -> tuple[Bloom, float]:
 
 def prerequisites(reading: Reading) -> tuple[str, ...]:
     """Words of the field that the document uses without treating them (no heading names them); none unless there are two."""
-    treated = {reading.entries[index].singular for index in reading.headings}
-    counts = Counter(entry.singular for entry in reading.entries if entry.domain and entry.singular not in treated)
+    treated = {reading.singulars[index] for index in reading.headings}
+    domain = compress(reading.singulars, reading.of_kind(Kind.DOMAIN))
+    counts = Counter([word for word in domain if word not in treated])
     used = [word for word, count in counts.items() if count >= _LEAST_MENTIONS]
     if len(used) < _LEAST_MENTIONS:
         return ()

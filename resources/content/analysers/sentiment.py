@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 
+from resources.content.analysers.lexicon import WORST_TONE, Flag
 from resources.content.analysers.tones import INTENSIFIERS, NEGATIONS
 from resources.content.model import Sentiment
 
@@ -22,15 +24,15 @@ _SOME_WORDS: Final = 0.6
 
 def sentiment(reading: Reading) -> Sentiment:
     """Label, score -1..1, and confidence: .3 without a word that has a tone, from .6 upwards with the share that agrees."""
-    entries = reading.entries
-    tones = [index for index, entry in enumerate(entries) if entry.valence]
+    lowers = reading.lowers
+    tones = list(compress(range(len(lowers)), reading.marked(Flag.TONED)))
     good = bad = 0.0
     for index in tones:
-        value = float(entries[index].valence)
+        value = float(reading.tones[index] + WORST_TONE)
         for before in range(index - 1, max(index - 1 - _REACH, -1), -1):
             if before + 1 in reading.opening:
                 break
-            word = entries[before].lower
+            word = lowers[before]
             if word in NEGATIONS:
                 value *= _TURNED
                 break
@@ -42,7 +44,7 @@ def sentiment(reading: Reading) -> Sentiment:
             bad -= value
     total = good - bad
     # The longer a text, the more words with a tone it has by chance: their sum counts by the root of the length.
-    scaled = total / max(1.0, math.sqrt(len(entries) / 100))
+    scaled = total / max(1.0, math.sqrt(len(lowers) / 100))
     score = round(scaled / math.sqrt(scaled * scaled + _NORMALISER), 4)
     label = "neutral" if abs(score) < _NEUTRAL else "positive" if score > 0 else "negative"
     if not tones:

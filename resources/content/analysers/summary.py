@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import accumulate, compress
-from operator import attrgetter
+from itertools import compress
+from operator import mul
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from resources.content.analysers.lexicon import Flag
 
+if TYPE_CHECKING:
     from resources.content.analysers.reading import Reading, Sentence
 
 MAX_CHARS = 500
 _BEST_LENGTH = 20
 _LONGEST_SENTENCE = 400
-_SINGULAR, _TELLING, _CUE, _CAPITAL = map(attrgetter, ("singular", "telling", "cue", "capital"))
 
 
 def summary(reading: Reading) -> str:
@@ -26,8 +25,8 @@ def summary(reading: Reading) -> str:
     ]
     if not candidates:
         candidates = [sentence for sentence in reading.sentences if sentence.text]
-    sums = _sums(reading)
-    ranked = sorted(candidates, key=lambda item: (-_points(item, sums), item.start))
+    columns = _columns(reading)
+    ranked = sorted(candidates, key=lambda item: (-_points(item, columns), item.start))
     chosen: list[Sentence] = []
     length = 0
     for sentence in ranked:
@@ -41,44 +40,38 @@ def summary(reading: Reading) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sums:
-    """Running sums over the words: what any sentence adds up to is the difference of two of them."""
+class _Columns:
+    """What the points of any sentence are counted from."""
 
-    weight: list[int]
-    telling: list[int]
-    cues: list[int]
-    capitals: list[int]
+    weights: list[int]
+    telling: bytes
+    cues: bytes
+    capitals: bytes
     top: int
     total: int
 
 
-def _sums(reading: Reading) -> _Sums:
-    entries = reading.entries
-    singulars, telling = list(map(_SINGULAR, entries)), list(map(_TELLING, entries))
-    frequencies = Counter(compress(singulars, telling))
-    weights = [frequencies[word] if tells else 0 for word, tells in zip(singulars, telling, strict=True)]
-    return _Sums(
-        weight=_running(weights),
-        telling=_running(telling),
-        cues=_running(map(_CUE, entries)),
-        capitals=_running(map(_CAPITAL, entries)),
+def _columns(reading: Reading) -> _Columns:
+    telling = reading.marked(Flag.TELLING)
+    frequencies = Counter(compress(reading.singulars, telling))
+    return _Columns(
+        weights=list(map(mul, map(frequencies.__getitem__, reading.singulars), telling)),
+        telling=telling,
+        cues=reading.marked(Flag.CUE),
+        capitals=reading.marked(Flag.CAPITAL),
         top=max(frequencies.values(), default=1),
-        total=max(len(entries), 1),
+        total=max(len(telling), 1),
     )
 
 
-def _running(values: Iterable[int]) -> list[int]:
-    return list(accumulate(values, initial=0))
-
-
-def _points(sentence: Sentence, sums: _Sums) -> float:
+def _points(sentence: Sentence, columns: _Columns) -> float:
     first, last = sentence.first, sentence.last
-    telling = sums.telling[last] - sums.telling[first]
-    weight = (sums.weight[last] - sums.weight[first]) / (sums.top * max(telling, 1))
+    telling = columns.telling.count(1, first, last)
+    weight = sum(columns.weights[first:last]) / (columns.top * max(telling, 1))
     fit = max(0.0, 1 - abs(last - first - _BEST_LENGTH) / _BEST_LENGTH)
-    cue = 0.5 if sums.cues[last] > sums.cues[first] else 0.0
-    names = 0.3 if sums.capitals[last] > sums.capitals[min(first + 1, last)] else 0.0
-    return 2 * (1 - first / sums.total) + weight + fit + cue + names
+    cue = 0.5 if columns.cues.find(1, first, last) >= 0 else 0.0
+    names = 0.3 if columns.capitals.find(1, first + 1, last) >= 0 else 0.0
+    return 2 * (1 - first / columns.total) + weight + fit + cue + names
 
 
 def _cut(text: str) -> str:

@@ -12,11 +12,10 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
-from operator import attrgetter
+from itertools import compress, pairwise
 from typing import TYPE_CHECKING
 
-from resources.content.analysers.lexicon import LEXICON, has_inner_capital, singular
+from resources.content.analysers.lexicon import LEXICON, Flag, has_inner_capital, singular
 from resources.content.analysers.words import GENERIC, TECHNICAL_ENDINGS, VAGUE
 from resources.content.model import ScoredTerm
 
@@ -35,12 +34,12 @@ _MOST_MENTIONS = 10
 _VERSION = re.compile(r"[a-z]{0,2}\d[\w.]*")
 _ADJECTIVES = ("ful", "ous", "ible", "less", "tial", "ical")
 _RUN = re.compile(r"[AGEFagef][agij]*")
-_EDGES = "gjf"
+_EDGES = "gjfGF"
+_UPPER = 0xDF
+"""Takes the bit from a letter of ASCII that makes it a small one."""
 _LENGTHS = ((1,), (1, 2))
 _SHORT_DOCUMENT = 200
 _PARTS = {1: ((0, 1),), 2: ((0, 1), (1, 2), (0, 2)), 3: ((0, 1), (1, 2), (2, 3), (0, 2), (1, 3))}
-_ROLE = attrgetter("role")
-_SINGULAR = attrgetter("singular")
 
 
 @dataclass(slots=True)
@@ -92,45 +91,49 @@ def concepts(reading: Reading) -> tuple[ScoredTerm, ...]:
 
 def _candidates(reading: Reading) -> dict[tuple[str, ...], _Candidate]:
     """Every phrase with its mentions. The words' roles are one string, and a phrase is what a pattern finds in it."""
-    roles = list(map(_ROLE, reading.entries))
-    for index in (*(index for index, joined in enumerate(reading.joined) if not joined), *reading.opening):
-        roles[index] = roles[index].upper()
+    roles = bytearray(reading.roles)
+    for index in compress(range(len(roles)), reading.fresh):
+        roles[index] &= _UPPER
     for first, last in reading.margins:
-        roles[first:last] = "x" * (last - first)
-    line = "".join(roles)
+        roles[first:last] = b"x" * (last - first)
+    line = roles.decode()
     found: dict[tuple[str, ...], _Candidate] = {}
+    capitals = reading.marked(Flag.CAPITAL)
     for match in _RUN.finditer(line):
-        run = match[0].lower()
-        start = match.start() + len(run) - len(run.lstrip(_EDGES))
-        end = match.end() - len(run) + len(run.rstrip(_EDGES))
+        start, end = match.span()
+        while start < end and line[start] in _EDGES:
+            start += 1
+        while start < end and line[end - 1] in _EDGES:
+            end -= 1
         if end - start > _LONGEST_PHRASE:
             # A long run is most likely a list without commas or a title: its words count alone.
             for position in range(start, end):
-                if line[position].lower() not in _EDGES:
-                    _count(position, position + 1, reading, found)
+                if line[position] not in _EDGES:
+                    _count(position, position + 1, reading, capitals, found)
         elif start < end:
-            _count(start, end, reading, found)
+            _count(start, end, reading, capitals, found)
     return found
 
 
-def _count(start: int, end: int, reading: Reading, found: dict[tuple[str, ...], _Candidate]) -> None:
-    entries = reading.entries
+def _count(start: int, end: int, reading: Reading, capitals: bytes, found: dict[tuple[str, ...], _Candidate]) -> None:
     if end - start == 1:
-        key: tuple[str, ...] = (entries[start].singular,)
+        key: tuple[str, ...] = (reading.singulars[start],)
         form = reading.texts[start]
     else:
-        key = (*[entries[index].lower for index in range(start, end - 1)], entries[end - 1].singular)
+        key = (*reading.lowers[start : end - 1], reading.singulars[end - 1])
         form = " ".join(reading.texts[start:end])
     candidate = found.get(key)
     if candidate is None:
         candidate = found[key] = _Candidate(key, start)
     candidate.count += 1
-    in_heading = start in reading.headings
-    candidate.in_heading |= in_heading
-    plain = not in_heading and start not in reading.opening
+    if start in reading.headings:
+        candidate.in_heading = True
+        plain = False
+    else:
+        plain = start not in reading.opening
     if plain:
         candidate.inner += 1
-        candidate.capitalised += entries[start].capital
+        candidate.capitalised += capitals[start]
     candidate.forms[form] = candidate.forms.get(form, 0) + (3 if plain else 1)
 
 
@@ -158,7 +161,9 @@ def _with_inner(telling: list[_Candidate], found: dict[tuple[str, ...], _Candida
     for key, candidate in sorted(inner.items(), key=lambda item: -len(item[0])):
         if key in known or any(LEXICON.entry(word).role != "a" for word in key):
             continue
-        candidate.count -= sum(longer.count for longer in known.values() if _holds(longer.key, key))
+        candidate.count -= sum(
+            [longer.count for longer in known.values() if len(longer.key) > len(key) and _holds(longer.key, key)]
+        )
         whole = found.get(key)
         if whole is not None:
             candidate.in_heading, candidate.inner, candidate.capitalised = (
@@ -193,9 +198,7 @@ def _is_telling(candidate: _Candidate, mentions: int) -> bool:
 def _holds(key: tuple[str, ...], part: tuple[str, ...]) -> bool:
     """Whether a phrase holds another one, shorter than itself. Only the last word of a part is in the singular."""
     size = len(part)
-    return size < len(key) and any(
-        (*key[at : at + size - 1], singular(key[at + size - 1])) == part for at in range(len(key) - size + 1)
-    )
+    return any((*key[at : at + size - 1], singular(key[at + size - 1])) == part for at in range(len(key) - size + 1))
 
 
 def _contains(key: tuple[str, ...], part: tuple[str, ...]) -> bool:
@@ -257,10 +260,10 @@ def keywords(reading: Reading) -> tuple[ScoredTerm, ...]:
     Points: 10 tf + 1 to 2 for length + 3 if technical + 2 (1 - first position), phrases of two times 1.5, of three times 2. Words
     that stand there once count where too few are repeated.
     """
-    opening, joined = reading.opening, reading.joined
-    singulars = list(map(_SINGULAR, reading.entries))
-    places = [index for index, entry in enumerate(reading.entries) if entry.keyword]
-    words = [singulars[index] for index in places]
+    singulars, fresh = reading.singulars, reading.fresh
+    wanted_words = reading.marked(Flag.KEYWORD)
+    places = list(compress(range(len(singulars)), wanted_words))
+    words = list(compress(singulars, wanted_words))
     counts: dict[tuple[str, ...], int] = {}
     for word, count in Counter(words).items():
         counts[word,] = count
@@ -269,12 +272,12 @@ def keywords(reading: Reading) -> tuple[ScoredTerm, ...]:
     }
     run = 0
     for before, index in pairwise(places):
-        if index != before + 1 or not joined[index] or index in opening:
+        if index != before + 1 or fresh[index]:
             run = 0
             continue
         run += 1
         for length in _LENGTHS[run > 1]:
-            key = tuple(singulars[index - length : index + 1])
+            key = singulars[index - length : index + 1]
             counts[key] = counts.get(key, 0) + 1
             if key not in first:
                 first[key] = index

@@ -39,7 +39,9 @@ MAX_TITLE = 300
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
 _URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"'`\[\]{}|\\^]+", re.IGNORECASE)
 _URL_TAIL = ".,;:!?)*_"
-_FILE = re.compile(r"\.(?:pdf|zip|gz|tar|docx?|xlsx?|pptx?|epub|csv|mp[34])$", re.IGNORECASE)
+_FILE_ENDING = r"\.(?:pdf|zip|gz|tar|docx?|xlsx?|pptx?|epub|csv|mp[34])"
+_FILE = re.compile(rf"{_FILE_ENDING}$", re.IGNORECASE)
+_UNUSUAL = re.compile(rf"[^!-Z\\^-~]|{_FILE_ENDING}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ def _replacement(match: re.Match[str]) -> str:
 
 def one_line(text: str) -> str:
     """`text` clean and on one line, outer space removed."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split()) if text[:1] == " " or text[-1:] == " " or "  " in text else text
     return " ".join(clean(text).split())
 
 
@@ -101,11 +105,13 @@ def classify_link(url: str, text: str = "") -> Link | None:
         return Link(kind="email", url=url, text=text)
     if lowered.startswith("tel:"):
         return Link(kind="phone", url=url, text=text)
-    try:
-        path = urlsplit(url).path
-    except ValueError:
-        return None
-    if lowered.startswith("file:") or _FILE.search(path):
+    is_file = False
+    if _UNUSUAL.search(url):  # else it is an address, and one of no file, without taking it apart
+        try:
+            is_file = _FILE.search(urlsplit(url).path) is not None
+        except ValueError:
+            return None
+    if is_file or lowered.startswith("file:"):
         return Link(kind="file", url=url, text=text)
     external = lowered.startswith(("http://", "https://", "ftp://", "//", "www."))
     return Link(kind="external" if external else "internal", url=url, text=text)
@@ -148,8 +154,9 @@ class TextBuilder:
         self, text: str, *, code: bool = False, tight: bool = False, spans: Sequence[tuple[int, int]] = ()
     ) -> int:
         """Add a block and return its offset; `tight` = no blank line before. `spans` are pieces of code within `text`."""
-        text = clean(text) if not spans else text
-        if not text.strip():
+        if not spans:
+            text = clean(text)
+        if not text or text.isspace():
             return self._length
         if self._parts:
             separator = "\n" if tight else "\n\n"
@@ -166,7 +173,8 @@ class TextBuilder:
             )
         if code:
             self._code.append((start, self._length))
-        self._code.extend((start + first, start + last) for first, last in spans)
+        if spans:
+            self._code += [(start + first, start + last) for first, last in spans]
         return start
 
     def heading(self, title: str, level: int) -> None:

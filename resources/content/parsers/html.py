@@ -35,18 +35,27 @@ _DROPPED = frozenset(
 )
 _MEDIA: dict[str, Literal["image", "video", "audio"]] = {"img": "image", "video": "video", "audio": "audio"}
 _FURNITURE = frozenset({"nav", "footer"})
-_BLOCKS = frozenset(
+_BLOCK_TAGS = frozenset(
     {"address", "article", "aside", "blockquote", "body", "center", "dd", "details", "div", "dl", "dt", "fieldset"}
     | {"figcaption", "figure", "footer", "header", "hgroup", "hr", "html", "li", "main", "nav", "ol", "p", "section"}
     | {"summary", "ul", "caption", "tbody", "thead", "tfoot", "tr", "td", "th"}
 )
-_TIGHT = frozenset({"li", "dd", "dt", "tr", "summary"})
+_TIGHT_TAGS = frozenset({"li", "dd", "dt", "tr", "summary"})
 _VOID = frozenset(
     b"area base br col embed hr img input link meta param source track wbr p li dd dt tr td th option tbody thead".split()
 )
 _TAG = re.compile(rb"<(/?)([A-Za-z][A-Za-z0-9:-]*)")
-_CODE = frozenset({"code", "kbd", "samp", "tt"})
-_SPECIAL = frozenset({"br", "pre", "table", "a"}) | _HEADINGS.keys() | _MEDIA.keys()
+_CODE_TAGS = frozenset({"code", "kbd", "samp", "tt"})
+_SPECIAL_TAGS = frozenset({"br", "pre", "table", "a"}) | _HEADINGS.keys() | _MEDIA.keys()
+_CODE, _BLOCK, _TIGHT, _SPECIAL = 1, 2, 4, 8
+_KINDS = {
+    tag: _CODE * (tag in _CODE_TAGS)
+    + _BLOCK * (tag in _BLOCK_TAGS)
+    + _TIGHT * (tag in _TIGHT_TAGS)
+    + _SPECIAL * (tag in _SPECIAL_TAGS)
+    for tag in _CODE_TAGS | _BLOCK_TAGS | _SPECIAL_TAGS
+}
+"""What a tag is, as bits, so that each element is looked up once. None is both a block and special."""
 _HIDDEN = re.compile(r"<[^<>]{0,500}\shidden[\s=>/]", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 _WIDE_SPACE = re.compile(r"[^\S ]|  ")
@@ -127,47 +136,47 @@ def _meta(tree: Any) -> dict[str, str]:
 class _Run:
     """The inline text since the last block began."""
 
-    __slots__ = ("_builder", "_code", "_length", "_parts", "_spaced", "tight")
+    __slots__ = ("_builder", "_code", "_parts", "ends_in_space", "length", "tight")
 
     def __init__(self, builder: TextBuilder) -> None:
         self._builder = builder
         self._parts: list[str] = []
         self._code: list[tuple[int, int]] = []
-        self._length = 0
-        self._spaced = True
+        self.ends_in_space = True
+        self.length = 0
         self.tight = False
 
     def add(self, text: str, *, code: bool = False) -> None:
-        if self._spaced and text.isspace():
-            return
         if _WIDE_SPACE.search(text) is not None:
             text = _SPACE.sub(" ", text)
-        if self._spaced:
+        if self.ends_in_space:
             text = text.lstrip()
         if not text:
             return
+        size = len(text)
         if code and not _WORD.fullmatch(text.strip()):
-            self._code.append((self._length, self._length + len(text)))
+            self._code.append((self.length, self.length + size))
         self._parts.append(text)
-        self._length += len(text)
-        self._spaced = text[-1] == " "
+        self.length += size
+        self.ends_in_space = text[-1] == " "
 
     def line_break(self) -> None:
-        if self._length:
+        if self.length:
             self._parts.append("\n")
-            self._length += 1
-            self._spaced = True
+            self.length += 1
+            self.ends_in_space = True
 
     def flush(self) -> None:
         """The block ends here."""
-        if self._length:
+        if self.length:
             text = "".join(self._parts).rstrip()
-            code = [(start, min(end, len(text))) for start, end in self._code if start < len(text)]
+            size = len(text)
+            code = [(start, min(end, size)) for start, end in self._code if start < size]
             if code and is_clean(text):
                 self._builder.block(text, tight=self.tight, spans=code)
             elif text:
                 self._builder.block(text, tight=self.tight)
-            self._parts, self._code, self._length, self._spaced = [], [], 0, True
+            self._parts, self._code, self.length, self.ends_in_space = [], [], 0, True
         self.tight = False
 
 
@@ -179,31 +188,36 @@ def add_tree(builder: TextBuilder, root: LexborNode | None, *, dropped: frozense
     run = _Run(builder)
     max_depth = builder.limits.max_depth
     code_depth = 0
-    open_nodes: list[tuple[LexborNode, str]] = []
+    open_nodes: list[tuple[LexborNode, int]] = []
     node = root
     while node is not None:
         tag = node.tag or ""
         if tag == "-text":
-            run.add(node.text_content or "", code=code_depth > 0)
-        elif tag not in dropped and (tag in _SPECIAL or (tag[:1] not in "-_!" and (child := node.child) is not None)):
-            if tag in _SPECIAL:
-                entered = _special(builder, run, node, tag)
-                child = node.child if entered else None
-            if tag in _BLOCKS:
-                run.flush()
-                run.tight = tag in _TIGHT
+            text = node.text_content
+            if text and not (text.isspace() and run.ends_in_space):
+                run.add(text, code=code_depth > 0)
+        elif tag not in dropped and tag[:1] not in "-_!":
+            kind = _KINDS.get(tag, 0)
+            child = node.child if not kind & _SPECIAL or _special(builder, run, node, tag) else None
+            if kind & _BLOCK and child is not None:
+                if run.length:
+                    run.flush()
+                run.tight = kind & _TIGHT != 0
             if child is not None:
-                code_depth += tag in _CODE
-                open_nodes.append((node, tag))
+                code_depth += kind & _CODE
+                open_nodes.append((node, kind))
                 if len(open_nodes) > max_depth:
                     raise too_deep(max_depth)
                 node = child
                 continue
         while (following := node.next if open_nodes else None) is None and open_nodes:
-            node, tag = open_nodes.pop()
-            if tag in _BLOCKS:
-                run.flush()
-            code_depth -= tag in _CODE
+            node, kind = open_nodes.pop()
+            if kind:
+                if kind & _BLOCK:
+                    if run.length:
+                        run.flush()
+                    run.tight = False
+                code_depth -= kind & _CODE
         node = following
     run.flush()
 

@@ -8,6 +8,7 @@ import hashlib
 import re
 import threading
 import time
+import uuid
 from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -18,18 +19,19 @@ from mcp.shared.auth import AuthorizationCodeResult
 from typer.testing import CliRunner
 
 from api.cli.app import app
+from resources.ai.minilm import MiniLmEmbedder
 from resources.errors import PlatformError
 from resources.mcp.model import ServerConfig
 from resources.mcp.oauth import MemoryShelf
 from resources.mcp.pool import Pool
 from resources.mcp.servers import Server
-from tests.api.auth.people import PASSWORD
+from tests.api.auth.people import PASSWORD, People
+from tests.api.knowledge import teach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from api.dependencies import Services
-    from tests.api.auth.people import People
 
 CALLBACK = "http://127.0.0.1:1/callback"
 VERIFIER = "a-verifier-that-is-as-long-as-the-standard-wants-it-to-be"
@@ -59,13 +61,32 @@ def given_back(answer: httpx.Response) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
 
 
+@pytest.fixture(scope="module")
+def people(services: Services) -> People:
+    """A tenant that knows a few passages, and somebody of it who can log in. Passwords cost what they must: one for all tests."""
+    return _with_a_person(services, taught=True)
+
+
+@pytest.fixture(scope="module")
+def strangers(services: Services) -> People:
+    """The same of another tenant, which knows nothing."""
+    return _with_a_person(services, taught=False)
+
+
+def _with_a_person(services: Services, *, taught: bool) -> People:
+    people = People(services.identity, f"oauth-{uuid.uuid4().hex[:12]}")
+    people.user("member", username=f"{people.tenant}-person", password=PASSWORD)
+    if taught:
+        teach(services, services.chunks, MiniLmEmbedder(), tenant=people.tenant)
+    return people
+
+
 class Somebody:
     """A person of a tenant, with a browser."""
 
     redirect_uri = CALLBACK
 
     def __init__(self, people: People) -> None:
-        people.user("member", username=f"{people.tenant}-person", password=PASSWORD)
         self._people = people
         self._given: dict[str, str] = {}
         self.logins = 0
@@ -82,7 +103,6 @@ def server(url: str, **oauth: Any) -> ServerConfig:
     return ServerConfig.model_validate({"name": "guarded", "urls": [f"{url}/mcp"], "oauth": oauth, "timeout": 60})
 
 
-@pytest.mark.usefixtures("taught")
 async def test_a_client_with_an_address_acts_for_who_agreed_and_for_nobody_else(
     guarded_url: str, people: People, strangers: People
 ) -> None:
@@ -144,7 +164,6 @@ def configured(services: Services, guarded_url: str) -> Iterator[str]:
 def test_somebody_logs_in_on_the_command_line_and_the_platform_calls_in_their_name(
     api_url: str, configured: str, strangers: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Somebody(strangers)
 
     def opened(url: str) -> bool:
         def browse() -> None:
@@ -221,7 +240,6 @@ def test_the_page_shows_who_asks_and_nothing_that_they_have_written_as_markup(gu
 def test_who_does_not_agree_gives_no_code(
     guarded: httpx.Client, people: People, changes: dict[str, str], error: str
 ) -> None:
-    Somebody(people)
     in_form = {name: value for name, value in changes.items() if name == "decision"}
     in_request = {name: value for name, value in changes.items() if name != "decision"}
     client = registered(guarded).json()["client_id"]
@@ -229,27 +247,21 @@ def test_who_does_not_agree_gives_no_code(
     assert (answer["error"], answer["state"], "code" in answer) == (error, "s", False)
 
 
-def test_a_wrong_password_shows_the_page_again(guarded: httpx.Client, people: People) -> None:
-    Somebody(people)
-    again = agree(asked(guarded, registered(guarded).json()["client_id"]), people, password="nonsense")
-    assert again.status_code == 401
-    assert 'role="alert"' in again.text
-    assert "nonsense" not in again.text
-
-
 def test_it_is_on_record_who_let_which_program_in_and_how_far(
     guarded: httpx.Client, services: Services, people: People
 ) -> None:
-    Somebody(people)
-    client = registered(guarded).json()["client_id"]
+    name = f"<b>{uuid.uuid4()}</b>"
+    client = registered(guarded, client_name=name).json()["client_id"]
     agree(asked(guarded, client), people, decision="refuse")
-    agree(asked(guarded, client), people, password="nonsense")
+    again = agree(asked(guarded, client), people, password="nonsense")
+    assert (again.status_code, 'role="alert"' in again.text, "nonsense" in again.text) == (401, True, False)
     given_back(agree(asked(guarded, client), people))
-    (event,) = services.events.read_all(types={"user.client_admitted"}, tenant=people.tenant)
-    told = {name: event.data[name] for name in ("username", "client", "place", "scopes")}
+    admitted = services.events.read_all(types={"user.client_admitted"}, tenant=people.tenant)
+    (event,) = (event for event in admitted if event.data["client"] == name)
+    told = {field: event.data[field] for field in ("username", "client", "place", "scopes")}
     assert told == {
         "username": f"{people.tenant}-person",
-        "client": "<b>Tester</b>",
+        "client": name,
         "place": "http://127.0.0.1:1",
         "scopes": ["read:knowledge"],
     }
@@ -257,7 +269,6 @@ def test_it_is_on_record_who_let_which_program_in_and_how_far(
 
 
 def test_a_code_is_good_for_one_use_by_who_asked_for_it(guarded: httpx.Client, people: People) -> None:
-    Somebody(people)
     client, other = (registered(guarded).json()["client_id"] for _ in range(2))
     code = given_back(agree(asked(guarded, client), people))["code"]
     form = {
@@ -282,7 +293,6 @@ def test_a_code_is_good_for_one_use_by_who_asked_for_it(guarded: httpx.Client, p
 
 
 def test_a_client_that_gives_its_tokens_back_is_out(guarded: httpx.Client, people: People) -> None:
-    Somebody(people)
     known = registered(guarded, token_endpoint_auth_method="client_secret_post").json()
     who = {"client_id": known["client_id"], "client_secret": known["client_secret"]}
     code = given_back(agree(asked(guarded, known["client_id"]), people))["code"]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from api import problems
 from api.auth.principal import PrincipalDep
@@ -16,13 +17,26 @@ from api.paging import PageDep
 from api.preconditions import IfMatch, as_it_is, tagged, unless_changed
 from resources.errors import NotFoundError
 from resources.knowledge.answers import Neighbour
-from resources.knowledge.model import ConceptView, LearningPath, PathWishes, concept_id
+from resources.knowledge.model import ConceptView, Difficulty, LearningPath, PathStyle, PathWishes, concept_id
 from resources.knowledge.progress.model import ConceptProgress, ProgressChange, shares
 
 router = APIRouter(tags=["knowledge"])
 
 Name = Annotated[str, Path(min_length=1, max_length=200, description="A concept, by name or id")]
 _OneName = Annotated[str, Field(min_length=1, max_length=200)]
+_OPTIONAL = 5
+
+
+class PathConstraints(BaseModel):
+    """What a path should be like, in the names that other programs use for it."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, validate_by_name=True)
+
+    max_length: int | None = Field(default=None, ge=1, le=10_000, description="As `max_steps`")
+    max_difficulty: Difficulty | None = Field(default=None, description="As in `wishes`")
+    include_optional: bool = Field(default=False, description=f"As {_OPTIONAL} in `optional`")
+    preferred_categories: list[_OneName] = Field(default=[], max_length=50, description="As `prefer`")
+    avoid_categories: list[_OneName] = Field(default=[], max_length=50, description="As `avoid`")
 
 
 class PathIn(BaseModel):
@@ -43,6 +57,24 @@ class PathIn(BaseModel):
     use_progress: bool = Field(
         default=True, description="Leave out what you have completed, and count what you have begun"
     )
+    constraints: PathConstraints | None = Field(
+        default=None, description="Wishes in other names; they go before `wishes`"
+    )
+    learning_style: PathStyle | None = Field(default=None, description="As `style` in `wishes`")
+    difficulty_preference: Difficulty | None = Field(default=None, description="As `max_difficulty` in `wishes`")
+
+    def wished(self) -> PathWishes:
+        """The wishes, by whichever names they came."""
+        named = self.constraints or PathConstraints()
+        told = {
+            "max_steps": named.max_length,
+            "max_difficulty": named.max_difficulty or self.difficulty_preference,
+            "optional": _OPTIONAL if named.include_optional else None,
+            "prefer": tuple(named.preferred_categories),
+            "avoid": tuple(named.avoid_categories),
+            "style": self.learning_style,
+        }
+        return self.wishes.model_copy(update={name: value for name, value in told.items() if value})
 
 
 @router.get("/learning-path", summary="Find a learning path", responses=problems.responses(404, 422, 503))
@@ -63,7 +95,7 @@ def plan_path(body: PathIn, services: ServicesDep, tenant: TenantDep, principal:
     """As `GET /learning-path`, as it is wished, and from where the user stands: asked again after progress, it is the rest."""
     done = shares(services.progress.of(principal.subject, tenant=tenant)) if body.use_progress else {}
     return services.learning_paths.plan(
-        body.target, source=body.source, known=body.known, done=done, wishes=body.wishes, tenant=tenant
+        body.target, source=body.source, known=body.known, done=done, wishes=body.wished(), tenant=tenant
     )
 
 

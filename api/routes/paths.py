@@ -55,7 +55,7 @@ def keep_path(body: KeepIn, services: ServicesDep, tenant: TenantDep, principal:
     """As `POST /learning-path`; the path stays as it was planned."""
     done = shares(services.progress.of(principal.subject, tenant=tenant)) if body.use_progress else {}
     planned = services.learning_paths.plan(
-        body.target, source=body.source, known=body.known, done=done, wishes=body.wishes, tenant=tenant
+        body.target, source=body.source, known=body.known, done=done, wishes=body.wished(), tenant=tenant
     )
     path = saved(
         planned,

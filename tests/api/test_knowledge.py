@@ -92,6 +92,13 @@ def test_wishes_that_cannot_be_kept_are_told(http: httpx.Client) -> None:
     assert not path["complete"]
     assert path["left_out"] == [{"concept": "tea", "reason": "would be more than 2 steps"}]
     assert http.post(PATH, json={"target": "tea", "wishes": {"style": "wild"}}).status_code == 422
+    named = {
+        "target_concept": "tea",
+        "learning_style": "depth",
+        "constraints": {"maxLength": 2, "includeOptional": True},
+    }
+    assert http.post(PATH, json=named).json() == path
+    assert http.post(PATH, json=named | {"constraints": {"maxLength": 0}}).status_code == 422
 
 
 @pytest.mark.usefixtures("taught")

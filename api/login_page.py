@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from api.running import UI_PATH
 from resources.errors import NotPermittedError, PlatformError, UnauthenticatedError
+from resources.tenants.tokens import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 LOGIN = "/login"
 COOKIE = "aiw_session"
-SECONDS = 12 * 3600
+SECONDS = LONGEST
 _DEFAULT = f"{UI_PATH}/"
 _STYLE = """
 :root{color-scheme:light dark}

@@ -122,8 +122,11 @@ class IdentityClient(HttpClient):
     async def revoke_key(self, key_id: str) -> KeyOut:
         return KeyOut.model_validate_json((await self._send("DELETE", f"{V1}/keys/{quote(key_id, safe='')}")).content)
 
-    async def rotate_signing_key(self) -> RotatedOut:
-        return RotatedOut.model_validate_json((await self._send("POST", f"{V1}/keys/signing/rotate")).content)
+    async def rotate_signing_key(self, *, drop_former: bool = False) -> RotatedOut:
+        """With `drop_former` all access tokens end now; refresh tokens stay good."""
+        path = f"{V1}/keys/signing/rotate"
+        answer = await self._send("POST", path, params={"drop_former": "true"} if drop_former else None)
+        return RotatedOut.model_validate_json(answer.content)
 
     async def store_provider_key(self, provider: str, key: str) -> ProviderKeyOut:
         path = f"{V1}/provider-keys/{quote(provider, safe='')}"

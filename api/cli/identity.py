@@ -296,10 +296,15 @@ def revoke_key(
 
 
 @keys.command("rotate")
-def rotate(context: typer.Context) -> None:
+def rotate(
+    context: typer.Context,
+    drop_former: Annotated[
+        bool, typer.Option("--drop-former", help="For keys that somebody else may have: all access tokens end now.")
+    ] = False,
+) -> None:
     """Sign access tokens with a new key. Those of the former stay good until they expire."""
     with session_of(context).client() as client:
-        show(client.rotate_signing_key().kid)
+        show(client.rotate_signing_key(drop_former=drop_former).kid)
 
 
 @keys.command("master")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from api import problems
 from api.auth.principal import PrincipalDep
@@ -72,10 +72,18 @@ def revoke_key(key_id: KeyId, principal: PrincipalDep, services: ServicesDep, if
     return KeyOut.of(administration.revoke_key(key_id, tenant=principal.tenant, unless=unless, actor=principal))
 
 
-@router.post("/keys/signing/rotate", summary="Rotate the signing key", responses=problems.responses(401, 403, 409, 503))
-def rotate_signing_key(principal: PrincipalDep, services: ServicesDep) -> RotatedOut:
+@router.post(
+    "/keys/signing/rotate", summary="Rotate the signing key", responses=problems.responses(401, 403, 409, 422, 503)
+)
+def rotate_signing_key(
+    principal: PrincipalDep,
+    services: ServicesDep,
+    drop_former: Annotated[
+        bool, Query(description="For keys that somebody else may have: all tokens end now, refresh tokens stay good")
+    ] = False,
+) -> RotatedOut:
     """Sign with a new key. Tokens of the former stay good until they expire."""
-    return RotatedOut(kid=services.identity.administration.rotate_signing_key(actor=principal))
+    return RotatedOut(kid=services.identity.administration.rotate_signing_key(actor=principal, drop_former=drop_former))
 
 
 @router.get(

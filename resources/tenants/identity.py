@@ -61,6 +61,8 @@ def build_identity(
     forget: Callable[[str], None] = lambda _tenant: None,
 ) -> Identity:
     """Identity on these stores. `home` is the platform's own tenant; the rest as `Administration` has them."""
+    # Before what was verified is forgotten: nothing must be verified anew by keys that were dropped.
+    notices.watch(lambda news: tokens.forget() if news == "*" else None)
     passwords = passwords or Passwords()
     audit = Audit(events)
     authentication = Authentication(

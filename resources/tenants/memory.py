@@ -252,7 +252,8 @@ class MemoryCredentials:
 class MemorySecrets:
     """Safe to share between threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, notices: MemoryNotices | None = None) -> None:
+        self._notices = notices or MemoryNotices()
         self._signing: dict[str, SigningKey] = {}
         self._provider: dict[tuple[str, str], ProviderKey] = {}
         self._lock = threading.Lock()
@@ -265,11 +266,14 @@ class MemorySecrets:
         with self._lock:
             if only_first and self.signing_keys(now=key.created_at):
                 return False
+            drop = retire_at <= key.created_at
             for other in list(self._signing.values()):
-                if other.expires_at is None:
+                if other.expires_at is None or (drop and other.expires_at > retire_at):
                     self._signing[other.kid] = replace(other, expires_at=retire_at)
             self._signing[key.kid] = key
-            return True
+        if drop:
+            self._notices.tell("*")
+        return True
 
     def save_provider_key(self, key: ProviderKey) -> None:
         self._provider[key.tenant, key.provider] = key

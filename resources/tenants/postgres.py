@@ -105,7 +105,9 @@ _SIGNING = "kid, public, sealed, created_at, expires_at"
 _SIGNING_KEYS = f"""SELECT {_SIGNING} FROM aiw.signing_key WHERE expires_at IS NULL OR expires_at > %s
     ORDER BY created_at DESC, kid"""
 _SIGNING_LOCK = "SELECT pg_advisory_xact_lock(7301402650)"
-_RETIRE = "UPDATE aiw.signing_key SET expires_at = %s WHERE expires_at IS NULL"
+_RETIRE = (
+    "UPDATE aiw.signing_key SET expires_at = %(at)s WHERE expires_at IS NULL OR (%(drop)s AND expires_at > %(at)s)"
+)
 _ADD_SIGNING = f"INSERT INTO aiw.signing_key ({_SIGNING}) VALUES (%s, %s, %s, %s, %s)"
 _ALL_SIGNING = "SELECT kid, sealed FROM aiw.signing_key FOR UPDATE"
 _REWRAP_SIGNING = "UPDATE aiw.signing_key SET sealed = %s WHERE kid = %s"
@@ -390,9 +392,12 @@ class PostgresSecrets:
             connection.execute(_SIGNING_LOCK)
             if only_first and connection.execute(_SIGNING_KEYS, (key.created_at,)).fetchone() is not None:
                 return False
-            connection.execute(_RETIRE, (retire_at,))
+            drop = retire_at <= key.created_at
+            connection.execute(_RETIRE, {"at": retire_at, "drop": drop})
             row = (key.kid, Jsonb(key.public), key.sealed, key.created_at, key.expires_at)
             connection.execute(_ADD_SIGNING, row)
+            if drop:
+                connection.execute(_NOTIFY, ("*",))
             return True
 
     def save_provider_key(self, key: ProviderKey) -> None:

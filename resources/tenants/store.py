@@ -122,7 +122,11 @@ class SecretStore(Protocol):
         """Those that verify, newest first. Looks across tenants."""
 
     def add_signing_key(self, key: SigningKey, *, retire_at: datetime, only_first: bool = False) -> bool:
-        """Let `key` sign from now on; the others verify until `retire_at`. With `only_first` just when there is none yet."""
+        """Let `key` sign from now on; the others verify until `retire_at`. With `only_first` just when there is none yet.
+
+        Keys that are dropped at once, with a `retire_at` of no later than the key, are told (`*`), also those that were to
+        verify for longer.
+        """
 
     def save_provider_key(self, key: ProviderKey) -> None:
         """Store or replace a tenant's key of a provider."""

@@ -33,6 +33,8 @@ MIN_SECRET = 32
 _TYPE = "at+jwt"
 _NAMES = {"EdDSA": "Ed25519", "HS256": "HS256"}
 _LOOK_AGAIN = timedelta(seconds=30)
+LONGEST = 12 * 3600
+"""How many seconds a token is good at most, unless all are good for longer: one in a cookie."""
 _LOOK_FOR_UNKNOWN = timedelta(seconds=1)
 
 
@@ -58,7 +60,7 @@ class Tokens:
         self._algorithm = _NAMES[algorithm]
         self._issuer = issuer
         self._audience = audience
-        self._access_seconds = access_seconds
+        self._longest = max(LONGEST, access_seconds)
         self._shared = _shared_key(secret) if algorithm == "HS256" else None
         self._stored: tuple[SigningKey, ...] = ()
         self._keys: dict[str, OKPKey | OctKey] = {}
@@ -112,8 +114,13 @@ class Tokens:
             raise _invalid("it is malformed, not signed by us, or not for us") from error
         return decoded.claims
 
-    def rotate(self, *, now: datetime, only_first: bool = False) -> tuple[SigningKey, datetime]:
-        """Sign with a new key from now on. The former verifies until the last token that it signed has expired."""
+    def rotate(
+        self, *, now: datetime, only_first: bool = False, drop_former: bool = False
+    ) -> tuple[SigningKey, datetime]:
+        """Sign with a new key from now on. The former verifies until the last token that it signed has expired.
+
+        With `drop_former` none verifies any more: for keys that somebody else may have.
+        """
         from joserfc.jwk import OKPKey
 
         kid = base64.urlsafe_b64encode(uuid.uuid4().bytes[:9]).decode()
@@ -121,7 +128,8 @@ class Tokens:
         private = json.dumps(made.as_dict(private=True)).encode()
         sealed = self._vault.seal(private, context=context_of_signing_key(kid))
         key = SigningKey(kid, dict(made.as_dict(private=False)), sealed, now)
-        until = now + timedelta(seconds=self._access_seconds + LEEWAY)
+        # Another process signs with the former until it looks again.
+        until = now if drop_former else now + timedelta(seconds=self._longest + LEEWAY) + _LOOK_AGAIN
         self._secrets.add_signing_key(key, retire_at=until, only_first=only_first)
         self._read(now)
         return key, until
@@ -129,6 +137,7 @@ class Tokens:
     def forget(self) -> None:
         """Read the keys anew before the next use."""
         self._signer = None
+        self._read_at = datetime.min.replace(tzinfo=UTC)
 
     def jwks(self, *, now: datetime) -> dict[str, Any]:
         """The public keys (RFC 7517); none with HS256, whose secret is not for others."""

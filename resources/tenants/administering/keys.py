@@ -97,11 +97,11 @@ class KeyOffice(Office):
             self._audit.record(StreamId("key", key.id), fact, tenant=tenant, actor=actor)
         return key
 
-    def rotate_signing_key(self, *, actor: Principal | None) -> str:
-        """Sign with a new key from now on; gives its id. Tokens of the former stay good until they expire."""
+    def rotate_signing_key(self, *, actor: Principal | None, drop_former: bool = False) -> str:
+        """Sign with a new key from now on; gives its id. Tokens of the former stay good until they expire, or end at once."""
         try:
             with self._together():
-                key, until = self._tokens.rotate(now=datetime.now(UTC))
+                key, until = self._tokens.rotate(now=datetime.now(UTC), drop_former=drop_former)
                 fact = catalog.SigningKeyRotated(kid=key.kid, former_until=until.isoformat())
                 self._audit.record(StreamId("key", key.kid), fact, tenant=self._home, actor=actor)
         except PlatformError:

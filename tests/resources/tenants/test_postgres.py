@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from resources.tenants.model import Tenant
+from resources.tenants.model import SigningKey, Tenant
 from resources.tenants.notices.postgres import PostgresNotices
 from resources.tenants.postgres import PostgresAccounts, PostgresCredentials, PostgresSecrets
 from tests.contracts.identity_stores import NOW, IdentityContract, Stores, a_user
@@ -22,6 +24,22 @@ def stores(database: Database) -> Iterator[Stores]:
     notices = PostgresNotices(database)
     yield Stores(PostgresAccounts(database), PostgresCredentials(database), PostgresSecrets(database), notices)
     notices.close()
+
+
+class UndoneError(Exception):
+    """Ends a transaction."""
+
+
+def test_keys_that_are_dropped_verify_nothing_any_more(database: Database) -> None:
+    secrets = PostgresSecrets(database)
+    hour = timedelta(hours=1)
+    with suppress(UndoneError), database.together():  # others sign with the keys that are there
+        for kid, retire_at in (("first", NOW + hour), ("second", NOW + hour), ("third", NOW)):
+            secrets.add_signing_key(SigningKey(kid, {}, b"sealed", NOW), retire_at=retire_at)
+            if kid == "second":
+                assert {"first", "second"} <= {key.kid for key in secrets.signing_keys(now=NOW)}
+        assert [key.kid for key in secrets.signing_keys(now=NOW)] == ["third"]
+        raise UndoneError
 
 
 class TestPostgresIdentity(IdentityContract):

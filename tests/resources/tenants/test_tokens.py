@@ -39,7 +39,7 @@ def test_every_token_has_an_id_of_its_own(secrets: MemorySecrets, vault: Vault) 
 
 
 def test_a_rotated_key_verifies_until_its_last_token_has_expired(secrets: MemorySecrets, vault: Vault) -> None:
-    tokens, other = Tokens(secrets, vault, access_seconds=60), Tokens(secrets, vault)
+    tokens, other = Tokens(secrets, vault), Tokens(secrets, vault)
     old = tokens.sign(CLAIMS, now=NOW, seconds=60)
     assert other.verify(old, now=NOW)
     tokens.rotate(now=NOW + timedelta(seconds=10))
@@ -47,9 +47,21 @@ def test_a_rotated_key_verifies_until_its_last_token_has_expired(secrets: Memory
     fresh = tokens.sign(CLAIMS, now=later, seconds=60)
     assert tokens.verify(old, now=later)
     assert other.verify(fresh, now=later)  # another process looks for a key that it does not know
-    assert len(tokens.jwks(now=NOW + timedelta(seconds=200))["keys"]) == 1
-    with pytest.raises(UnauthenticatedError):
-        tokens.verify(old, now=NOW + timedelta(seconds=200))
+    assert len(tokens.jwks(now=NOW + timedelta(hours=11))["keys"]) == 2  # a cookie's token is good for as long
+    assert len(tokens.jwks(now=NOW + timedelta(hours=13))["keys"]) == 1
+
+
+def test_a_dropped_key_verifies_nothing_any_more(secrets: MemorySecrets, vault: Vault) -> None:
+    tokens = Tokens(secrets, vault)
+    older = tokens.sign(CLAIMS, now=NOW, seconds=60)
+    tokens.rotate(now=NOW)
+    old = tokens.sign(CLAIMS, now=NOW, seconds=60)
+    key, _ = tokens.rotate(now=NOW + timedelta(seconds=1), drop_former=True)
+    later = NOW + timedelta(seconds=2)
+    assert [kept["kid"] for kept in tokens.jwks(now=later)["keys"]] == [key.kid]
+    for token in (older, old):
+        with pytest.raises(UnauthenticatedError):
+            tokens.verify(token, now=later)
 
 
 def test_a_shared_secret_signs_too(secrets: MemorySecrets, vault: Vault) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -28,6 +29,8 @@ def test_no_secret_is_in_any_log_event_answer_or_row(
     api_settings: Settings, services: Services, database: Database, people: People, tmp_path: Path
 ) -> None:
     user = people.user("admin", username="ada", password=PASSWORD)
+    home = People(services.identity, services.identity.home)
+    looker = home.user("viewer", username=f"looker-{people.tenant}", password=PASSWORD)
     port_file = tmp_path / "port"
     command = [sys.executable, "-m", "api.server", "--port", "0", "--port-file", str(port_file)]
     assert api_settings.auth.master_key is not None
@@ -45,14 +48,24 @@ def test_no_secret_is_in_any_log_event_answer_or_row(
         url = json.loads(process.stdout.readline())["url"]
         with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
             answers, planted = use_and_misuse(client, people.tenant, str(user.id))
+            pages, cookie = look_at_pages(client, looker.username)
     finally:
         process.terminate()
         _, log = process.communicate(timeout=30)
-    planted |= {PASSWORD, NEW_PASSWORD, PROVIDER_KEY, master}
+    address = api_settings.database.url
+    assert address is not None
+    kept = urlsplit(address.get_secret_value()).password or address.get_secret_value()
+    planted |= {PASSWORD, NEW_PASSWORD, PROVIDER_KEY, master, kept, cookie}
     assert "request.finished" in log
     events = [str(event) for event in services.events.read_all(tenant=people.tenant)]
     assert "key.provider_stored" in str(events)
-    places = {"log": log, "events": str(events), "answers": "\n".join(answers), "rows": rows(database)}
+    places = {
+        "log": log,
+        "events": str(events),
+        "answers": "\n".join(answers),
+        "pages": "\n".join(pages),
+        "rows": rows(database),
+    }
     found = {(place, secret) for place, text in places.items() for secret in planted if secret in text}
     assert found == set()
 
@@ -91,6 +104,42 @@ def use_and_misuse(client: httpx.Client, tenant: str, user_id: str) -> tuple[lis
     send("PUT", f"/users/{user_id}/password", {"password": NEW_PASSWORD}, headers=bearer(key))
     made = {key, session["access_token"], session["refresh_token"], refreshed["refresh_token"]}
     return answers, made | {secret.split("_", 2)[-1] for secret in (key, session["refresh_token"])}
+
+
+def look_at_pages(client: httpx.Client, username: str) -> tuple[list[str], str]:
+    """Every kind of page that people see, before and behind the login, and those of errors; gives the login's cookie, too."""
+    pages: list[str] = []
+
+    def see(method: str, path: str, **options: Any) -> httpx.Response:
+        answer = client.request(method, path, headers={"Accept": "text/html"}, **options)
+        told = {name: value for name, value in answer.headers.items() if name != "set-cookie"}
+        pages.append(f"{method} {path} {answer.text} {told}")
+        return answer
+
+    open_pages = (
+        "/login",
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+        "/graphql",
+        "/live",
+        "/ready",
+        "/health",
+        "/dagster/runs",
+    )
+    lost = ("/nothing", "/docs/assets/nothing", "/oauth/authorize?client_id=x", "/api/v1/auth/oidc/callback?code=x")
+    for path in (*open_pages, *lost):
+        see("GET", path)
+    see("POST", "/docs")
+    see("POST", "/login/session", data={"username": username, "password": NEW_PASSWORD})
+    entered = see("POST", "/login/session", data={"username": username, "password": PASSWORD})
+    assert entered.status_code == 303, entered.text
+    cookie = client.cookies["aiw_session"]
+    for path in (*open_pages, *lost):
+        see("GET", path)  # there is no web server of Dagster's here: `tests/e2e/test_dagster_ui.py` reads its pages
+    see("POST", "/login/end")
+    client.cookies.clear()
+    return pages, cookie
 
 
 def rows(database: Database) -> str:

@@ -27,7 +27,7 @@ SERVERS: Final = (PLATFORM, SUPPORT, KNOWLEDGE)
 
 _PLATFORM = (
     "Workflows, runs and knowledge of one tenant of an AI workflow platform. Begin with list_workflows or search; "
-    "run_workflow runs one and waits for its end. Workflows that were published with the tag `mcp` are tools of their own, "
+    "run_workflow runs one and waits for its end. Workflows that were published with `expose: [mcp]` are tools of their own, "
     "named workflow_NAME. Runs, documents and concepts can be read, and watched, as resources (aiw://...)."
 )
 _SUPPORT = (

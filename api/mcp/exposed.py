@@ -1,6 +1,7 @@
-"""Workflows as tools: one that has the tag `mcp` is a tool of the platform's server, with its inputs as arguments.
+"""Workflows as tools: one that says `expose: [mcp]` (or has the tag `mcp`) is a tool of the platform's server.
 
-The tag is part of the workflow, so publishing it is what exposes it, and another revision without the tag hides it again.
+Its inputs are the arguments. What it says is part of the workflow, so publishing it is what exposes it, and another revision that
+does not say so hides it again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from api.mcp.call import Call
     from resources.tenants.model import Principal
     from resources.workflows.catalogue import Catalogue
+    from resources.workflows.library import Entry
     from resources.workflows.spec import WorkflowSpec
 
 TAG: Final = "mcp"
@@ -35,11 +37,7 @@ class WorkflowTools:
         self._workflows = workflows
 
     def list(self, principal: Principal) -> Sequence[BoundTool]:
-        return [
-            _tool(entry.spec)
-            for entry in self._workflows.list(principal.tenant)
-            if TAG in entry.spec.tags and not (entry.published is not None and entry.published.archived)
-        ]
+        return [_tool(entry.spec) for entry in self._workflows.list(principal.tenant) if _is_exposed(entry)]
 
     def find(self, name: str, principal: Principal) -> BoundTool | None:
         if not name.startswith(PREFIX):
@@ -48,8 +46,12 @@ class WorkflowTools:
             entry = self._workflows.find(name.removeprefix(PREFIX), tenant=principal.tenant)
         except NotFoundError:
             return None
-        hidden = TAG not in entry.spec.tags or (entry.published is not None and entry.published.archived)
-        return None if hidden else _tool(entry.spec)
+        return _tool(entry.spec) if _is_exposed(entry) else None
+
+
+def _is_exposed(entry: Entry) -> bool:
+    archived = entry.published is not None and entry.published.archived
+    return not archived and (TAG in entry.spec.expose or TAG in entry.spec.tags)
 
 
 def _tool(spec: WorkflowSpec) -> BoundTool:

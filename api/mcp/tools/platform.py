@@ -117,7 +117,7 @@ def _workflows(tools: Tools) -> None:
     def publish_workflow(
         call: Call, spec: Spec, note: Annotated[str | None, Field(max_length=500, description="Why it changed")] = None
     ) -> PublishedOut:
-        """Store a workflow as a new revision, runnable at once. With the tag `mcp` it also becomes a tool of this server."""
+        """Store a workflow as a new revision, runnable at once. With `expose: [mcp]` it also becomes a tool of this server."""
         found = _published(call, spec, dry_run=False, note=note)
         assert isinstance(found, PublishedOut)
         return found

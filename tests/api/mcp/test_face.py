@@ -59,7 +59,7 @@ async def test_what_was_published_is_a_tool_with_its_inputs_as_schema(connect: C
     spec = {
         "name": "greeting",
         "description": "Greets somebody.",
-        "tags": ["mcp"],
+        "expose": ["mcp"],
         "inputs": {"who": {"type": "string", "description": "Whom to greet"}},
         "nodes": {"greet": {"type": "template", "config": {"template": "Hello, {{ inputs.who }}!"}}},
         "outputs": {"text": "{{ nodes.greet.output.text }}"},
@@ -68,7 +68,7 @@ async def test_what_was_published_is_a_tool_with_its_inputs_as_schema(connect: C
         published = await client.call_tool("publish_workflow", {"spec": spec})
         assert not published.is_error, text_of(published)
         tools = {tool.name: tool for tool in (await client.list_tools(cache_mode="bypass")).tools}
-        hidden = await client.call_tool("publish_workflow", {"spec": {**spec, "tags": []}})
+        hidden = await client.call_tool("publish_workflow", {"spec": {**spec, "expose": []}})
         assert not hidden.is_error
         later = {tool.name for tool in (await client.list_tools(cache_mode="bypass")).tools}
     assert tools["workflow_greeting"].input_schema["required"] == ["who"]

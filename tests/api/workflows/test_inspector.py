@@ -27,7 +27,7 @@ INSPECTOR = ("@modelcontextprotocol/inspector", "clients/launcher/build/index.js
 PATIENCE = 120
 GREETING = """
 name: greet_by_inspector
-tags: [mcp]
+expose: [mcp]
 inputs: {who: {type: string}}
 nodes:
   greet: {type: template, config: {template: "Hello, {{ inputs.who }}!"}}

@@ -128,8 +128,11 @@ class Handler(BaseHTTPRequestHandler):
         tool = (message.get("params") or {}).get("name")
         if tool == "garbage":
             body = b"{no json at all"
+        kind = "application/json"
+        if tool == "twice":
+            kind, body = "text/event-stream", b"data: %b\n\n" % body * 2
         self.send_response(202 if found is None else 200)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         if tool in {"half", "half_again"}:

@@ -1,8 +1,9 @@
 """From a document to what it says about concepts: what it is about, what that requires, what it talks about.
 
-What the sender declares counts in full. Without a declaration the subject is the title, if that looks like the name of
-something, and the prerequisites are what a section of that name lists. No other prerequisite is guessed: a missing edge is better
-than a wrong one, because learning paths follow every edge. How other terms hang together, `relations` tells.
+What the sender declares counts in full, and what the document itself does in its front matter (`prerequisites: [Sets, Logic]`).
+Without a declaration the subject is the title, if that looks like the name of something, and the prerequisites are what a section
+of that name lists. No other prerequisite is guessed: a missing edge is better than a wrong one, because learning paths follow
+every edge. How other terms hang together, `relations` tells.
 """
 
 from __future__ import annotations
@@ -136,8 +137,8 @@ def extract(
     name = source.subject or _subject_from_title(document, parsed)
     subject = concept_id(name) if name else ""
     required: dict[str, tuple[str, float]] = {}
-    if source.requires:
-        required = {concept_id(term): (term, DECLARED) for term in source.requires}
+    if declared := source.requires or _declared_prerequisites(parsed):
+        required = {concept_id(term): (term, DECLARED) for term in declared}
     elif not source.subject:
         required = {concept_id(term): (term, CUE) for term in _listed_prerequisites(parsed)}
 
@@ -166,11 +167,11 @@ def extract(
                 edges.append(Edge(source=subject, target=key, type=EdgeType.REQUIRES, weight=weight))
     written = {concept.id: occurrences(parsed.text, concept.name) for concept in concepts.values()}
     evidence = {
-        key: Evidence(origin=_origin(key, subject, source), chunks=chunks_with(places, passages))
+        key: Evidence(origin=_origin(key, subject, source, declared), chunks=chunks_with(places, passages))
         for key, places in written.items()
     }
     said = {evidence_key(edge.source, edge.target, edge.type) for edge in edges}
-    cue = Evidence(origin=Origin.DECLARED if source.requires else Origin.STRUCTURE)
+    cue = Evidence(origin=Origin.DECLARED if declared else Origin.STRUCTURE)
     frequent = Evidence(origin=Origin.STRUCTURE)
     evidence |= {
         evidence_key(edge.source, edge.target, edge.type): cue if edge.type is EdgeType.REQUIRES else frequent
@@ -213,8 +214,8 @@ def _resource(document: Document, analysis: Analysis, title: str | None) -> Lear
     )
 
 
-def _origin(key: str, subject: str, source: DocumentSource) -> Origin:
-    declared = (key == subject and source.subject) or key in {concept_id(term) for term in source.requires}
+def _origin(key: str, subject: str, source: DocumentSource, required: Sequence[str]) -> Origin:
+    declared = (key == subject and source.subject) or key in {concept_id(term) for term in required}
     return Origin.DECLARED if declared else Origin.STRUCTURE
 
 
@@ -251,6 +252,14 @@ def _name_of_something(title: str) -> str | None:
         and concept_id(name) not in _GENERIC_TITLES
     )
     return name if sensible else None
+
+
+def _declared_prerequisites(parsed: ParsedDocument) -> list[str]:
+    """What the front matter of the document lists in one line."""
+    front = parsed.metadata.get("front_matter", {})
+    listed = front.get("prerequisites") or front.get("requires") or ""
+    terms = (_term(item.strip(" \"'")) for item in listed.strip("[] ").split(","))
+    return [term for term in terms if term][:MAX_CUES]
 
 
 def _listed_prerequisites(parsed: ParsedDocument) -> list[str]:

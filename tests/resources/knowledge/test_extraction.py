@@ -22,7 +22,7 @@ from resources.content.parsers import html, markdown
 from resources.content.parsers.base import ParseLimits
 from resources.knowledge.contribution import contribution_of
 from resources.knowledge.extraction import MAX_TOPICS, extract
-from resources.knowledge.model import Edge, EdgeType, Extraction
+from resources.knowledge.model import Edge, EdgeType, Extraction, Origin
 
 if TYPE_CHECKING:
     from resources.content.parsers.base import Parser
@@ -260,7 +260,7 @@ def test_declarations_leave_cues_aside() -> None:
     assert requirements(extract(document(requires=("Scalars",)), page, analysis())) == [("tensors", "scalars")]
 
 
-TEXT = st.characters(exclude_characters="\x00")
+TEXT = st.characters(codec="utf-8", exclude_characters="\x00")
 
 
 @given(
@@ -278,3 +278,14 @@ def test_every_extraction_fits_together(
     result = extract(source, page, analysis(*terms))
     contribution_of(result)
     assert extract(source, page, analysis(*terms)) == result
+
+
+@pytest.mark.parametrize("front", ["prerequisites: [Sets, 'Logic']", "requires: Sets, Logic"])
+def test_what_the_front_matter_requires_is_declared(front: str) -> None:
+    content = f"---\n{front}\n---\n# Graphs\n\nGraphs have nodes.\n".encode()
+    read = markdown.parse(content, limits=ParseLimits())
+    found = extract(document(), read, analysis())
+    assert requirements(found) == [("graphs", "logic"), ("graphs", "sets")]
+    assert {edge.weight for edge in of_type(found, EdgeType.REQUIRES)} == {1.0}
+    assert found.evidence["sets"].origin is Origin.DECLARED
+    assert requirements(extract(document(requires=("Trees",)), read, analysis())) == [("graphs", "trees")]

@@ -309,6 +309,7 @@ def _add_graphql(app: FastAPI, settings: Settings, services: Services) -> None:
     """The graph, its text, and GraphiQL."""
     from api.graphql import view
     from api.graphql.allowances import Allowances
+    from api.graphql.guards import Limits
     from api.graphql.schema import unified
 
     face = view.GraphFace(
@@ -317,7 +318,8 @@ def _add_graphql(app: FastAPI, settings: Settings, services: Services) -> None:
         authenticate=app.state.authenticate,
         dagster_url=settings.dagster.url,
         closing=lambda: app.state.tails.closing,
-        allowances=Allowances(app.state.rates, unlimited="local" if settings.auth.mode == "local" else None),
+        allowances=Allowances.of(settings, app.state.rates),
+        limits=Limits.of(settings.graphql),
     )
     app.router.routes.extend(
         [

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from definitions.runtime.launch import Launched
     from definitions.runtime.reexecution import Preview
-    from definitions.runtime.runs import LogPage, RunLine, RunPage, RunReader, RunView
+    from definitions.runtime.runs import LogPage, RunAssets, RunLine, RunPage, RunReader, RunView
     from definitions.runtime.starter import Starter
     from resources.events.routing.model import Routed
     from resources.workflows.triggers import Start
@@ -50,6 +50,10 @@ class Runs:
     def lines(self, run_ids: Collection[str], *, tenant: str) -> Mapping[str, RunLine]:
         """Those of these runs that the tenant has, by id. Raises UnavailableError."""
         return self._lazy.opened().lines(run_ids, tenant=tenant)
+
+    def assets(self, run_ids: Collection[str], *, tenant: str) -> Mapping[str, RunAssets]:
+        """What those of these runs that the tenant has made, by id. Raises UnavailableError."""
+        return self._lazy.opened().assets(run_ids, tenant=tenant)
 
     def list(
         self,

@@ -113,6 +113,27 @@ class LimitSettings(BaseModel):
     address_burst: int = Field(default=1_200, ge=1, description="At once")
 
 
+class GraphqlSettings(BaseModel):
+    """How much one operation may ask of the graph, for how long, and one principal in all."""
+
+    depth: int = Field(default=15, ge=1, le=50, description="Fields within fields")
+    complexity: int = Field(default=1000, ge=1, description="Fields, those of a list as often as it is long")
+    aliases: int = Field(default=100, ge=0, description="Fields that are given another name")
+    selections: int = Field(default=200, ge=1, description="Fields and fragments in its text")
+    variable_depth: int = Field(default=10, ge=1, le=50, description="Values within values of a variable")
+    query_seconds: float = Field(default=30.0, gt=0, description="Until a query must be answered")
+    mutation_seconds: float = Field(default=60.0, gt=0, description="Until a mutation must be answered")
+    subscription_seconds: float = Field(
+        default=300.0, gt=0, description="A subscription ends then, to be taken up again"
+    )
+    subscriptions: int = Field(default=5, ge=1, description="Of one principal at the same time, over all its sockets")
+    points_per_request: int = Field(
+        default=100,
+        ge=1,
+        description="Complexity of a request on average, of the rate in AIW_LIMITS__PRINCIPAL_PER_MINUTE",
+    )
+
+
 class RealtimeSettings(BaseModel):
     """How processes tell one another that there is news for sockets."""
 
@@ -249,6 +270,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
+    graphql: GraphqlSettings = GraphqlSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     egress: EgressSettings = EgressSettings()
     ai: AiSettings = AiSettings()

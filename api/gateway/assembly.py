@@ -182,6 +182,7 @@ class Federation:
             "AIW_GATEWAY_JWKS": self._jwks_url,
             "AIW_GATEWAY_SUPERGRAPH": self.supergraph_url,
             "AIW_GATEWAY_PORT": str(self.port),
+            "AIW_GATEWAY_DEPTH": str(self._settings.graphql.depth),
         }
         if auth.algorithm == "HS256" and auth.secret is not None:
             own["AIW_GATEWAY_SECRET"] = auth.secret.get_secret_value()

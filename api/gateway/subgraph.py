@@ -19,6 +19,7 @@ from api.auth.limiter import Rates
 from api.auth.principal import Authenticate
 from api.gateway.registry import Heart, Subgraph, Subgraphs
 from api.graphql.allowances import Allowances
+from api.graphql.guards import Limits
 from api.graphql.schema import subgraph
 from api.graphql.view import PATH, SCHEMA_PATH, GraphFace
 from api.listening import bind
@@ -58,7 +59,8 @@ def create_subgraph(name: str, services: Services, settings: Settings) -> Starle
         authenticate=Authenticate(services.identity.verified, local_tenant=local_tenant),
         dagster_url=settings.dagster.url,
         closing=lambda: bool(app.state.closing),
-        allowances=Allowances(rates, unlimited=None if local_tenant is None else "local"),
+        allowances=Allowances.of(settings, rates),
+        limits=Limits.of(settings.graphql),
     )
 
     async def live(request: Request) -> Response:

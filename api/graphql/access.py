@@ -94,13 +94,14 @@ def _followed(subscribe: Any, asked: Guarded) -> Any:
         found = subscribe(source, info, **arguments)
         if inspect.isawaitable(found):
             found = await found
-        allowances = info.context.allowances
-        if allowances is None:
+        context = info.context
+        if context.allowances is None:
             return found
         try:
-            return Followed(found, allowances.follow(info.context.principal))
+            end = context.allowances.follow(context.principal)
         except LimitExceededError as error:
             raise errors.of(error, service=asked.service) from error
+        return Followed(found, end, seconds=context.limits.subscription_seconds)
 
     return followed
 

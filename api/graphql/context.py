@@ -14,6 +14,7 @@ from anyio import to_thread
 from strawberry.dataloader import DataLoader
 
 from api.auth import access
+from api.graphql.guards import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -40,6 +41,7 @@ class GraphContext:
     dagster_url: str | None = None
     closing: Callable[[], bool] = lambda: False
     allowances: Allowances | None = None
+    limits: Limits = field(default_factory=Limits)
     _loaders: dict[Any, DataLoader[Any, Any]] = field(default_factory=dict)
 
     @property

@@ -6,7 +6,7 @@ itself is for those who operate the platform, and costs no complexity; the sizes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from graphql import (
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from graphql import DocumentNode, GraphQLSchema, SelectionSetNode
 
+    from resources.settings import GraphqlSettings
+
 _LENGTH: Final = 5
 """Of a list that does not say how long it is."""
 TOKENS: Final = 5000
@@ -53,6 +55,14 @@ class Limits:
     selections: int = 200
     variable_depth: int = 10
     operations: int = 20
+    query_seconds: float = 30.0
+    mutation_seconds: float = 60.0
+    subscription_seconds: float = 300.0
+
+    @classmethod
+    def of(cls, settings: GraphqlSettings) -> Limits:
+        """Those of the settings."""
+        return cls(**{one.name: getattr(settings, one.name) for one in fields(cls) if one.name != "operations"})
 
 
 @dataclass
@@ -69,8 +79,6 @@ class Size:
 class GuardExtension(SchemaExtension):
     """Refuses an operation that asks for too much, or for the schema without the right to."""
 
-    limits = Limits()
-
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
         if context.graphql_document is not None:
@@ -86,7 +94,7 @@ class GuardExtension(SchemaExtension):
         document = context.graphql_document
         assert document is not None
         schema: GraphQLSchema = context.schema._schema  # noqa: SLF001  # the library's own way
-        limits = self.limits
+        limits = Limits() if context.context is None else context.context.limits
         if depth_of(context.variables or {}) > limits.variable_depth:
             raise _exceeded("variable_depth", limits.variable_depth)
         size = measure(document, schema, context.operation_name, context.variables or {}, limits)

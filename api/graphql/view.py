@@ -27,7 +27,6 @@ from api.auth import access
 from api.auth.principal import principal_of
 from api.graphql import errors
 from api.graphql.access import INTROSPECTION
-from api.graphql.allowances import FOLLOWED
 from api.graphql.caching import ResponseCache, key_of, seconds_of
 from api.graphql.context import GraphContext
 from api.graphql.lines import with_plain_lines
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from api.auth.principal import Authenticate
     from api.dependencies import Services
     from api.graphql.allowances import Allowances
+    from api.graphql.guards import Limits
     from api.graphql.schema import GraphSchema
 
 PATH: Final = "/graphql"
@@ -52,8 +52,8 @@ SCHEMA_PATH: Final = "/_service/schema"
 ASSETS: Final = "/graphql/assets"
 RESPONSE: Final = "application/graphql-response+json"
 
-QUERY_SECONDS: Final = 30.0
-MUTATION_SECONDS: Final = 60.0
+_SOCKETS: Final = 20
+"""Of one principal at the same time."""
 _KEPT_OPERATIONS: Final = 1000
 _LONGEST_OPERATION: Final = 100_000
 _NOT_FOUND: Final = "PERSISTED_QUERY_NOT_FOUND"
@@ -71,11 +71,12 @@ class GraphFace(GraphQL[GraphContext, None]):
         dagster_url: str | None,
         closing: Callable[[], bool],
         allowances: Allowances,
+        limits: Limits,
     ) -> None:
         super().__init__(
             schema,
             subscription_protocols=("graphql-transport-ws", "graphql-sse", "multipart-subscription"),
-            max_subscriptions_per_connection=FOLLOWED,
+            max_subscriptions_per_connection=allowances.followed,
         )
         self.graph = schema
         self._services = services
@@ -83,6 +84,7 @@ class GraphFace(GraphQL[GraphContext, None]):
         self._dagster_url = dagster_url
         self._closing = closing
         self._allowances = allowances
+        self._limits = limits
         self._operations: OrderedDict[str, str] = OrderedDict()
         self._answers = ResponseCache()
         self._sockets: dict[tuple[str, str], int] = {}
@@ -128,6 +130,7 @@ class GraphFace(GraphQL[GraphContext, None]):
             dagster_url=self._dagster_url,
             closing=self._closing,
             allowances=self._allowances,
+            limits=self._limits,
         )
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
@@ -149,13 +152,13 @@ class GraphFace(GraphQL[GraphContext, None]):
         """Within its time."""
         asked = named["request_data"]
         query = "" if isinstance(asked, list) else asked.query or ""
-        seconds = MUTATION_SECONDS if "mutation" in query else QUERY_SECONDS
+        seconds = self._limits.mutation_seconds if "mutation" in query else self._limits.query_seconds
         try:
             async with asyncio.timeout(seconds):
                 return await super().execute_operation(*arguments, **named)
         except TimeoutError:
             error = errors.of(
-                LimitExceededError(f"The operation took longer than {seconds:.0f} s.", code="TIMEOUT"), service="graph"
+                LimitExceededError(f"The operation took longer than {seconds:g} s.", code="TIMEOUT"), service="graph"
             )
             return PreExecutionError(data=None, errors=[error])
 
@@ -237,7 +240,7 @@ class GraphFace(GraphQL[GraphContext, None]):
             await send({"type": "websocket.close", "code": 4401, "reason": "Unauthorized"})
             return
         key = principal.tenant, principal.subject
-        if self._sockets.get(key, 0) >= FOLLOWED:
+        if self._sockets.get(key, 0) >= _SOCKETS:
             await receive()
             await send({"type": "websocket.close", "code": 1013, "reason": "Too many sockets"})
             return

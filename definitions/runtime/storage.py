@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
+from dagster import AssetKey, DagsterEventType
+from dagster._core.storage.event_log import SqlEventLogStorage, SqlEventLogStorageTable
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
@@ -36,10 +38,11 @@ from definitions.runtime.lean.outbox import OUTBOXES
 from resources.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from contextlib import AbstractContextManager
     from typing import Self
 
+    from dagster import DagsterInstance
     from dagster._serdes import ConfigurableClassData
     from sqlalchemy.engine import Connection, Engine
 
@@ -170,6 +173,25 @@ class _Pooled:
         if known not in _known_facts and ask():
             _known_facts.add(known)
         return known in _known_facts
+
+
+def materialised(instance: DagsterInstance, run_ids: Collection[str]) -> dict[str, set[AssetKey]]:
+    """What each of these runs has made. Dagster itself only tells it run by run."""
+    storage = instance.event_log_storage
+    assert isinstance(storage, SqlEventLogStorage)
+    events = SqlEventLogStorageTable.c
+    made: dict[str, set[AssetKey]] = {run_id: set() for run_id in run_ids}
+    asked = sqlalchemy.select(events.run_id, events.asset_key).where(
+        events.run_id.in_(list(made)),
+        events.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION.value,
+        events.asset_key.is_not(None),
+    )
+    if made:
+        with storage.index_connection() as connection:
+            for run_id, text in connection.execute(asked.distinct()):
+                if (key := AssetKey.from_db_string(text)) is not None:
+                    made[run_id].add(key)
+    return made
 
 
 class PooledRunStorage(_Pooled, PostgresRunStorage):

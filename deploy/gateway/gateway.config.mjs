@@ -99,7 +99,7 @@ export const gatewayConfig = defineConfig({
   batching: { limit: 10 },
   upstreamTimeout: 30_000,
   // Subgraphs hold each its own part to these; only here is the whole to be seen.
-  maxDepth: 15,
+  maxDepth: Number(env.AIW_GATEWAY_DEPTH),
   maxTokens: 4_000,
   blockFieldSuggestions: true,
   genericAuth: { mode: required ? 'protect-all' : 'resolve-only', resolveUserFn: user },

@@ -11,9 +11,10 @@ from api.auth.limiter import Rates
 from api.auth.principal import local_principal
 from api.graphql.allowances import FOLLOWED, POINTS, Allowances, Followed
 from api.graphql.context import GraphContext
+from api.graphql.guards import Limits
 from api.graphql.schema import unified
 from resources.errors import LimitExceededError
-from resources.settings import LimitSettings
+from resources.settings import GraphqlSettings, LimitSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from api.dependencies import Services
 
 ADA = replace(local_principal("a"), subject="ada")
-FEW = Rates(LimitSettings(principal_per_minute=60, principal_burst=12))
+FEW = Rates(LimitSettings(principal_per_minute=1, principal_burst=12))
 
 
 async def numbers() -> AsyncIterator[int]:
@@ -47,9 +48,9 @@ def test_the_admin_of_a_local_platform_has_no_rate() -> None:
 
 
 async def test_an_operation_is_charged_before_it_is_executed(services: Services, tenant: str) -> None:
-    allowances = Allowances(FEW)
+    allowances = Allowances(FEW, points=1, largest=1)
     principal = replace(local_principal(tenant), subject="ada")
-    allowances.charge(principal, 12 * POINTS - 1)
+    allowances.charge(principal, 12)
     context = GraphContext(services, principal, allowances=allowances)
     result = await unified().execute("{ viewer { id } }", context_value=context)
     assert result.data is None
@@ -69,9 +70,9 @@ def test_so_many_subscriptions_and_no_more_until_one_ends() -> None:
 
 async def test_a_subscription_is_counted_until_it_ends_fails_or_is_closed() -> None:
     ended: list[str] = []
-    whole = Followed(numbers(), lambda: ended.append("whole"))
+    whole = Followed(numbers(), lambda: ended.append("whole"), seconds=60)
     assert [one async for one in whole] == [1, 2]
-    closed = Followed(numbers(), lambda: ended.append("closed"))
+    closed = Followed(numbers(), lambda: ended.append("closed"), seconds=60)
     await closed.aclose()
     await closed.aclose()
     assert ended == ["whole", "closed"]
@@ -87,3 +88,33 @@ async def test_one_subscription_too_many_is_refused(services: Services, tenant: 
     assert [(one.errors or [])[0].extensions["code"] for one in told] == ["too_many_subscriptions"]  # type: ignore[index]
     for end in ends:
         end()
+
+
+async def test_a_subscription_ends_when_its_time_is_up_and_can_be_taken_up_again(
+    services: Services, tenant: str
+) -> None:
+    allowances = Allowances(FEW, followed=1)
+    for _ in range(2):
+        context = GraphContext(
+            services,
+            local_principal(tenant),
+            keeps=False,
+            allowances=allowances,
+            limits=Limits(subscription_seconds=0.05),
+        )
+        result = await unified().subscribe("subscription { events { id } }", context_value=context)
+        told = [one async for one in result]
+        error = (told[-1].errors or [])[0]
+        assert (error.extensions or {})["code"] == "subscription_expired"
+        assert (error.extensions or {})["retryable"] is True
+
+
+def test_limits_are_those_of_the_settings() -> None:
+    assert Limits.of(GraphqlSettings()) == Limits()
+    assert Limits.of(GraphqlSettings(depth=3, subscription_seconds=1)).depth == 3
+
+
+async def test_an_operation_is_held_to_the_limits_of_its_context(services: Services, tenant: str) -> None:
+    context = GraphContext(services, local_principal(tenant), limits=Limits(depth=1))
+    result = await unified().execute("{ viewer { id } }", context_value=context)
+    assert ((result.errors or [])[0].extensions or {})["code"] == "graphql_depth"

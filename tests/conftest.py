@@ -13,7 +13,7 @@ pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.wire"]
 settings.register_profile("aiw", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("aiw")
 
-_TOGETHER = ("tests/e2e/", "tests/api/workflows/")
+_TOGETHER = ("tests/e2e/", "tests/api/workflows/", "tests/conformance/")
 """Folders whose tests share something too expensive to have twice, such as a whole platform: each stays on one worker."""
 
 

@@ -1,4 +1,8 @@
-"""Our client before the official suite: python -m tests.conformance.client URL, with the scenario in MCP_CONFORMANCE_SCENARIO.
+"""Our client before the official suite: python -m tests.conformance.client, which prints a port.
+
+The suite starts a client for each scenario, with the server's address as its argument and MCP_CONFORMANCE_SCENARIO in its
+environment. What it starts (`caller.py`) hands both to this program, which has all modules and forks: that is much cheaper than a
+Python that imports them again.
 
 It connects, logs in, lists and calls through a pool, as nodes do. The suite's authorization server asks nobody: a person is
 somebody who goes where they are sent, and comes back at once.
@@ -9,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
+import signal
+import socket
+import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -120,5 +126,24 @@ async def main(url: str) -> None:
         await pool.close()
 
 
+def serve() -> None:
+    """A process for each caller, who is told a 0 when all went well."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print(listener.getsockname()[1], flush=True)  # noqa: T201  # for who started it
+        while True:
+            caller, _ = listener.accept()
+            with caller:
+                if not os.fork():
+                    try:
+                        url, environment = json.loads(caller.makefile().readline())
+                        os.environ.update(environment)
+                        asyncio.run(main(url))
+                        caller.sendall(b"0")
+                    except BaseException:  # noqa: BLE001  # told to who looks; the caller hears nothing
+                        traceback.print_exc()
+                    os._exit(0)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[-1]))
+    serve()

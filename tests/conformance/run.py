@@ -29,7 +29,6 @@ _ALONE = re.compile(r"^Passed: (\d+)/\d+, (\d+) failed", re.MULTILINE)
 
 ROOT = Path(__file__).parents[2]
 CLIENT_SCENARIOS = (
-    "tools_call",
     "sse-retry",
     "elicitation-sep1034-client-defaults",
     "auth/scope-step-up",
@@ -128,29 +127,44 @@ def judged(suite: Suite, url: str, *, timeout: float = 300.0) -> Score:
     return Score(suite.name, int(found[1]), int(found[2]), tuple(_FAILED.findall(done.stdout)))
 
 
-def judged_client(suite: ClientSuite, *, timeout: float = 400.0) -> Score:
+@contextlib.contextmanager
+def warm_client() -> Iterator[str]:
+    """The command that the suite starts as our client."""
+    command = [sys.executable, "-m", "tests.conformance.client"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = process.stdout.readline().strip()
+            if not port:
+                raise RuntimeError("The client did not start.")
+            yield shlex.join([sys.executable, "-S", str(Path(__file__).with_name("caller.py")), port])
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def judged_client(suite: ClientSuite, client: str, *, timeout: float = 400.0) -> Score:
     """The score of our client. All scenarios run at once, each within its time: what fails so is asked again alone."""
-    done = _ask_of_client(suite.package, "--suite", "all", *suite.arguments, timeout=timeout)
+    done = _ask_of_client(client, suite.package, "--suite", "all", *suite.arguments, timeout=timeout)
     found = {name: (int(good), int(bad)) for name, good, bad in _SCENARIO.findall(done.stdout)}
     if not found:
         raise RuntimeError(f"The suite told no score: {(done.stdout + done.stderr)[-1000:]}")
     for name, (_, bad) in tuple(found.items()):
         if bad and name not in suite.fails:
-            again = _ask_of_client(suite.package, "--scenario", name, timeout=timeout)
+            again = _ask_of_client(client, suite.package, "--scenario", name, timeout=timeout)
             if alone := _ALONE.search(again.stdout + again.stderr):
                 found[name] = (int(alone[1]), int(alone[2]))
     good, bad = (sum(one) for one in zip(*found.values(), strict=True))
     return Score(suite.name, good, bad, tuple(name for name, (_, failed) in found.items() if failed))
 
 
-def passes(scenario: str, *, timeout: float = 120.0) -> bool:
+def passes(scenario: str, client: str, *, timeout: float = 120.0) -> bool:
     """Whether our client passes a scenario of the stable suite, which plays the server."""
-    done = _ask_of_client("conformance-stable", "--scenario", scenario, timeout=timeout)
+    done = _ask_of_client(client, "conformance-stable", "--scenario", scenario, timeout=timeout)
     return done.returncode == 0 and "OVERALL: PASSED" in done.stderr
 
 
-def _ask_of_client(package: str, *arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
-    client = shlex.join([sys.executable, "-m", "tests.conformance.client"])
+def _ask_of_client(client: str, package: str, *arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
     command = [*script(package, "dist/index.js"), "client", "--command", client, *arguments, "--timeout", "60000"]
     return subprocess.run(
         command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
@@ -165,7 +179,8 @@ def main() -> int:
     try:
         with fixture_server() as url:
             scores = [judged(suite, url) for suite in SUITES]
-        of_client = [judged_client(suite) for suite in CLIENT_SUITES]
+        with warm_client() as client:
+            of_client = [judged_client(suite, client) for suite in CLIENT_SUITES]
     except NoNodeError as error:
         print(f"conformance: skipped: {error}")  # noqa: T201  # for the person who asked
         return 0

@@ -19,7 +19,16 @@ from resources.mcp.model import ServerConfig
 from resources.mcp.pool import Pool
 from resources.mcp.websocket import websocket_client
 from tests.conformance.node import NoNodeError, environment, installed, script
-from tests.conformance.run import CLIENT_SCENARIOS, CLIENT_SUITES, SUITES, Suite, fixture_server, judged, passes
+from tests.conformance.run import (
+    CLIENT_SCENARIOS,
+    CLIENT_SUITES,
+    SUITES,
+    Suite,
+    fixture_server,
+    judged,
+    passes,
+    warm_client,
+)
 from tests.resources.mcp.test_sampling import offline
 
 if TYPE_CHECKING:
@@ -32,13 +41,19 @@ AIW = str(Path(sys.prefix) / "bin" / "aiw")
 FIXTURES = ("mcp", "serve", "--profile", "conformance")
 INSPECTOR = ("@modelcontextprotocol/inspector", "clients/launcher/build/index.js")
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("conformance")]
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with fixture_server() as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[str]:
+    with warm_client() as command:
+        yield command
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +75,8 @@ def test_the_official_suite_finds_what_the_readme_says(url: str, suite: Suite) -
 
 @pytest.mark.usefixtures("_judges")
 @pytest.mark.parametrize("scenario", CLIENT_SCENARIOS)
-def test_the_official_suite_finds_no_fault_in_the_client(scenario: str) -> None:
-    assert passes(scenario)
+def test_the_official_suite_finds_no_fault_in_the_client(client: str, scenario: str) -> None:
+    assert passes(scenario, client)
 
 
 @pytest.mark.parametrize("suite", [*SUITES, *CLIENT_SUITES], ids=lambda suite: suite.name)
@@ -81,15 +96,6 @@ def inspected(*arguments: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
-
-
-@pytest.mark.usefixtures("_judges")
-def test_the_inspector_calls_a_tool_over_http(url: str) -> None:
-    found = inspected(
-        f"{url}/mcp", "--transport", "http", "--method", "tools/call", "--tool-name", "test_x_mcp_header",
-        "--tool-arg", "region=eu",
-    )  # fmt: skip
-    assert found["content"] == [{"type": "text", "text": "region=eu"}]
 
 
 @pytest.mark.usefixtures("_judges")

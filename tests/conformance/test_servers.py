@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("conformance"), pytest.mark.usefixtures("_servers")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("_servers")]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,8 @@ async def test_everything_is_listed_and_called(everything: str, transport: str) 
         with on_errand(Errand(offline(), CallContext(tenant="t"), CallOptions())) as errand:
             asked = await pool.call("trigger-sampling-request", {"prompt": "Tea wants hot water."})
         assert "Tea wants hot water." in asked.text
-        assert (errand.tokens > 0, errand.cost) == (True, 0)
+        assert errand.tokens > 0
+        assert errand.cost == 0
         assert "file:///srv/tea" in (await pool.call("get-roots-list", {})).text
 
 

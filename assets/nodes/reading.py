@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from assets.nodes.base import MAX_TEXT, Text
+from resources.content.ingestion import parse_stored
 from resources.content.model import MediaType, ParsedDocument
 from resources.content.parse import parse_document
 from resources.content.parsers.base import ParseLimits
@@ -68,9 +69,4 @@ def read(config: ReadingConfig, context: NodeContext) -> ParsedDocument:
         sha256, parsed = None, None
     if parsed is not None and sha256 == document.sha256:
         return parsed
-    return parse_document(
-        documents.get_blob(document.sha256, tenant=document.tenant),
-        name=document.source.name,
-        declared=document.media_type,
-        limits=limits,
-    )
+    return parse_stored(document, documents=documents, limits=limits)

@@ -8,6 +8,8 @@ are not touched.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +21,7 @@ from resources.content.model import Analysis, Document, DocumentStatus, ParsedDo
 from resources.content.parse import parse_document
 from resources.content.parsers.base import ParseLimits
 from resources.content.retrieval.model import Facts
+from resources.content.spool import IN_MEMORY
 from resources.errors import InvalidInputError, LimitExceededError, NotFoundError
 
 if TYPE_CHECKING:
@@ -79,9 +82,8 @@ def parse_step(
     known = _known_parse(document, documents)
     if known is not None and known.version == parsers.VERSION and document.status is not DocumentStatus.REJECTED:
         return ParseOutcome(document, known, changed=False)
-    content = documents.get_blob(document.sha256, tenant=tenant)
     try:
-        parsed = parse_document(content, name=document.source.name, declared=document.media_type, limits=limits)
+        parsed = parse_stored(document, documents=documents, limits=limits)
     except (InvalidInputError, LimitExceededError) as error:
         reject(document_id, error, documents=documents, events=events, tenant=tenant, now=now)
         raise
@@ -89,6 +91,19 @@ def parse_step(
     title = document.source.title or parsed.title or document.source.name
     documents.set_status(document_id, DocumentStatus.PARSED, tenant=tenant, now=now, title=title)
     return ParseOutcome(documents.get(document_id, tenant=tenant), parsed, changed=True)
+
+
+def parse_stored(document: Document, *, documents: DocumentStore, limits: ParseLimits) -> ParsedDocument:
+    """Parse the bytes that the store has of it. Those of a large document are in no memory of this process."""
+    name, declared = document.source.name, document.media_type
+    if document.size_bytes <= IN_MEMORY:
+        content = documents.get_blob(document.sha256, tenant=document.tenant)
+        return parse_document(content, name=name, declared=declared, limits=limits)
+    with NamedTemporaryFile(prefix="aiw-document-") as file:
+        for piece in documents.blob_pieces(document.sha256, tenant=document.tenant):
+            file.write(piece)
+        file.flush()
+        return parse_document(Path(file.name), name=name, declared=declared, limits=limits)
 
 
 def reject(

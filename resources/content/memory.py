@@ -18,7 +18,7 @@ from resources.content.spool import Spooled
 from resources.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -48,6 +48,9 @@ class MemoryDocumentStore:
             return self._blobs[sha256]
         except KeyError:
             raise NotFoundError(f"There are no bytes with the sha256 {sha256!r}.") from None
+
+    def blob_pieces(self, sha256: str, *, tenant: str) -> Iterator[bytes]:
+        yield from Spooled.of(self.get_blob(sha256, tenant=tenant)).pieces()
 
     def save(self, document: Document) -> None:
         with self._lock:
@@ -127,6 +130,12 @@ class MemoryDocumentStore:
             if unless_rejected and document.status is DocumentStatus.REJECTED:
                 return
             self._documents[tenant, document_id] = document.model_copy(update=changes)
+
+    def remove(self, document_id: str, *, tenant: str) -> bool:
+        with self._lock:
+            self._parsed.pop((tenant, document_id), None)
+            self._analyses.pop((tenant, document_id), None)
+            return self._documents.pop((tenant, document_id), None) is not None
 
     def save_parsed(self, document_id: str, sha256: str, parsed: ParsedDocument, *, tenant: str) -> None:
         self.get(document_id, tenant=tenant)

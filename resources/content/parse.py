@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resources.content.parsers import ISOLATED, VERSION, ParseLimits, read
 from resources.content.parsers.base import PARSE_ERROR, TOO_LARGE
 from resources.content.sandbox import parse_isolated
-from resources.content.sniff import sniff
+from resources.content.sniff import sniff, sniff_ends
+from resources.content.spool import Spooled
 from resources.errors import InvalidInputError, LimitExceededError, PlatformError
 
 if TYPE_CHECKING:
@@ -21,14 +23,18 @@ _SMALL = 64 * 1024
 
 
 def parse_document(
-    content: bytes, *, name: str = "", declared: MediaType | None = None, limits: ParseLimits = _DEFAULT_LIMITS
+    content: bytes | Path, *, name: str = "", declared: MediaType | None = None, limits: ParseLimits = _DEFAULT_LIMITS
 ) -> ParsedDocument:
-    """The document in `content`. `name` (for its extension) and `declared` tell the format; without, it is found out.
+    """The document in `content`, or in the file of that path, which is read elsewhere.
+
+    `name` (for its extension) and `declared` tell the format; without, it is found out.
 
     A function of its arguments alone. Raises InvalidInputError (document_empty, document_binary, document_encrypted,
     document_nested_too_deep, content_type_mismatch, UNSUPPORTED_FORMAT, PARSE_ERROR) or LimitExceededError
     (CONTENT_TOO_LARGE, document_bomb, TIMEOUT).
     """
+    if isinstance(content, Path):
+        return _parse_file(content, name, declared, limits)
     refuse_large(content, name=name, limits=limits)
     media_type = sniff(content, name=name, declared=declared)
     if media_type in ISOLATED or len(content) > _SMALL:
@@ -36,6 +42,14 @@ def parse_document(
     else:
         parsed = _parse_here(media_type, content, limits, name)
     return parsed.model_copy(update={"version": VERSION})
+
+
+def _parse_file(path: Path, name: str, declared: MediaType | None, limits: ParseLimits) -> ParsedDocument:
+    with path.open("rb") as file:
+        held = Spooled(file, path.stat().st_size, "")
+        refuse_large(held, name=name, limits=limits)
+        media_type = sniff_ends(*held.ends(), name=name, declared=declared)
+    return parse_isolated(media_type, path, limits=limits, name=name).model_copy(update={"version": VERSION})
 
 
 def refuse_large(content: Sized, *, name: str, limits: ParseLimits) -> None:

@@ -51,6 +51,9 @@ ON CONFLICT (sha256, tenant) DO NOTHING"""
 _COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8) + (1).to_bytes(2, "big")
 _COPY_END = b"\xff\xff"
 _GET_BLOB = "SELECT content FROM aiw.blob WHERE tenant = aiw.home_of(%s) AND sha256 = %s"
+_GET_PIECE = """SELECT substring(content FROM %s FOR %s) FROM aiw.blob
+WHERE tenant = aiw.home_of(%s) AND sha256 = %s"""
+_PIECE = 8 * 1024 * 1024
 _SAVE = """INSERT INTO aiw.document (tenant, id, source, media_type, sha256, size_bytes, status, title, language, chunk_count,
     concept_count, rejection_code, rejection_reason, received_at, updated_at)
 VALUES (%(tenant)s, %(id)s, %(source)s::jsonb, %(media_type)s, decode(%(sha256)s, 'hex'), %(size_bytes)s, %(status)s, %(title)s,
@@ -74,6 +77,7 @@ _SET_STATUS = """UPDATE aiw.document SET status = %(status)s, updated_at = %(now
     rejection_code = %(rejection_code)s, rejection_reason = %(rejection_reason)s
 WHERE tenant = %(tenant)s AND id = %(id)s AND NOT (%(unless_rejected)s AND status = 'rejected')"""
 _EXISTS = "SELECT 1 FROM aiw.document WHERE tenant = %s AND id = %s FOR KEY SHARE"
+_FORGET = "DELETE FROM aiw.document WHERE tenant = %s AND id = %s"
 _SAVE_PARSED = """INSERT INTO aiw.parsed_document (tenant, document_id, sha256, parsed)
 VALUES (%s, %s, decode(%s, 'hex'), %s::jsonb)
 ON CONFLICT (tenant, document_id) DO UPDATE SET sha256 = excluded.sha256, parsed = excluded.parsed"""
@@ -169,6 +173,18 @@ class PostgresDocumentStore(_Tenants):
             raise NotFoundError(f"There are no bytes with the sha256 {sha256!r}.")
         return bytes(row[0])
 
+    def blob_pieces(self, sha256: str, *, tenant: str) -> Iterator[bytes]:
+        digest, begin = bytes.fromhex(sha256), 1
+        while True:
+            with self._transaction(tenant) as connection:
+                found = connection.cursor(binary=True).execute(_GET_PIECE, (begin, _PIECE, tenant, digest)).fetchone()
+            if found is None:
+                raise NotFoundError(f"There are no bytes with the sha256 {sha256!r}.")
+            yield bytes(found[0])
+            if len(found[0]) < _PIECE:
+                return
+            begin += _PIECE
+
     def save(self, document: Document) -> None:
         values = document.model_dump(mode="python", exclude={"source"})
         try:
@@ -248,6 +264,10 @@ class PostgresDocumentStore(_Tenants):
                 return
             if not unless_rejected or connection.execute(_EXISTS, (tenant, document_id)).fetchone() is None:
                 raise _unknown(document_id)
+
+    def remove(self, document_id: str, *, tenant: str) -> bool:
+        with self._transaction(tenant) as connection:
+            return connection.execute(_FORGET, (tenant, document_id)).rowcount > 0
 
     def save_parsed(self, document_id: str, sha256: str, parsed: ParsedDocument, *, tenant: str) -> None:
         self._save_result(_SAVE_PARSED, document_id, sha256, parsed.model_dump_json(), tenant)

@@ -58,14 +58,16 @@ class _Child:
         os.set_blocking(self._from, False)
         self._fresh = True
 
-    def parse(self, media_type: MediaType, content: bytes, limits: ParseLimits, name: str = "") -> bytes:
+    def parse(self, media_type: MediaType, content: bytes | Path, limits: ParseLimits, name: str = "") -> bytes:
         """The child's answer. Raises TimeoutError when it takes too long, EOFError when the child is gone."""
         patience = limits.timeout + (_START_SECONDS if self._fresh else 0.0)
         if self._fresh:
             self._exchange([b""], time.monotonic() + patience)
             self._fresh = False
-        header = orjson.dumps({"media_type": media_type, "limits": _as_json(limits), "name": _sendable(name)})
-        return self._exchange([header, content], time.monotonic() + limits.timeout)
+        request = {"media_type": media_type, "limits": _as_json(limits), "name": _sendable(name)}
+        if isinstance(content, Path):
+            request["file"], content = str(content), b""
+        return self._exchange([orjson.dumps(request), content], time.monotonic() + limits.timeout)
 
     def _exchange(self, messages: list[bytes], deadline: float) -> bytes:
         pending = memoryview(b"".join(len(message).to_bytes(_LENGTH, "big") + message for message in messages))
@@ -121,8 +123,13 @@ class ParserProcesses:
         self._idle: list[_Child] = []
         self._all: list[_Child] = []
 
-    def parse(self, media_type: MediaType, content: bytes, *, limits: ParseLimits, name: str = "") -> ParsedDocument:
-        """Like a parser. Raises LimitExceededError (TIMEOUT), or InvalidInputError (PARSE_ERROR) when the child died."""
+    def parse(
+        self, media_type: MediaType, content: bytes | Path, *, limits: ParseLimits, name: str = ""
+    ) -> ParsedDocument:
+        """Like a parser; what stands in a file is read by the child itself.
+
+        Raises LimitExceededError (TIMEOUT), or InvalidInputError (PARSE_ERROR) when the child died.
+        """
         with self._turn:
             child = self._take()
             try:
@@ -184,7 +191,9 @@ atexit.register(_processes.close)
 os.register_at_fork(after_in_child=_processes.after_fork)
 
 
-def parse_isolated(media_type: MediaType, content: bytes, *, limits: ParseLimits, name: str = "") -> ParsedDocument:
+def parse_isolated(
+    media_type: MediaType, content: bytes | Path, *, limits: ParseLimits, name: str = ""
+) -> ParsedDocument:
     """Parse in a child of this process."""
     return _processes.parse(media_type, content, limits=limits, name=name)
 
@@ -209,13 +218,17 @@ def _decode(answer: bytes) -> ParsedDocument:
 
 
 def _answer(header: bytes, content: bytes) -> bytes:
-    from resources.content.parsers import read
+    from resources.content.parsers import read, read_file
 
     request = orjson.loads(header)
     media_type = MediaType(request["media_type"])
     try:
         limits = ParseLimits(**request["limits"])
-        parsed = read(media_type, content, limits=limits, name=request["name"])
+        if "file" in request:
+            with Path(request["file"]).open("rb") as file:
+                parsed = read_file(media_type, file, limits=limits, name=request["name"])
+        else:
+            parsed = read(media_type, content, limits=limits, name=request["name"])
         return b"P" + parsed.model_dump_json().encode()
     except LimitExceededError as error:
         return _failure("limit", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import numpy as np
@@ -31,6 +31,9 @@ class DocumentStore(Protocol):
 
     def get_blob(self, sha256: str, *, tenant: str) -> bytes:
         """The bytes. Those of a tenant that lives apart are found by itself alone."""
+
+    def blob_pieces(self, sha256: str, *, tenant: str) -> Iterator[bytes]:
+        """The same bytes, some megabytes at a time. Raises NotFoundError before the first one."""
 
     def save(self, document: Document) -> None:
         """Insert or replace the catalogue's entry. Raises LimitExceededError where the tenant may keep no
@@ -75,6 +78,11 @@ class DocumentStore(Protocol):
         """Move the document on. A value that is None is left as it is, but for the rejection, which is always replaced.
 
         `unless_rejected` leaves a rejected document as it is: what one step found wrong is not undone by another.
+        """
+
+    def remove(self, document_id: str, *, tenant: str) -> bool:
+        """Forget the entry, the parsed text and the analysis; whether there was one. Its bytes stay, as those of
+        earlier revisions do: others may have the same.
         """
 
     def save_parsed(self, document_id: str, sha256: str, parsed: ParsedDocument, *, tenant: str) -> None:

@@ -66,6 +66,23 @@ class DocumentStoreContract:
     def store(self) -> DocumentStore:
         raise NotImplementedError
 
+    def test_a_document_that_is_removed_takes_its_text_along_and_may_come_again(
+        self, store: DocumentStore, tenant: str
+    ) -> None:
+        for one in (tenant, f"{tenant}-other"):
+            store.save(make_document(one))
+        document = make_document(tenant)
+        store.save_parsed(document.id, document.sha256, PARSED, tenant=tenant)
+        assert store.remove(document.id, tenant=tenant)
+        assert not store.remove(document.id, tenant=tenant)
+        for asked in (store.get, store.get_parsed):
+            with pytest.raises(NotFoundError):
+                asked(document.id, tenant=tenant)
+        assert store.counts(tenant=f"{tenant}-other") == {"received": 1}
+        store.save(document)
+        with pytest.raises(NotFoundError):
+            store.get_parsed(document.id, tenant=tenant)
+
     def test_bytes_come_back_as_they_were(self, store: DocumentStore, tenant: str) -> None:
         content = bytes(range(256)) * 40 + tenant.encode()
         sha256 = store.put_blob(content, tenant=tenant)
@@ -79,6 +96,7 @@ class DocumentStoreContract:
                 file.write(content)
                 assert store.put_blob(Spooled.measured(file), tenant=tenant) == sha256_of(content)
         assert store.get_blob(sha256_of(content), tenant=tenant) == content
+        assert b"".join(store.blob_pieces(sha256_of(content), tenant=tenant)) == content
 
     def test_the_same_bytes_can_be_stored_again(self, store: DocumentStore, tenant: str) -> None:
         content = tenant.encode()
@@ -87,6 +105,8 @@ class DocumentStoreContract:
     def test_unknown_bytes_are_not_found(self, store: DocumentStore, tenant: str) -> None:
         with pytest.raises(NotFoundError):
             store.get_blob("0" * 64, tenant=tenant)
+        with pytest.raises(NotFoundError):
+            next(iter(store.blob_pieces("0" * 64, tenant=tenant)))
 
     def test_an_entry_comes_back_as_it_was(self, store: DocumentStore, tenant: str) -> None:
         document = make_document(tenant, title="A 'quoted' title", language="en", chunk_count=3, concept_count=0)

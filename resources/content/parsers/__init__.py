@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from resources.content.model import MediaType
 from resources.content.parsers import code, csv, docx, epub, html, json, markdown, pdf, rst, text, xml
-from resources.content.parsers.base import ParseLimits, Parser
+from resources.content.parsers.base import FileParser, ParseLimits, Parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import IO
 
     from resources.content.model import ParsedDocument
 
@@ -27,6 +28,13 @@ PARSERS: Mapping[MediaType, Parser] = {
     MediaType.CODE: code.parse,
 }
 
+STREAMED: Mapping[MediaType, FileParser] = {
+    MediaType.TEXT: text.parse_file,
+    MediaType.XML: xml.parse_file,
+    MediaType.CSV: csv.parse_file,
+}
+"""Formats of which a large file is read in pieces."""
+
 ISOLATED = frozenset({MediaType.PDF, MediaType.RST, MediaType.MARKDOWN, MediaType.DOCX, MediaType.EPUB, MediaType.CODE})
 """Formats whose parser can hang or crash on a small file: always read in the child process."""
 
@@ -41,4 +49,11 @@ def read(media_type: MediaType, content: bytes, *, limits: ParseLimits, name: st
     return PARSERS[media_type](content, limits=limits)
 
 
-__all__ = ["ISOLATED", "PARSERS", "VERSION", "ParseLimits", "Parser", "read"]
+def read_file(media_type: MediaType, file: IO[bytes], *, limits: ParseLimits, name: str = "") -> ParsedDocument:
+    """The same of a file, in pieces where the format can be read so."""
+    if media_type in STREAMED:
+        return STREAMED[media_type](file, limits=limits)
+    return read(media_type, file.read(), limits=limits, name=name)
+
+
+__all__ = ["ISOLATED", "PARSERS", "VERSION", "ParseLimits", "Parser", "read", "read_file"]

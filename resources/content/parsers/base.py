@@ -17,6 +17,7 @@ from resources.errors import InvalidInputError, LimitExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import IO
 
 EMPTY = "document_empty"
 TOO_LARGE = "CONTENT_TOO_LARGE"
@@ -63,6 +64,13 @@ class Parser(Protocol):
     """Reads one format."""
 
     def __call__(self, content: bytes, *, limits: ParseLimits) -> ParsedDocument:
+        """The document. Raises InvalidInputError or LimitExceededError with one of the codes above."""
+
+
+class FileParser(Protocol):
+    """Reads one format from a file that stands at its beginning, without holding all of it."""
+
+    def __call__(self, file: IO[bytes], *, limits: ParseLimits) -> ParsedDocument:
         """The document. Raises InvalidInputError or LimitExceededError with one of the codes above."""
 
 

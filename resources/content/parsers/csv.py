@@ -8,29 +8,39 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from resources.content.model import MediaType, ParsedDocument
 from resources.content.parsers.base import MAX_CELLS, ParseLimits, TextBuilder, broken, one_line
-from resources.content.parsers.encoding import decode
+from resources.content.parsers.encoding import open_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from io import TextIOBase
+    from typing import IO
 
 _DELIMITERS: Final = ",;\t|"
 _SAMPLE_LINES: Final = 50
 _PREVIEW_ROWS: Final = 200
 _MAX_COLUMNS: Final = 2_000
 _LONGEST_CELL: Final = 1_000_000
+_LONGEST_LINE: Final = 16_000_000
+_SAMPLE_CHARS: Final = 100_000
 
 
 def parse(content: bytes, *, limits: ParseLimits) -> ParsedDocument:
     """Read CSV. Raises InvalidInputError when a quote never closes or a row is no row."""
-    decoded = decode(content)
-    text = decoded.text.lstrip("\ufeff")
-    delimiter = _delimiter(text)
-    rows = _rows(text, delimiter)
+    return parse_file(io.BytesIO(content), limits=limits)
+
+
+def parse_file(file: IO[bytes], *, limits: ParseLimits) -> ParsedDocument:
+    """The same of a file, of which one line at a time is in memory, and what becomes text."""
+    decoded = open_text(file)
+    begun = decoded.file.read(_SAMPLE_CHARS).lstrip("\ufeff") + decoded.file.readline(_LONGEST_LINE)
+    delimiter = _delimiter(begun)
+    rows = _rows(itertools.chain(io.StringIO(begun, newline=""), _lines(decoded.file)), delimiter)
     first = next(rows, [])
     second = next(rows, None)
     header = first if second is None or _is_header(first, second) else []
@@ -65,7 +75,7 @@ def parse(content: bytes, *, limits: ParseLimits) -> ParsedDocument:
 
 def _delimiter(text: str) -> str:
     """The sign that cuts the first lines into the most columns, and into the same number each."""
-    sample = text[:100_000].splitlines()[:_SAMPLE_LINES]
+    sample = text[:_SAMPLE_CHARS].splitlines()[:_SAMPLE_LINES]
     best, best_score = ",", 0.0
     for sign in _DELIMITERS:
         counts = Counter(line.count(sign) for line in sample if line.strip())
@@ -78,10 +88,17 @@ def _delimiter(text: str) -> str:
     return best
 
 
-def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
+def _lines(file: TextIOBase) -> Iterator[str]:
+    while line := file.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise broken("CSV", f"a line has more than {_LONGEST_LINE:,} characters")
+        yield line
+
+
+def _rows(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     csv.field_size_limit(_LONGEST_CELL)
     try:
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+        for row in csv.reader(lines, delimiter=delimiter):
             if len(row) > _MAX_COLUMNS:
                 raise broken("CSV", f"a row has {len(row):,} columns; {_MAX_COLUMNS:,} are read")
             if any(map(str.strip, row)):

@@ -8,12 +8,20 @@ charset-normalizer's guess (which is slow, and wrong on little text).
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Final
 
 from resources.content.parsers.base import BINARY
 from resources.errors import InvalidInputError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HELD: Final = 4 * 1024 * 1024
+"""Bytes up to which a document is decoded at once; of a larger one the beginning tells the encoding."""
+_PIECE: Final = 1024 * 1024
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -58,6 +66,65 @@ def decode(content: bytes) -> Decoded:
             raise _not_text("control characters")
         return Decoded(text, "utf-8")
     return _utf16_without_bom(content)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenText:
+    """A document's text to be read from `file`, line ends as they are; `large` = not all of it is in memory."""
+
+    file: io.TextIOBase
+    encoding: str
+    replaced: int
+    large: bool
+
+    def pieces(self) -> Iterator[str]:
+        """All of it, from where the file stands."""
+        while piece := self.file.read(_PIECE):
+            yield piece
+
+
+def open_text(content: IO[bytes], *, newline: str | None = "") -> OpenText:
+    """The file as text. Raises what `decode` raises. With `newline=None` all line ends become Unix ones.
+
+    A large file is read through once to see that it is text to its end, in pieces. Where it is not in the encoding that its
+    beginning is in, it is decoded as a whole after all.
+    """
+    head = content.read(HELD + 1)
+    if len(head) <= HELD:
+        decoded = decode(head)
+        return OpenText(io.StringIO(decoded.text, newline), decoded.encoding, decoded.replaced, large=False)
+    encoding = decode(_whole_lines(head)).encoding
+    replaced = _replaced(content, encoding)
+    content.seek(0)
+    if replaced is None:
+        decoded = decode(content.read())
+        return OpenText(io.StringIO(decoded.text, newline), decoded.encoding, decoded.replaced, large=True)
+    content.seek(next((len(bom) for bom, name in _BOMS if name == encoding and head.startswith(bom)), 0))
+    file = io.TextIOWrapper(content, encoding=encoding, errors="replace", newline=newline)
+    return OpenText(file, encoding, replaced, large=True)
+
+
+def _whole_lines(head: bytes) -> bytes:
+    """Without what a cut may have left of a character. Units of UTF-16 and UTF-32 are whole: the length is a multiple of four."""
+    head = head[:HELD]
+    end = head.rfind(b"\n") + 1
+    if end and b"\x00" not in head:
+        return head[:end]
+    back = next((back for back in range(1, 4) if head[-back] >= 0xC0), 0)  # noqa: PLR2004 - the first byte of a character
+    return head[: len(head) - back] if b"\x00" not in head else head
+
+
+def _replaced(content: IO[bytes], encoding: str) -> int | None:
+    """How many places of the whole file cannot be decoded; None when they, or control characters, are too many."""
+    content.seek(0)
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    read = replaced = controls = 0
+    wide = encoding.startswith(("utf-16", "utf-32"))
+    while piece := content.read(_PIECE):
+        read += len(piece)
+        replaced += decoder.decode(piece).count("\N{REPLACEMENT CHARACTER}")
+        controls += 0 if wide else _controls(piece)
+    return replaced if replaced <= max(3, read * _BAD_SHARE) and controls <= max(1.0, read * 0.002) else None
 
 
 def _lenient(content: bytes, encoding: str) -> Decoded:

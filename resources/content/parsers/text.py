@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
+from typing import TYPE_CHECKING
 
 from resources.content.model import MediaType, ParsedDocument
 from resources.content.parsers.base import ParseLimits, TextBuilder, clean
-from resources.content.parsers.encoding import decode
+from resources.content.parsers.encoding import open_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import IO
 
 _PARAGRAPHS = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 _UNDERLINE = re.compile(r"^(=|-|~|\*)\1{2,}[ \t]*$")
@@ -16,11 +22,16 @@ _MAX_HEADING = 80
 
 def parse(content: bytes, *, limits: ParseLimits) -> ParsedDocument:
     """Read plain text. A short first line that stands alone is the title."""
-    decoded = decode(content)
-    text = clean(decoded.text)
+    return parse_file(io.BytesIO(content), limits=limits)
+
+
+def parse_file(file: IO[bytes], *, limits: ParseLimits) -> ParsedDocument:
+    """The same of a file, of which a paragraph at a time is in memory, and what becomes text."""
+    decoded = open_text(file, newline=None)
     builder = TextBuilder(limits)
     title: str | None = None
-    for number, raw in enumerate(_PARAGRAPHS.split(text)):
+    for number, raw in enumerate(_paragraphs(map(clean, decoded.pieces()), most=limits.max_chars)):
+        builder.links_in(raw)
         paragraph = raw.strip("\n").rstrip()
         lines = paragraph.split("\n", 2)
         first = lines[0].strip()
@@ -36,13 +47,30 @@ def parse(content: bytes, *, limits: ParseLimits) -> ParsedDocument:
         elif number == 0 and len(lines) == 1 and 0 < len(first) <= _MAX_HEADING and first[-1] not in ".,;:":
             title = first
         builder.block(paragraph)
-    builder.links_in(text)
     return builder.build(
         MediaType.TEXT,
         title=title,
         encoding=decoded.encoding,
         metadata={"replaced_characters": decoded.replaced} if decoded.replaced else {},
     )
+
+
+def _paragraphs(pieces: Iterable[str], *, most: int) -> Iterator[str]:
+    """What stands between blank lines. One longer than `most` comes in parts: it is too much in any case."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        begin = 0
+        for match in _PARAGRAPHS.finditer(held):
+            if match.end() == len(held):
+                break  # more blank lines may follow
+            yield held[begin : match.start()]
+            begin = match.end()
+        held = held[begin:]
+        if len(held) > most:
+            yield held
+            held = ""
+    yield from _PARAGRAPHS.split(held)
 
 
 def _is_shouted(line: str) -> bool:

@@ -29,6 +29,17 @@ class TestPostgresDocumentStore(DocumentStoreContract):
         return PostgresDocumentStore(database)
 
 
+def test_bytes_come_in_pieces_whatever_their_number(
+    database: Database, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resources.content.postgres._PIECE", 100)
+    store = PostgresDocumentStore(database)
+    for size in (0, 99, 100, 250):
+        content = (tenant.encode() * 100)[:size]
+        sha256 = store.put_blob(content, tenant=tenant)
+        assert b"".join(store.blob_pieces(sha256, tenant=tenant)) == content
+
+
 class TestPostgresChunkIndex(ChunkIndexContract):
     @pytest.fixture
     def index(self, database: Database) -> ChunkIndex:

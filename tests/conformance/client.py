@@ -127,7 +127,7 @@ async def main(url: str) -> None:
 
 
 def serve() -> None:
-    """A process for each caller, who is told a 0 when all went well."""
+    """A process for each caller, who is told what went wrong, or nothing."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(listener.getsockname()[1], flush=True)  # noqa: T201  # for who started it
@@ -139,9 +139,8 @@ def serve() -> None:
                         url, environment = json.loads(caller.makefile().readline())
                         os.environ.update(environment)
                         asyncio.run(main(url))
-                        caller.sendall(b"0")
-                    except BaseException:  # noqa: BLE001  # told to who looks; the caller hears nothing
-                        traceback.print_exc()
+                    except BaseException:  # noqa: BLE001  # whatever it is, the suite shows it
+                        caller.sendall(traceback.format_exc().encode())
                     os._exit(0)
 
 

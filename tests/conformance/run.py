@@ -131,7 +131,7 @@ def judged(suite: Suite, url: str, *, timeout: float = 300.0) -> Score:
 def warm_client() -> Iterator[str]:
     """The command that the suite starts as our client."""
     command = [sys.executable, "-m", "tests.conformance.client"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             assert process.stdout is not None
             port = process.stdout.readline().strip()

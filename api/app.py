@@ -30,6 +30,7 @@ from api.matching import IndexedRoutes
 from api.middleware.auth import AuthMiddleware
 from api.middleware.exchange import ExchangeMiddleware
 from api.middleware.limits import BodyLimitMiddleware
+from api.middleware.old_paths import OldPathsMiddleware
 from api.middleware.repeats import RepeatsMiddleware
 from api.middleware.security import LoopbackOnlyMiddleware
 from api.openapi import complete
@@ -251,6 +252,7 @@ def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> Non
             max_age=3600,
         )
     app.add_middleware(ExchangeMiddleware, timeout=settings.api.request_timeout)
+    app.add_middleware(OldPathsMiddleware)
 
 
 def _limits_of_uploads(settings: Settings) -> dict[str, int]:

@@ -70,6 +70,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.knowledge.progress.postgres import PostgresProgress
     from resources.knowledge.projection import GraphProjections
     from resources.knowledge.questions import GraphQuestions
+    from resources.knowledge.removal import DocumentRemoval
     from resources.knowledge.resolution import Resolution
     from resources.knowledge.retrieval import GraphSearch
     from resources.mcp.configured import configured_servers
@@ -191,6 +192,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         documents=documents,
         chunks=chunks,
         intake=DocumentIntake(documents, events, limits=limits, room=quotas.check_room),
+        removal=DocumentRemoval(documents, chunks, graph, events),
         analyses=PostgresAnalysisJobs(database),
         parse_limits=limits,
         search=search,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.progress.store import ProgressStore
     from resources.knowledge.questions import GraphQuestions
+    from resources.knowledge.removal import DocumentRemoval
     from resources.knowledge.resolution import Resolution
     from resources.knowledge.retrieval import GraphSearch
     from resources.knowledge.store import GraphStore
@@ -87,6 +88,7 @@ class Services:
     documents: DocumentStore
     chunks: ChunkIndex
     intake: DocumentIntake
+    removal: DocumentRemoval
     analyses: AnalysisJobs
     parse_limits: ParseLimits
     search: SearchService

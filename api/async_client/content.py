@@ -66,6 +66,10 @@ class ContentClient(HttpClient):
     async def document(self, document_id: str) -> Document:
         return await self._get(f"{V1}/documents/{document_id}", Document)
 
+    async def remove_document(self, document_id: str) -> None:
+        """With its passages, and with what it alone supports in the graph."""
+        await self._send("DELETE", f"{V1}/documents/{document_id}")
+
     async def documents(
         self, *, after: str | None = None, limit: int = 100, status: DocumentStatus | None = None
     ) -> DocumentPage:

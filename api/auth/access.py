@@ -89,6 +89,7 @@ ACCESS: dict[str, str] = {
     "POST /documents": "write:documents",
     "GET /documents": "read:documents",
     "GET /documents/{document_id}": "read:documents",
+    "DELETE /documents/{document_id}": "write:documents",
     "POST /analyze": "write:documents",
     "POST /analyze/upload": "write:documents",
     "POST /analyze/batch": "write:documents",

@@ -13,7 +13,7 @@ from resources.content.model import DocumentStatus
 _EXCERPT = 120
 _MOST = 10_000
 
-app = typer.Typer(cls=Commands, help="See the documents that were handed in.", no_args_is_help=True)
+app = typer.Typer(cls=Commands, help="The documents that were handed in.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -55,6 +55,16 @@ def show_document(
     source = fields.pop("source")
     rows = [(name, ", ".join(value) if isinstance(value, list) else value) for name, value in (source | fields).items()]
     show(table(["field", "value"], [row for row in rows if row[1] not in (None, "")]))
+
+
+@app.command("remove")
+def remove_document(
+    context: typer.Context, document_id: Annotated[str, typer.Argument(help="The document's id.")]
+) -> None:
+    """Remove a document, its passages, and what it alone supports in the graph of knowledge."""
+    with session_of(context).client() as client:
+        client.remove_document(document_id)
+    remark(f"removed: {document_id}")
 
 
 @app.command("similar")

@@ -66,6 +66,10 @@ class ContentClient(HttpClient):
     def document(self, document_id: str) -> Document:
         return self._get(f"{V1}/documents/{document_id}", Document)
 
+    def remove_document(self, document_id: str) -> None:
+        """With its passages, and with what it alone supports in the graph."""
+        self._send("DELETE", f"{V1}/documents/{document_id}")
+
     def documents(
         self, *, after: str | None = None, limit: int = 100, status: DocumentStatus | None = None
     ) -> DocumentPage:

@@ -22,6 +22,7 @@ from resources.events.catalog import (
     DocumentReady,
     DocumentReceived,
     DocumentRejected,
+    DocumentRemoved,
     NodeCompleted,
     NodeFailed,
     PromptLabelled,
@@ -73,7 +74,7 @@ def _run(data: Mapping[str, Any]) -> Iterator[ServerEvent]:
 CHANGES: dict[str, Callable[[Mapping[str, Any]], Iterator[ServerEvent]]] = {
     **{fact.event_type: _definition for fact in (DefinitionPublished, DefinitionArchived, DefinitionRestored)},
     **{fact.event_type: _prompt for fact in (PromptPublished, PromptLabelled)},
-    **{fact.event_type: _document for fact in (DocumentReceived, DocumentReady, DocumentRejected)},
+    **{fact.event_type: _document for fact in (DocumentReceived, DocumentReady, DocumentRejected, DocumentRemoved)},
     **{
         fact.event_type: _run
         for fact in (WorkflowStarted, NodeCompleted, NodeFailed, WorkflowCompleted, WorkflowFailed, WorkflowCancelled)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from api import problems
+from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
 from api.schemas import DocumentAccepted, DocumentPage, Storable
 from resources.content.model import Document, DocumentSource, DocumentStatus, MediaType
@@ -101,6 +102,17 @@ def list_documents(
 def show_document(document_id: DocumentId, services: ServicesDep, tenant: TenantDep) -> Document:
     """Where the document comes from and where it stands; why, if it was rejected."""
     return services.documents.get(document_id, tenant=tenant)
+
+
+@router.delete(
+    "/{document_id}",
+    status_code=HTTPStatus.NO_CONTENT,
+    summary="Remove a document",
+    responses=problems.responses(404, 422, 503),
+)
+def remove_document(document_id: DocumentId, services: ServicesDep, tenant: TenantDep, principal: PrincipalDep) -> None:
+    """With its passages, and with what it alone supports in the graph. Sent again, it is received as a new one."""
+    services.removal.remove(document_id, tenant=tenant, by=principal.subject)
 
 
 @asynccontextmanager

@@ -57,6 +57,14 @@ class DocumentReady(EventData):
     edges: int = Field(ge=0)
 
 
+@CATALOG.event("document.removed")
+class DocumentRemoved(EventData):
+    """The document is no longer found by search, and the graph holds nothing that it alone supported."""
+
+    document_id: str
+    uri: str | None = Field(default=None, description="None if an earlier attempt had ended half way")
+
+
 # Runs of Dagster
 
 

@@ -77,11 +77,12 @@ class MemoryGraphStore:
             self._changed([(contribution_of(former, roots) if former else NOTHING, now)], tenant=tenant)
             return True
 
-    def retract(self, document_id: str, *, tenant: str) -> None:
+    def retract(self, document_id: str, *, tenant: str) -> bool:
         with self._lock:
             former = self._extractions.get(tenant, {}).pop(document_id, None)
             if former is not None:
                 self._changed([(contribution_of(former, self._roots(tenant)), NOTHING)], tenant=tenant)
+            return former is not None
 
     def forget(self, tenant: str) -> None:
         with self._lock:

@@ -58,9 +58,9 @@ class BoltGraphStore(BoltLearning):
         contribution_of(extraction)
         return self._write(lambda tx: replace(tx, extraction, tenant=tenant))
 
-    def retract(self, document_id: str, *, tenant: str) -> None:
-        """Remove the document's contribution, and whatever no other document supports, at once."""
-        self._write(lambda tx: retract(tx, document_id, tenant=tenant))
+    def retract(self, document_id: str, *, tenant: str) -> bool:
+        """Remove the document's contribution, and whatever no other document supports, at once; whether there was one."""
+        return self._write(lambda tx: retract(tx, document_id, tenant=tenant))
 
     def forget(self, tenant: str) -> None:
         """Remove the tenant's whole graph, with its history: many transactions, to be repeated if one fails."""

@@ -42,8 +42,8 @@ class GraphStore(Protocol):
         Repeating it changes nothing: what another run has read before stays as that run's.
         """
 
-    def retract(self, document_id: str, *, tenant: str) -> None:
-        """Remove the document's contribution, and whatever no other document supports."""
+    def retract(self, document_id: str, *, tenant: str) -> bool:
+        """Remove the document's contribution, and whatever no other document supports; whether there was one."""
 
     def forget(self, tenant: str) -> None:
         """Remove the tenant's whole graph, with its history. Repeat it if it fails."""

@@ -53,18 +53,19 @@ def replace(tx: neo4j.Transaction, extraction: Extraction, *, tenant: str) -> bo
     return True
 
 
-def retract(tx: neo4j.Transaction, document_id: str, *, tenant: str) -> None:
-    """Remove what the document says. Rolls back if it says nothing."""
+def retract(tx: neo4j.Transaction, document_id: str, *, tenant: str) -> bool:
+    """Remove what the document says. Rolls back if it says nothing, and returns whether it did."""
     key = {"tenant": tenant, "document": document_id}
     begun = tx.run(queries.BEGIN, key).single(strict=True)
     saved = begun["extraction"]
     if saved is None:
         tx.rollback()
-        return
+        return False
     roots = roots_of(merges(tx, tenant=tenant)) if begun["merges"] else {}
     change = _apply(tx, contribution_of(Extraction.model_validate_json(saved), roots), NOTHING, **key)
     tx.run(queries.DELETE_DOCUMENT, key)
     _log(tx, begun["revision"], [change], tenant=tenant)
+    return True
 
 
 def put_merge(tx: neo4j.Transaction, merge: Merge, *, tenant: str) -> None:

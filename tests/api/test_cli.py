@@ -179,6 +179,16 @@ def test_a_path_is_kept_listed_shown_and_removed(aiw: Aiw) -> None:
 
 
 @pytest.mark.usefixtures("taught")
+def test_a_document_is_removed_with_what_it_alone_supports(aiw: Aiw) -> None:
+    (document,) = json.loads(aiw("documents", "list", "--json").stdout)["documents"]
+    assert aiw("documents", "remove", document["id"]).exit_code == 0
+    assert json.loads(aiw("graph", "show", "--json").stdout)["concepts"] == 0
+    assert json.loads(aiw("search", "a hot drink", "--json").stdout)["hits"] == []
+    again = aiw("documents", "remove", document["id"])
+    assert (again.exit_code, document["id"] in again.stderr) == (1, True)
+
+
+@pytest.mark.usefixtures("taught")
 def test_what_to_read_on_a_concept_and_who_learns_it_is_told(aiw: Aiw) -> None:
     assert "upload:notes.md" in aiw("graph", "resources", "Tea").stdout
     assert json.loads(aiw("graph", "resources", "Tea", "--json").stdout)[0]["title"] == "Notes"

@@ -14,7 +14,7 @@ class DocumentCatalog(Projection):
     """One row a document; the key is its id. `revisions` counts the different bytes that arrived under its address."""
 
     name = "document_catalog"
-    types = frozenset({"document.received", "document.rejected", "document.ready"})
+    types = frozenset({"document.received", "document.rejected", "document.ready", "document.removed"})
 
     def keys(self, event: RecordedEvent) -> tuple[str, ...]:
         return (event.data["document_id"],)
@@ -34,3 +34,5 @@ class DocumentCatalog(Projection):
             case "document.rejected":
                 row |= {"status": "rejected", "rejected_at": at, "uri": data["uri"]}
                 row["rejection"] = {"code": data["code"], "reason": data["reason"]}
+            case "document.removed":
+                row |= {"status": "removed", "removed_at": at}

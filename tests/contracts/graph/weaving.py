@@ -63,7 +63,7 @@ class WeavingContract:
         store.weave(PANDAS, tenant=tenant)
         before = contents(store, tenant)
         store.weave(NUMPY, tenant=tenant)
-        store.retract("numpy.md", tenant=tenant)
+        assert store.retract("numpy.md", tenant=tenant)
         assert contents(store, tenant) == before
 
     def test_the_last_retraction_leaves_nothing(self, store: GraphStore, tenant: str) -> None:
@@ -85,7 +85,7 @@ class WeavingContract:
 
     def test_retracting_an_unknown_document_changes_nothing(self, store: GraphStore, tenant: str) -> None:
         store.weave(PANDAS, tenant=tenant)
-        store.retract("unknown.md", tenant=tenant)
+        assert not store.retract("unknown.md", tenant=tenant)
         assert store.counts(tenant=tenant).documents == 1
 
     def test_a_concept_looks_the_same_in_whichever_order_its_documents_came(

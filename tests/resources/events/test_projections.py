@@ -508,6 +508,10 @@ def test_document_catalog_follows_a_document() -> None:
     )
     row = rows["doc-1"]
     assert (row["status"], row["revisions"], row["chunks"]) == ("ready", 2, 3)
+    gone = project(
+        DocumentCatalog(), ("document.received", dict(first)), ("document.removed", {"document_id": "doc-1"})
+    )
+    assert gone["doc-1"]["status"] == "removed"
 
 
 def test_every_projection_listens_to_known_types() -> None:

@@ -21,9 +21,8 @@ from tests.benchmarks import graphql_gateway
 from tests.benchmarks.harness import Report, run, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.api.graphql.conftest import World
+    from tests.benchmarks.graphql_gateway import Queries
 
 TENANT: Final = "default"
 NESTED_MS: Final = 15.0
@@ -74,17 +73,21 @@ def work(report: Report, quick: bool) -> None:
         services.graph.prepare()
         world = build_world(services, database, TENANT)
         url = stack.enter_context(serving(create_app(services, settings)))
+        queries, rounds = _queries(world), 100 if quick else 1000
         with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
-            _measure(report, client, world, rounds=100 if quick else 1000)
-        graphql_gateway.measure(report, settings, url, world.document, rounds=100 if quick else 1000)
+            _measure(report, client, queries, rounds=rounds)
+        graphql_gateway.measure(report, settings, url, queries, rounds=rounds)
 
 
-def _measure(report: Report, client: httpx.Client, world: World, *, rounds: int) -> None:
-    queries: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
+def _queries(world: World) -> Queries:
+    return {
         "simple": (_SIMPLE, lambda number: {"id": world.document if number % 2 else f"other-{number}"}),
         "nested": (_NESTED, lambda number: {"first": 1 + number % 10}),
         "entities_100": (_ENTITIES, lambda number: {"all": _representations(world.document, number)}),
     }
+
+
+def _measure(report: Report, client: httpx.Client, queries: Queries, *, rounds: int) -> None:
     for name, (query, variables) in queries.items():
         for number in range(10):
             _ask(client, query, variables(number))

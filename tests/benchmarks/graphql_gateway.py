@@ -1,4 +1,4 @@
-"""What the gateway adds: the same query at one subgraph, and through the gateway. A part of `tests.benchmarks.graphql`."""
+"""What the gateway adds: the same queries at one subgraph, and through the gateway. A part of `tests.benchmarks.graphql`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
+import psutil
 
 from api.gateway.assembly import Federation, prepare, running
 from api.graphql.subgraphs import MODULES
@@ -15,15 +16,19 @@ from resources.errors import UnavailableError
 from resources.servers.node import find_node
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from resources.settings import Settings
     from tests.benchmarks.harness import Report
 
+    Queries = Mapping[str, tuple[str, Callable[[int], dict[str, Any]]]]
+
 ADDED_MS: Final = 8.0
-_QUERY = "query($id: ID!) { document(id: $id) { title status } }"
+_WARM: Final = 10
 
 
-def measure(report: Report, settings: Settings, unified: str, document: str, *, rounds: int) -> None:
-    """Add the rows; none where npm's registry cannot be reached."""
+def measure(report: Report, settings: Settings, unified: str, queries: Queries, *, rounds: int) -> None:
+    """Add the rows of all `queries` that a part can answer; none where npm's registry cannot be reached."""
     try:
         place = prepare(find_node())
     except UnavailableError as error:
@@ -39,26 +44,41 @@ def measure(report: Report, settings: Settings, unified: str, document: str, *, 
     with running(federation):
         found = federation.subgraphs.all(now=datetime.now(UTC))
         direct = next(it.url for it in found if it.name == "content")
-        for peer, url in (("one subgraph", direct), ("through the gateway", federation.url)):
-            report.add(_timed(url, document, rounds), peer=peer)
+        own = {name: query for name, query in queries.items() if name != "nested"}
+        report.add(_timed(federation, direct, own, rounds), peer="one subgraph")
+        whole = {name: query for name, query in queries.items() if name != "entities_100"}
+        report.add(_timed(federation, federation.url, whole, rounds), peer="through the gateway")
     added = report.median("simple.p50_ms", peer="through the gateway") - report.median(
         "simple.p50_ms", peer="one subgraph"
     )
     report.bar("gateway adds, p50 ms", added, ADDED_MS, better="less")
 
 
-def _timed(url: str, document: str, rounds: int) -> dict[str, Any]:
-    taken = []
+def _timed(federation: Federation, url: str, queries: Queries, rounds: int) -> dict[str, Any]:
+    """`cpu_ms` is that of the gateway and all subgraphs together."""
+    measured: dict[str, Any] = {}
     with httpx.Client(trust_env=False, timeout=60) as client:
-        for number in range(10 + rounds):
-            variables = {"id": document if number % 2 else f"other-{number}"}
-            began = time.perf_counter()
-            answer = client.post(url, json={"query": _QUERY, "variables": variables}).json()
-            taken.append((time.perf_counter() - began) * 1000)
-            assert "errors" not in answer, answer
-    cuts = statistics.quantiles(taken[10:], n=100)
-    return {
-        "simple.p50_ms": cuts[49],
-        "simple.p99_ms": cuts[98],
-        "simple.per_second": 1000 * rounds / sum(taken[10:]),
-    }
+        for name, (query, variables) in queries.items():
+            taken = []
+            for number in range(-_WARM, rounds):
+                if number == 0:
+                    cpu = _cpu_of(federation)
+                began = time.perf_counter()
+                answer = client.post(url, json={"query": query, "variables": variables(number)}).json()
+                taken.append((time.perf_counter() - began) * 1000)
+                assert "errors" not in answer, answer
+            cuts = statistics.quantiles(taken[_WARM:], n=100)
+            measured |= {
+                f"{name}.p50_ms": cuts[49],
+                f"{name}.p99_ms": cuts[98],
+                f"{name}.per_second": 1000 * rounds / sum(taken[_WARM:]),
+                f"{name}.cpu_ms": (_cpu_of(federation) - cpu) * 1000 / rounds,
+            }
+    return measured
+
+
+def _cpu_of(federation: Federation) -> float:
+    """Seconds that all processes have used."""
+    pids = [service.pid for service in federation.services.values()]
+    times = [psutil.Process(pid).cpu_times() for pid in pids if pid is not None]
+    return sum(one.user + one.system for one in times)

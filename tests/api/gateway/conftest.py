@@ -1,10 +1,14 @@
-"""The federated graph on the services of the tests: seven subgraphs, a supergraph and the gateway, each a real process."""
+"""The federated graph on the services of the tests: seven subgraphs, a supergraph and a real gateway.
+
+One subgraph is a process, which can die; the others are served from here, as they would be by whoever registers them.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +21,7 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.gateway.assembly import Federation, prepare, running
 from api.gateway.registry import Subgraph
+from api.gateway.subgraph import create_subgraph, sdl_of
 from api.graphql.subgraphs import MODULES
 from resources.errors import UnavailableError
 from resources.servers import ports
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 CLIENTS = Path(sys.prefix) / "graph-clients"
 NAMES = [module.name for module in MODULES]
+MORTAL = "knowledge"
+"""The subgraph that is a process of its own."""
 GHOST = "archive"
 """A subgraph that is registered, and was dead before the gateway began."""
 _GHOST_SDL = """
@@ -163,17 +170,22 @@ def graphs(
             "database": api_settings.database.model_copy(update={"url": SecretStr(database_url), "pool_size": 2}),
         }
     )
-    with serving(create_app(services, settings)) as unified:
+    with ExitStack() as stack:
+        unified = stack.enter_context(serving(create_app(services, settings)))
         federation = Federation(
             settings,
             place,
             jwks_url=f"{unified}/.well-known/jwks.json",
-            names=NAMES,
+            names=[MORTAL],
             folder=folder,
             policy=FOREVER,
         )
         dead = Subgraph(GHOST, f"http://127.0.0.1:{ports.free_port()}/graphql", _GHOST_SDL)
         federation.subgraphs.register(dead, now=datetime.now(UTC))
-        with running(federation):
-            token, viewer = people.pair(Role.ADMIN).access_token, people.pair(Role.VIEWER).access_token
-            yield Graphs(f"{unified}/graphql", federation, token, viewer)
+        for name in NAMES:
+            if name != MORTAL:
+                url = stack.enter_context(serving(create_subgraph(name, services, settings)))
+                federation.subgraphs.register(Subgraph(name, f"{url}/graphql", sdl_of(name)), now=datetime.now(UTC))
+        stack.enter_context(running(federation))
+        token, viewer = people.pair(Role.ADMIN).access_token, people.pair(Role.VIEWER).access_token
+        yield Graphs(f"{unified}/graphql", federation, token, viewer)

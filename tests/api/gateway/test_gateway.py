@@ -15,7 +15,7 @@ from api.gateway.registry import Subgraph
 from api.gateway.subgraph import sdl_of
 from api.graphql.export import typescript
 from api.graphql.schema import unified
-from tests.api.gateway.conftest import GHOST, NAMES
+from tests.api.gateway.conftest import GHOST, MORTAL, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_a_subgraph_that_is_killed_takes_exactly_its_fields(graphs: Graphs) -> N
     query = """{ workflows(first: 1) { nodes { id name knowledgeGraph { nodes { id } } } }
         concept(id: "tea") { id } viewer { id } }"""
     before = graphs.through_gateway(query)
-    service = graphs.federation.services["subgraph-knowledge"]
+    service = graphs.federation.services[f"subgraph-{MORTAL}"]
     pid = service.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -166,23 +166,22 @@ def test_a_schema_that_does_not_fit_leaves_the_gateway_as_it_is(graphs: Graphs) 
 
 def test_public_clients_read_the_same_from_both(graphs: Graphs, scripts: Scripts) -> None:
     query = "query List { documents(first: 3) { totalCount nodes { id title concepts(first: 2) { id name } } } }"
-    asked = {"query": query, "variables": {}, "token": graphs.token}
-    one = scripts.run("clients.mjs", {**asked, "url": graphs.unified})
-    other = scripts.run("clients.mjs", {**asked, "url": graphs.federation.url})
+    urls = [graphs.unified, graphs.federation.url]
+    one, other = scripts.run("clients.mjs", {"urls": urls, "query": query, "variables": {}, "token": graphs.token})
     assert one == other
     assert one["urql"]["data"] == graphs.in_one(query).data
 
 
-@pytest.mark.parametrize("assembly", ["unified", "federated"])
-def test_the_audit_of_graphql_over_http_finds_nothing(graphs: Graphs, scripts: Scripts, assembly: str) -> None:
-    url = graphs.unified if assembly == "unified" else graphs.federation.url
-    assert scripts.run("audit.mjs", {"url": url, "token": graphs.token}) == {"count": 61, "found": []}
+def test_the_audit_of_graphql_over_http_finds_nothing_in_either(graphs: Graphs, scripts: Scripts) -> None:
+    urls = [graphs.unified, graphs.federation.url]
+    assert scripts.run("audit.mjs", {"urls": urls, "token": graphs.token}) == [{"count": 61, "found": []}] * 2
 
 
 def test_the_types_for_typescript_compile(scripts: Scripts) -> None:
     source = typescript(unified().core)
-    assert scripts.run("types.mjs", {"source": source}) == {"errors": []}
-    assert scripts.run("types.mjs", {"source": f"{source}\nexport const wrong: Workflow = {{}}"})["errors"]
+    right, wrong = scripts.run("types.mjs", {"sources": [source, f"{source}\nexport const wrong: Workflow = {{}}"]})
+    assert right == []
+    assert wrong
 
 
 def test_a_query_that_cannot_be_read_says_where(graphs: Graphs) -> None:
@@ -191,20 +190,20 @@ def test_a_query_that_cannot_be_read_says_where(graphs: Graphs) -> None:
     assert found.body["errors"][0]["locations"]
 
 
-@pytest.mark.parametrize("assembly", ["unified", "federated"])
-def test_a_public_client_follows_events_over_a_socket(graphs: Graphs, scripts: Scripts, assembly: str) -> None:
-    url = f"{graphs.unified}?token={graphs.token}" if assembly == "unified" else graphs.federation.url
-    asked = {"url": url.replace("http", "ws", 1), "token": graphs.token, "count": 2}
-    came = scripts.run("follow.mjs", {**asked, "query": "subscription { events(after: 0) { position type } }"})
-    positions = [one["data"]["events"]["position"] for one in came]
-    assert len(positions) == 2
-    assert positions == sorted(positions)
-
-
-def test_a_socket_without_a_good_token_is_told_nothing(graphs: Graphs, scripts: Scripts) -> None:
-    asked = {"url": graphs.federation.url.replace("http", "ws", 1), "token": "nonsense", "count": 1}
-    came = scripts.run("follow.mjs", {**asked, "query": "subscription { events(after: 0) { position } }"})
-    assert [one.get("data") for one in came] == [None]
+def test_a_public_client_follows_events_over_a_socket_with_a_good_token_alone(graphs: Graphs, scripts: Scripts) -> None:
+    sockets = [
+        {"url": f"{graphs.unified}?token={graphs.token}", "token": graphs.token, "count": 2},
+        {"url": graphs.federation.url, "token": graphs.token, "count": 2},
+        {"url": graphs.federation.url, "token": "nonsense", "count": 1},
+    ]
+    asked = [{**one, "url": str(one["url"]).replace("http", "ws", 1)} for one in sockets]
+    query = "subscription { events(after: 0) { position type } }"
+    *followed, refused = scripts.run("follow.mjs", {"query": query, "sockets": asked})
+    for came in followed:
+        positions = [one["data"]["events"]["position"] for one in came]
+        assert len(positions) == 2
+        assert positions == sorted(positions)
+    assert [one.get("data") for one in refused] == [None]
 
 
 def test_a_second_composer_finds_no_fault(scripts: Scripts) -> None:

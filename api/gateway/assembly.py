@@ -47,7 +47,7 @@ PACKAGES: Final = Path(sys.prefix) / "gateway"
 """Where the packages of the lock file are kept: they are too large for the repository."""
 
 _PROGRAMS: Final = ("compose.mjs", "gateway.config.mjs")
-_READY_WITHIN: Final = 120.0
+_READY_WITHIN: Final = 240.0
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,13 @@ from api.client.answers import V1, given, list_of
 from api.schemas import (
     RunOut,
 )
+from api.workflows.backfills import BackfillOut, BackfillPlanOut, PlannedRunOut
 from api.workflows.schemas import (
-    BackfillOut,
-    BackfillPlanOut,
     DiffOut,
     ExecutionOut,
     ExecutionPageOut,
     LogPageOut,
     OutputOut,
-    PlannedRunOut,
     RerunPlanOut,
     RunPageOut,
     StartedOut,

@@ -15,7 +15,7 @@ from api.cli.workflow import pairs
 
 if TYPE_CHECKING:
     from api.client import ApiClient
-    from api.workflows.schemas import BackfillOut
+    from api.workflows.backfills import BackfillOut
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Start workflows for past events, or for partitions.")
 

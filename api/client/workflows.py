@@ -13,15 +13,13 @@ from api.client.base import HttpClient
 from api.schemas import (
     RunOut,
 )
+from api.workflows.backfills import BackfillOut, BackfillPlanOut, PlannedRunOut
 from api.workflows.schemas import (
-    BackfillOut,
-    BackfillPlanOut,
     DiffOut,
     ExecutionOut,
     ExecutionPageOut,
     LogPageOut,
     OutputOut,
-    PlannedRunOut,
     RerunPlanOut,
     RunPageOut,
     StartedOut,

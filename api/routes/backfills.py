@@ -12,7 +12,7 @@ from api import problems
 from api.auth.principal import PrincipalDep
 from api.dependencies import Services, ServicesDep, TenantDep
 from api.paging import LongPageDep
-from api.workflows.schemas import BackfillIn, BackfillOut, BackfillPlanOut, PlannedRunOut
+from api.workflows.backfills import BackfillIn, BackfillOut, BackfillPlanOut, PlannedRunOut
 from resources.errors import InvalidInputError
 from resources.workflows.backfills import PlannedRun, plan_events, plan_partitions
 

@@ -1,15 +1,23 @@
-"""Documents and runs as answers. Each is read anew; what is kept is how a row is written as an answer, which never changes."""
+"""Documents, runs and pages of events as answers. Each is read anew; what is kept is how a row is written as an answer, which
+never changes.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
+import msgspec
 import orjson
 from pydantic import TypeAdapter
 
+from api.hot.appends import written
 from api.middleware.repeats import etag_of
 from api.workflows.schemas import ExecutionOut, InstanceOut
 from resources.content.model import Document
+from resources.events.catalog import CATALOG
+from resources.events.model import EventMetadata, RecordedEvent, StreamId
 from resources.workflows.executions import execution_of
 
 if TYPE_CHECKING:
@@ -22,6 +30,31 @@ if TYPE_CHECKING:
 MAX_KEPT = 4096
 _LARGEST_KEPT = 16 * 1024
 _ENDED = frozenset({"completed", "failed", "cancelled"})
+
+
+class _Event(msgspec.Struct, frozen=True, gc=False):
+    """A row of the table of events."""
+
+    position: int
+    event_id: UUID
+    stream_type: str
+    stream_id: str
+    version: int
+    type: str
+    schema_version: int
+    data: msgspec.Raw
+    metadata: EventMetadata
+    occurred_at: datetime
+    recorded_at: datetime
+    checksum: str
+
+
+class _Page(msgspec.Struct, frozen=True, gc=False):
+    events: list[_Event]
+    head: int | None
+
+
+_PAGE = msgspec.json.Decoder(_Page)
 _DOCUMENT = TypeAdapter(Document)
 _EXECUTION = TypeAdapter(ExecutionOut)
 _INSTANCE = TypeAdapter(InstanceOut)
@@ -79,8 +112,33 @@ def _instance(name: str, row: bytes) -> bytes | None:
     return _INSTANCE.dump_json(InstanceOut.of(execution_of(name, found)))
 
 
+def _events(name: str, row: bytes) -> bytes:
+    page = _PAGE.decode(row)
+    found = [
+        RecordedEvent(
+            event.position,
+            event.event_id,
+            "",
+            StreamId(event.stream_type, event.stream_id),
+            event.version,
+            event.type,
+            event.schema_version,
+            orjson.loads(bytes(event.data)),
+            event.metadata,
+            event.occurred_at,
+            event.recorded_at,
+            event.checksum,
+        )
+        for event in page.events
+    ]
+    after = found[-1].position if found else int(name.partition(" ")[0])
+    events = b",".join(map(written, CATALOG.upcast_all(found)))
+    return b'{"events":[%s],"next_after":%d,"head":%d}' % (events, after, page.head or 0)
+
+
 _KINDS: dict[str, tuple[Kind, Callable[[str, bytes], bytes | None]]] = {
     "document": ("document", _document),
     "execution": ("execution", _execution),
     "instance": ("execution", _instance),
+    "events": ("events", _events),
 }

@@ -7,6 +7,7 @@ body, a database that is down) it leaves to the framework's route, which therefo
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from api.auth import access
@@ -36,12 +37,14 @@ _NAMED: Mapping[str, tuple[str, str]] = {
 }
 _STATUS = (f"{_V1}/workflows/", "/status", access.needed("GET", "/workflows/{run_id}/status"))
 _EVENTS = f"{_V1}/events"
-_ELSEWHERE = frozenset("%?/\\")
-_LONGEST = 100
+_READ_EVENTS = access.needed("GET", "/events")
+_PAGE = re.compile(rb"(?:after=([0-9]{1,18}))?(?:(?:^|&)limit=([0-9]{1,3}))?")
+_DEFAULT_PAGE = _LONGEST_PAGE = 100  # longer ones would hold up others, which here share a connection and a thread
+_PLAIN_NAME = re.compile(r"[!-$&-.0->@-\[\]-~ ]{1,100}")  # no `%`, `/`, `?`, `\\`
 
 
 class HotRoutes:
-    """`GET` of health, of a document, of a run's status; `POST` of an event."""
+    """`GET` of health, of a document, of a run's status, of events; `POST` of an event."""
 
     def __init__(self, app: ASGIApp, *, services: Services) -> None:
         self._app = app
@@ -57,7 +60,7 @@ class HotRoutes:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["query_string"]:
+        if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
             if method == "GET":
                 answer = await self._found(path, scope)
@@ -67,7 +70,7 @@ class HotRoutes:
                     await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
                     await send({"type": "http.response.body", "body": body})
                     return
-            elif method == "POST" and path == _EVENTS:
+            elif method == "POST" and path == _EVENTS and not scope["query_string"]:
                 receive_again = await self._appends.answer(scope, receive, send)
                 if receive_again is None:
                     return
@@ -75,22 +78,44 @@ class HotRoutes:
         await self._app(scope, receive, send)
 
     async def _found(self, path: str, scope: Scope) -> Encoded | None:
-        health = self._health.get(path)
-        if health is not None:
-            return health
-        before, _, name = path.rpartition("/")
-        kind, wanted = _NAMED.get(before, ("", ""))
-        if not kind:
-            beginning, end, wanted = _STATUS
-            if not (path.startswith(beginning) and path.endswith(end)):
-                return None
-            kind, name = "execution", path[len(beginning) : -len(end)]
+        query = scope["query_string"]
+        if path == _EVENTS:
+            chosen = _page(query)
+        elif query:
+            return None
+        else:
+            health = self._health.get(path)
+            if health is not None:
+                return health
+            chosen = _named(path)
+        if chosen is None:
+            return None
+        kind, name, wanted = chosen
         principal = principal_of(scope)
         if principal is None or not principal.allows(wanted):
-            return None
-        if not 0 < len(name) <= _LONGEST or not name.isascii() or not name.isprintable() or _ELSEWHERE & set(name):
             return None
         try:
             return await self._reads.find(kind, name, tenant=principal.tenant)
         except UnavailableError:
             return None
+
+
+def _named(path: str) -> tuple[str, str, str] | None:
+    """The kind of row that a path names, its name, and what who asks has to be permitted; None = not one of ours."""
+    before, _, name = path.rpartition("/")
+    kind, wanted = _NAMED.get(before, ("", ""))
+    if not kind:
+        beginning, end, wanted = _STATUS
+        if not (path.startswith(beginning) and path.endswith(end)):
+            return None
+        kind, name = "execution", path[len(beginning) : -len(end)]
+    return (kind, name, wanted) if _PLAIN_NAME.fullmatch(name) else None
+
+
+def _page(query: bytes) -> tuple[str, str, str] | None:
+    """The same of a page of events; None = it is chosen by more than its place, or it is no page at all."""
+    asked = _PAGE.fullmatch(query)
+    if asked is None:
+        return None
+    after, limit = int(asked[1] or 0), int(asked[2] or _DEFAULT_PAGE)
+    return ("events", f"{after} {limit}", _READ_EVENTS) if 1 <= limit <= _LONGEST_PAGE else None

@@ -9,6 +9,7 @@ One object a request, which is its `send` too: each wrapper around `send` costs 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = get_logger("api.access")
+_access = logging.getLogger("api.access")
 
 TIMEOUT = 60.0
 """Seconds until an answer must have begun, counted from the last part of the request's body."""
@@ -165,7 +167,8 @@ class ExchangeMiddleware:
             await answer(scope, receive, exchange)
         finally:
             await exchange.finish()
-            if scope["path"] not in _QUIET or exchange.status >= _SERVER_ERROR:
+            # Asked first, because a line that nobody wants to see is dear to make.
+            if _access.isEnabledFor(logging.INFO) and (scope["path"] not in _QUIET or exchange.status >= _SERVER_ERROR):
                 log.info(
                     "request.finished",
                     method=scope["method"],
@@ -182,10 +185,10 @@ def exchange_of(scope: Mapping[str, Any]) -> Exchange | None:
 
 
 def _sent_id(scope: MutableMapping[str, Any]) -> str | None:
-    sent = dict(reversed(scope["headers"]))
+    sent: dict[bytes, bytes] = dict(reversed(scope["headers"]))
     for name in _ACCEPTED:
         if name in sent:
-            return bytes(sent[name]).decode("latin-1")
+            return sent[name].decode("latin-1")
     return None
 
 

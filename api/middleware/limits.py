@@ -51,9 +51,13 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
         limit = self._limits.get(scope["path"], self._limit)
-        declared = headers.get(b"content-length", b"0")
+        declared, in_parts = b"0", False
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                declared = value
+            elif name == b"transfer-encoding":
+                in_parts = True
         if declared.isdigit() and int(declared) > limit:
             problem = problems.document(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -76,7 +80,7 @@ class BodyLimitMiddleware:
             )
             await problems.response(problem)(scope, receive, send)
             return
-        if declared == b"0" and b"transfer-encoding" not in headers and scope["method"] in _BODILESS:
+        if declared == b"0" and not in_parts and scope["method"] in _BODILESS:
             await self._app(scope, receive, send)
             return
         await self._app(scope, self._counting(scope, receive, limit), send)

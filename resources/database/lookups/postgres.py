@@ -21,7 +21,8 @@ from resources.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Kind = Literal["document", "execution"]
+Kind = Literal["document", "execution", "events"]
+"""What is read by name; of `events` that is a page: the position behind which it begins, and its length (migration 0155)."""
 
 MAX_TOGETHER = 200
 _PAUSE = 1.0  # seconds until the database is tried again
@@ -42,7 +43,7 @@ class Lookups:
             "application_name": application_name,
             "client_encoding": "utf8",
             "connect_timeout": max(1, round(connect_timeout)),
-            "options": f"-c search_path={SCHEMA},public -c statement_timeout={round(statement_timeout * 1000)}",
+            "options": f"-c search_path={SCHEMA},public -c statement_timeout={round(statement_timeout * 1000)} -c TimeZone=UTC",
         }
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None

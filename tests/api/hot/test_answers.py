@@ -114,6 +114,10 @@ def test_every_read_says_what_the_frameworks_route_says(
         f"{V1}/live",
         "/health",
         "/live",
+        f"{V1}/events",
+        f"{V1}/events?limit=3",
+        f"{V1}/events?after=1&limit=100",
+        f"{V1}/events?after=999999999999",
     )
     for path in paths * 2:  # the second time, how it is written is known
         assert told(guarded.get(path, headers=headers)) == told(slow.get(path, headers=headers))
@@ -145,6 +149,10 @@ def test_what_is_out_of_the_ordinary_is_left_to_the_framework(
         (f"{V1}/documents/%00", may, 422),
         (path, may | {"If-None-Match": known}, 304),
         (path + "?x=1", may, 200),
+        (f"{V1}/events?limit=0", may, 422),
+        (f"{V1}/events?limit=101", may, 200),
+        (f"{V1}/events?limit=1&types=run.started", may, 200),
+        (f"{V1}/events?after=-1", may, 422),
     ]
     for url, headers, status in asked:
         left_over.clear()

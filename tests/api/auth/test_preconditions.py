@@ -28,6 +28,7 @@ V1 = "/api/v1"
 CHANGES = ("put", "patch", "delete")
 # What cannot be read alone, or says nothing that somebody else could have changed.
 WITHOUT = {
+    "DELETE /documents/{document_id}": "whoever takes a document back wants none of its revisions, seen or not",
     "PUT /users/{user_id}/password": "a password is never shown, and replaces none that was seen",
     "DELETE /users/{user_id}/sessions": "it ends all that there are, which is meant of those that begin meanwhile, too",
     "PUT /mcp-servers/{name}/login": "a login is never shown",

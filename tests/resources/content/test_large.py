@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1024 * 1024
 LIMITS = ParseLimits(max_bytes=200 * MEGABYTE)
-BOUND = 40 * MEGABYTE
+BOUND = 64 * MEGABYTE
 """What a child may take above what it takes for a small document: less than the file is long."""
 
 
 def repeated(first: bytes, piece: bytes, last: bytes = b"") -> Iterator[bytes]:
-    """64 megabytes."""
+    """105 megabytes."""
     many = piece * (MEGABYTE // len(piece))
     yield first
-    yield from itertools.repeat(many, 64 * MEGABYTE // len(many))
+    yield from itertools.repeat(many, 105 * MEGABYTE // len(many))
     yield last
 
 

@@ -40,9 +40,9 @@ class House:
     people: People
     home: People
 
-    def listed(self) -> dict[str, Any]:
-        keys: dict[str, Any] = self.other.get("/.well-known/jwks.json").json()
-        return keys
+    def listed(self) -> Any:
+        """The keys that others verify with."""
+        return self.other.get("/.well-known/jwks.json").json()
 
     def rotate(self, **query: str) -> str:
         answer = self.one.post(f"{V1}/keys/signing/rotate", headers=self.home.headers("admin"), params=query)

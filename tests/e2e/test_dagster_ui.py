@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import time
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -159,6 +161,35 @@ def retried(stage: Stage, run_id: str) -> Mapping[str, Any] | None:
     """The run that was started in place of `run_id`."""
     found = stage.graphql(CHILDREN, root=run_id)["runsOrError"]["results"]
     return next((run for run in found if run["runId"] != run_id), None)
+
+
+# ---------------------------------------------------------------------- what nobody is shown
+
+SHOWN = (
+    """{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name }
+        displayMetadata { key value } jobs { name tags { key value } }
+        allTopLevelResourceDetails { name configuredValues { key value type }
+            configFields { name defaultValueAsJson } } } } } }""",
+    "{ instance { info daemonHealth { allDaemonStatuses { lastHeartbeatErrors { message } } } } }",
+    """{ workspaceOrError { __typename ... on Workspace { locationEntries { name displayMetadata { key value }
+        locationOrLoadError { __typename ... on PythonError { message stack } } } } } }""",
+    """{ runsOrError(limit: 5) { ... on Runs { results { runConfigYaml tags { key value }
+        eventConnection { events { __typename ... on MessageEvent { message } } } } } } }""",
+    "{ assetNodes { assetKey { path } description metadataEntries { label ... on TextMetadataEntry { text } } } }",
+)
+
+
+def test_no_page_shows_a_secret(stage: Stage) -> None:
+    end_of(stage, launched(launch(stage, "ui_order", {"cups": 1})))
+    addresses = (stage.postgres.url, stage.settings.graph.url.get_secret_value() if stage.settings.graph.url else "")
+    password = stage.settings.graph.password
+    assert password is not None
+    secrets = {urlsplit(address).password for address in addresses} - {None, ""} | {password.get_secret_value()}
+    shown = {query: json.dumps(stage.graphql(query)) for query in SHOWN}
+    shown |= {path: stage.ui.get(path).text for path in ("/", "/runs", "/server_info", "/nothing", "/locations/aiw")}
+    assert "ui_order" in shown[SHOWN[0]]
+    assert "postgres_url" in shown[SHOWN[1]]  # what Dagster is configured with: names of variables
+    assert {(where, secret) for where, text in shown.items() for secret in secrets if str(secret) in text} == set()
 
 
 # ---------------------------------------------------------------------- the Launchpad

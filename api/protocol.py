@@ -3,18 +3,13 @@
 uvicorn collects headers without any bound, and waits for ever for a first request: both let one client take memory or
 connections from everybody. Here the head of a request has so many bytes and seconds, whether it comes in one piece or byte by
 byte (slow loris). A head that comes in one piece, as nearly all do, needs no timer.
-
-It also looks at each header of an answer by itself, twice, which with the fifteen that ours have takes a quarter of a small
-request. Here the head of a plain answer is put together first, and looked at once.
 """
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,50 +17,6 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 32 * 1024
 HEAD_SECONDS = 15.0
-
-_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_NAME = re.compile(rb"[a-z0-9!#$%&'*+.^_`|~-]+")
-_FRAMING = frozenset({b"connection", b"transfer-encoding"})
-
-
-class Cycle(RequestResponseCycle):
-    """One request and its answer, whose head is written in one go where it says how long the answer is."""
-
-    async def send(self, message: Any) -> None:
-        if self.response_started or not self._write_head(message):
-            await super().send(message)
-
-    def _write_head(self, message: Any) -> bool:
-        """False when there is something about it that uvicorn has to look at; nothing is written then."""
-        if message["type"] != "http.response.start" or not self.keep_alive or self.disconnected:
-            return False
-        if self.flow.write_paused or self.access_log:
-            return False
-        length = None
-        content = [STATUS_LINE[message["status"]]]
-        headers = [*self.default_headers, *message.get("headers", ())]
-        for name, value in headers:
-            if name == b"content-length":
-                length = value
-            elif not _is_plain(name):
-                return False
-            content += (name, b": ", value, b"\r\n")
-        content.append(b"\r\n")
-        head = b"".join(content)
-        if length is None or not length.isdigit() or _NO_TEXT.search(head):
-            return False
-        if not head.count(b"\n") == head.count(b"\r") == len(headers) + 2:  # a value has broken its line
-            return False
-        self.expected_content_length, self.chunked_encoding = int(length), False
-        self.response_started, self.waiting_for_100_continue = True, False
-        self.transport.write(head)
-        return True
-
-
-@lru_cache(maxsize=1024)
-def _is_plain(name: bytes) -> bool:
-    """Whether it is a name of a header, in small letters, that says nothing about how the answer is sent."""
-    return _NAME.fullmatch(name) is not None and name not in _FRAMING
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -116,10 +67,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_head = self._begun_anew = True
         super().on_message_complete()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.__class__ = Cycle  # uvicorn makes them itself
-        super()._start_asgi_task(cycle, app)
 
     def _start_timer(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)

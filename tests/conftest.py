@@ -13,8 +13,18 @@ pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.wire"]
 settings.register_profile("aiw", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("aiw")
 
-_TOGETHER = ("tests/e2e/", "tests/api/workflows/", "tests/conformance/")
-"""Folders whose tests share something too expensive to have twice, such as a whole platform: each stays on one worker."""
+_TOGETHER = (
+    "tests/definitions/runtime/lean/",
+    "tests/definitions/runtime/",
+    "tests/definitions/test_code_location.py",
+    "tests/e2e/",
+    "tests/api/workflows/",
+    "tests/api/gateway/",
+    "tests/conformance/",
+)
+"""Folders whose tests share something too expensive to have twice, such as a whole platform: each stays on one worker, one after
+another, and what they share ends with them (`scope="package"`).
+"""
 
 
 @pytest.hookimpl(optionalhook=True)

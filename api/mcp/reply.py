@@ -58,9 +58,7 @@ class Reply:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._timer.cancel()
-        if self._watch is not None:
-            self._watch.cancel()
+        self._end_watch()
         return self._scope.__exit__(kind, error, trace)
 
     async def say(self, message: bytes) -> None:
@@ -69,6 +67,7 @@ class Reply:
 
     async def end(self, message: bytes, *, status: int = 200) -> None:
         """The answer itself. Its status is lost where the stream has begun."""
+        self._end_watch()  # which must not say anything behind it
         if self._streaming:
             await self._send({"type": "http.response.body", "body": _event(message)})
             return
@@ -78,6 +77,7 @@ class Reply:
 
     async def break_off(self) -> None:
         """End without an answer: there will be none."""
+        self._end_watch()
         if self._streaming:
             await self._send({"type": "http.response.body", "body": b""})
         else:
@@ -95,6 +95,11 @@ class Reply:
 
     def _begin_watch(self) -> None:
         self._watch = asyncio.get_running_loop().create_task(self._watch_client())
+
+    def _end_watch(self) -> None:
+        self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
 
     async def _watch_client(self) -> None:
         gone = asyncio.ensure_future(self._until_gone())

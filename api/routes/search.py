@@ -26,7 +26,7 @@ ASK = "ask"
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
 
 
-@router.get("/search", summary="Search passages", responses=problems.responses(409, 422, 503))
+@router.get("/search", summary="Search passages", responses=problems.responses(400, 409, 422, 503))
 def search(
     services: ServicesDep,
     tenant: TenantDep,
@@ -61,7 +61,7 @@ def search(
     return _found(services, tenant, wanted)
 
 
-@router.post("/search", summary="Search passages, with filters", responses=problems.responses(409, 413, 422, 503))
+@router.post("/search", summary="Search passages, with filters", responses=problems.responses(400, 409, 413, 422, 503))
 def search_with_filters(body: SearchIn, services: ServicesDep, tenant: TenantDep) -> SearchOut:
     """As `GET /search`, with all filters there are."""
     return _found(services, tenant, body)

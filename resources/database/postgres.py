@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from resources.errors import UnavailableError, UpstreamError
+from resources.errors import InvalidInputError, Problem, UnavailableError, UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,7 +189,8 @@ class Database:
 
 @contextmanager
 def in_our_words(what: str, *, again: str = AGAIN) -> Iterator[None]:
-    """PostgreSQL's errors as ours: what may pass is UnavailableError, what will not is UpstreamError.
+    """PostgreSQL's errors as ours: what may pass is UnavailableError, what will not is UpstreamError, text with a NUL character,
+    which PostgreSQL has no place for, is InvalidInputError.
 
     `what` is what was asked for, as in "the messages cannot be reached"; `again` says how to repeat it.
     """
@@ -199,6 +200,10 @@ def in_our_words(what: str, *, again: str = AGAIN) -> Iterator[None]:
         message = f"{what[:1].upper()}{what[1:]} cannot be reached ({first_line(error)}). {again}"
         raise UnavailableError(message, dependency="database") from error
     except psycopg.Error as error:
+        if isinstance(error, psycopg.errors.UntranslatableCharacter) or "NUL (0x00)" in str(error):
+            problem = Problem("body", "holds a NUL character", "leave it out")
+            message = f"What is told of {what} holds a NUL character. Leave it out."
+            raise InvalidInputError(message, code="validation_failed", problems=(problem,)) from error
         raise UpstreamError(f"The database refused what was asked of {what}: {first_line(error)}") from error
 
 

@@ -36,6 +36,7 @@ _LOOK_AGAIN = timedelta(seconds=30)
 LONGEST = 12 * 3600
 """How many seconds a token is good at most, unless all are good for longer: one in a cookie."""
 _LOOK_FOR_UNKNOWN = timedelta(seconds=1)
+"""A key that was made just now is found at once; names that somebody made up cost one look a second."""
 
 
 class Tokens:
@@ -66,6 +67,7 @@ class Tokens:
         self._keys: dict[str, OKPKey | OctKey] = {}
         self._signer: OKPKey | None = None
         self._read_at = datetime.min.replace(tzinfo=UTC)
+        self._looked_at = self._read_at
         self._lock = threading.Lock()
 
     def sign(self, claims: dict[str, Any], *, now: datetime, seconds: int) -> str:
@@ -160,7 +162,10 @@ class Tokens:
             if kid != self._shared.kid:
                 raise _invalid("its key is not known")
             return self._shared
-        if now - self._read_at > (_LOOK_AGAIN if kid in self._keys else _LOOK_FOR_UNKNOWN):
+        if kid not in self._keys and now - self._looked_at > _LOOK_FOR_UNKNOWN:
+            self._looked_at = now
+            self._read(now)
+        elif now - self._read_at > _LOOK_AGAIN:
             self._read(now)
         if kid not in self._keys:
             raise _invalid("its key is not known")

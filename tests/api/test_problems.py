@@ -243,8 +243,9 @@ async def test_pages_and_programs_of_this_machine_are_served(http: httpx.AsyncCl
 
 
 async def test_each_request_is_logged_once_with_its_outcome(
-    http: httpx.AsyncClient, logs: list[MutableMapping[str, Any]]
+    http: httpx.AsyncClient, logs: list[MutableMapping[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "api.access")
     await http.get("/raise/missing")
     [line] = [line for line in logs if line["event"] == "request.finished"]
     assert (line["method"], line["path"], line["status"]) == ("GET", "/raise/missing", 404)

@@ -158,7 +158,7 @@ class Stage:
         return runs
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The platform, up and empty."""
     root: Path = tmp_path_factory.mktemp("e2e") / "a folder with spaces"

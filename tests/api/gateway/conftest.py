@@ -148,7 +148,7 @@ def scripts(node: Node) -> Scripts:
     return Scripts(node)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def graphs(
     place: Place,
     services: Services,

@@ -84,7 +84,7 @@ class Platform:
             return api.executions(workflow=workflow).executions
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole(
     postgres_server: PostgresAddress, graph_settings: GraphSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:

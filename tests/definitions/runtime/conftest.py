@@ -200,7 +200,7 @@ def runtime(postgres_server: PostgresAddress, tmp_path: Path) -> Iterator[Runtim
         yield runtime
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def warm(postgres_server: PostgresAddress, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """A runtime with a pool of two workers that all tests of this process share: do not harm the pool."""
     with new_runtime(postgres_server, tmp_path_factory.mktemp("warm") / "home") as runtime:
@@ -208,7 +208,7 @@ def warm(postgres_server: PostgresAddress, tmp_path_factory: pytest.TempPathFact
         yield runtime
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def faulty(postgres_server: PostgresAddress, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """As `warm`, with workers that know the functions of `faulty.py`."""
     with new_runtime(postgres_server, tmp_path_factory.mktemp("faulty") / "home") as runtime:

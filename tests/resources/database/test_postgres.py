@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resources.database.postgres import Database
-from resources.errors import UnavailableError
+from resources.database.postgres import Database, in_our_words
+from resources.errors import InvalidInputError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,17 @@ def test_threads_that_come_first_together_open_one_pool(own: Database) -> None:
     assert len(pools) == 8
     assert len(set(map(id, pools))) == 1
     assert connections(own) <= 6
+
+
+@pytest.mark.parametrize(("cast", "value"), [("text", "a\x00b"), ("jsonb", '{"a": "b\\u0000"}')])
+def test_text_with_a_nul_is_the_senders_fault(own: Database, cast: str, value: str) -> None:
+    with (
+        pytest.raises(InvalidInputError) as caught,
+        own.transaction() as connection,
+        in_our_words("the notes"),
+    ):
+        connection.execute(f"SELECT %s::{cast}".encode(), (value,))
+    assert (caught.value.code, "NUL" in str(caught.value)) == ("validation_failed", True)
 
 
 def test_a_pool_whose_connections_were_all_cut_works_at_the_next_request(own: Database) -> None:

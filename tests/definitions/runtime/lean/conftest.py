@@ -151,19 +151,19 @@ def io_manager_of(runtime: Runtime) -> IOManagerDefinition:
     return output_io_manager(url=runtime.url, folder=f"file://{runtime.home}/outputs")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lean_runtime(postgres_server: PostgresAddress, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     with new_runtime(postgres_server, tmp_path_factory.mktemp("lean") / "home") as runtime:
         yield runtime
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def serial(lean_runtime: Runtime) -> Lean:
     """One step after another."""
     return Lean(lean_runtime, jobs.build(lean_executor, io_manager_of(lean_runtime)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def threads(lean_runtime: Runtime) -> Lean:
     """Up to eight steps at a time."""
     executor = lean_executor.configured({"max_concurrent": 8}, name="lean_threads")
@@ -192,7 +192,7 @@ class Stock:
         return self.finished[job]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stock]:
     with DagsterInstance.local_temp(str(tmp_path_factory.mktemp("stock"))) as instance:
         yield Stock(instance, jobs.build(in_process_executor, mem_io_manager), {})

@@ -5,6 +5,8 @@ Documents may contradict each other: the weakest prerequisite of each cycle is c
 that blocks.
 """
 
+import math
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,10 +35,11 @@ _OF_EDGES: Final = {
 _CHECKS: Final = {
     "concepts_have_ids_and_names": "Every concept has an id of its own and a name",
     "concepts_are_in_range": "Qualities lie between 0 and 1, difficulties are known ones, times are not negative",
-    "the_graph_has_not_drifted": "Concepts for each document, and edges for each concept, are as before, within a factor of 3",
+    "the_graph_has_not_drifted": "Concepts for each document, and edges for each concept, are as before, within a factor of 3; "
+    "a factor of 10 blocks once: look at it, and make the ranking again to accept it",
 }
-_WARNINGS: Final = frozenset({"the_graph_has_not_drifted"})
 _DRIFT: Final = 3.0
+_JUMP: Final = 10.0
 _ENOUGH: Final = 20
 """Below so many concepts a graph may be anything from one day to the next."""
 _SAMPLE: Final = 25
@@ -85,8 +88,7 @@ def check_edges(
 @dg.multi_asset_check(
     name="check_graph",
     specs=[
-        dg.AssetCheckSpec(name, asset=ranking.key, description=text, blocking=name not in _WARNINGS)
-        for name, text in _CHECKS.items()
+        dg.AssetCheckSpec(name, asset=ranking.key, description=text, blocking=True) for name, text in _CHECKS.items()
     ],
     compute_kind="gx",
 )
@@ -133,12 +135,14 @@ def check_graph(
         "edges_per_concept": counts.edges / max(1, len(concepts)),
     }
     before = _before(context.instance, tenant)
+    drift = _drift(now, before) if len(concepts) >= _ENOUGH else 1.0
     yield dg.AssetCheckResult(
         asset_key=ranking.key,
         check_name="the_graph_has_not_drifted",
-        passed=len(concepts) < _ENOUGH or not _drifted(now, before),
-        severity=dg.AssetCheckSeverity.WARN,
+        passed=drift <= _DRIFT,
+        severity=dg.AssetCheckSeverity.WARN if drift <= _JUMP else dg.AssetCheckSeverity.ERROR,
         metadata={
+            "factor": dg.MetadataValue.float(round(min(drift, sys.float_info.max), 2)),
             **{name: dg.MetadataValue.float(round(value, 4)) for name, value in now.items()},
             **{f"{name}_before": dg.MetadataValue.float(value) for name, value in before.items()},
         },
@@ -189,5 +193,7 @@ def _value(metadata: Mapping[str, Any], name: str) -> Any:
     return None if found is None else found.value
 
 
-def _drifted(now: Mapping[str, float], before: Mapping[str, float]) -> bool:
-    return any(not former / _DRIFT <= now[name] <= former * _DRIFT for name, former in before.items() if former > 0)
+def _drift(now: Mapping[str, float], before: Mapping[str, float]) -> float:
+    """The factor by which one of the figures has grown or shrunk, at most; 1 without a past."""
+    pairs = [(now[name], former) for name, former in before.items() if former > 0]
+    return max((max(value / former, former / value if value else math.inf) for value, former in pairs), default=1.0)

@@ -133,7 +133,7 @@ def test_the_longest_paths_are_planned_and_stand(taught: Workshop) -> None:
     assert [path.id for path in taught.graph.paths(tenant=taught.tenant)] == ["mine"]
 
 
-def test_a_graph_that_has_jumped_is_told(workshop: Workshop) -> None:
+def test_a_graph_that_has_drifted_is_told_and_one_that_has_jumped_blocks_once(workshop: Workshop) -> None:
     def weave(edges: int) -> None:
         names = [f"c{number:02}" for number in range(30)]
         pairs = [(one, other) for one in names for other in names if one < other][:edges]
@@ -152,7 +152,13 @@ def test_a_graph_that_has_jumped_is_told(workshop: Workshop) -> None:
     weave(40)
     assert failed_checks(workshop.rank(ranking, check_graph)) == set()
     weave(300)
-    assert failed_checks(workshop.rank(ranking, check_graph)) == {"the_graph_has_not_drifted"}
+    drifted = workshop.rank(ranking, check_graph, paths)
+    assert (failed_checks(drifted), drifted.success) == ({"the_graph_has_not_drifted"}, True)
+    weave(20)
+    jumped = workshop.rank(ranking, check_graph, paths)
+    assert (failed_checks(jumped), jumped.success) == ({"the_graph_has_not_drifted"}, False)
+    assert jumped.asset_materializations_for_node("paths") == []
+    assert workshop.rank(ranking, check_graph, paths).success
 
 
 def guide(workshop: Workshop, **config: dict[str, Any]) -> ExecuteInProcessResult:

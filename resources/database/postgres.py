@@ -224,6 +224,8 @@ def _begin(connection: Connection, settings: str, *values: str) -> None:
     for value in values:
         settings = settings.replace("%s", bytes(escaping.escape_literal(value.encode())).decode(), 1)
     result = connection.pgconn.exec_(f"BEGIN; {settings}".encode())
+    if connection.pgconn.status != psycopg.pq.ConnStatus.OK:  # the server is gone, which has no error class of its own
+        raise psycopg.OperationalError(connection.pgconn.error_message.decode(errors="replace").strip())
     if result.status != psycopg.pq.ExecStatus.TUPLES_OK:
         raise psycopg.errors.error_from_result(result, encoding="utf-8")
 

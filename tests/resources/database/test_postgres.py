@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from resources.database.postgres import Database, in_our_words
+from resources.database.postgres import Database, begin_as, in_our_words
 from resources.errors import InvalidInputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -65,6 +67,17 @@ def test_text_with_a_nul_is_the_senders_fault(own: Database, cast: str, value: s
     ):
         connection.execute(f"SELECT %s::{cast}".encode(), (value,))
     assert (caught.value.code, "NUL" in str(caught.value)) == ("validation_failed", True)
+
+
+def test_a_server_that_goes_without_a_word_is_unavailable(own: Database) -> None:
+    def begin_on_a_dead_line() -> None:
+        with own.transaction() as connection:
+            with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+                wire.shutdown(socket.SHUT_RDWR)
+            begin_as(connection, None)
+
+    with pytest.raises(UnavailableError):
+        begin_on_a_dead_line()
 
 
 def test_a_pool_whose_connections_were_all_cut_works_at_the_next_request(own: Database) -> None:

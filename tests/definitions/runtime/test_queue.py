@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from tests.fixtures.servers import PostgresAddress
 
 
-@pytest.fixture(scope="module")
-def own_database(postgres_server: PostgresAddress) -> Iterator[Database]:
-    from tests.fixtures.servers import TEMPLATE
-
-    name = f"aiw_queue_{uuid.uuid4().hex[:12]}"
-    database = Database(postgres_server.create(name, template=TEMPLATE))
-    yield database
-    database.close()
-    postgres_server.drop(name)
-
-
 @pytest.fixture
 def queue(own_database: Database) -> Iterator[RunQueue]:
     """An empty queue. It is one for the whole database, so each test leaves it empty."""

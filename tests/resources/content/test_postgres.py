@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import uuid
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,9 @@ from resources.database.postgres import Database
 from resources.errors import UnavailableError
 from tests.contracts.chunk_index import MODEL, ChunkIndexContract, make_chunks, unit
 from tests.contracts.document_store import DocumentStoreContract, make_document
-from tests.fixtures.servers import TEMPLATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from resources.content.store import ChunkIndex, DocumentStore
-    from tests.fixtures.servers import PostgresAddress
 
 
 class TestPostgresDocumentStore(DocumentStoreContract):
@@ -57,15 +52,12 @@ CROWD = "crowd"
 
 
 @pytest.fixture(scope="module")
-def crowded(postgres_server: PostgresAddress) -> Iterator[Database]:
+def crowded(own_database: Database) -> Database:
     """More passages than are compared one by one, in a database of their own: its plans depend on nothing else."""
-    name = f"aiw_{uuid.uuid4().hex[:12]}"
-    with closing(Database(postgres_server.create(name, template=TEMPLATE))) as database:
-        _fill(PostgresChunkIndex(database), CROWD)
-        with database.transaction() as connection:
-            connection.execute("ANALYZE aiw.chunk, aiw.chunk_document")
-        yield database
-    postgres_server.drop(name)
+    _fill(PostgresChunkIndex(own_database), CROWD)
+    with own_database.transaction() as connection:
+        connection.execute("ANALYZE aiw.chunk, aiw.chunk_document")
+    return own_database
 
 
 def _fill(index: PostgresChunkIndex, tenant: str) -> None:

@@ -90,7 +90,7 @@ def bench(request: pytest.FixtureRequest, tenant: str) -> Iterator[Bench]:
         events = MemoryEventStore()
         yield Bench(events, MemoryReplays(), MemorySubscriptions(events), MemoryProjections(), tenant)
         return
-    database: Database = request.getfixturevalue("database")
+    database: Database = request.getfixturevalue("own_database")  # a rebuild reads the events of all tests
     with closing(PostgresEventStore(database)) as store:
         replays, rows = PostgresReplays(database), PostgresProjections(database)
         yield Bench(store, replays, PostgresSubscriptions(database), rows, tenant)

@@ -145,7 +145,8 @@ def test_a_run_that_failed_shows_its_reason_in_the_ui(stage: Stage) -> None:
         ... on ExecutionStepFailureEvent { stepKey
           failureMetadata { metadataEntries { label ... on TextMetadataEntry { text } ... on BoolMetadataEntry { boolValue } } }
         } } } } }"""
-    events = [event for event in stage.graphql(query, id=run["id"])["logsForRun"]["events"] if event]
+    told = wait_for(lambda: stage.graphql(query, id=run["id"])["logsForRun"].get("events"), "the log of the run")
+    events = [event for event in told if event]
     (failure,) = events
     told = {entry["label"]: entry.get("text") for entry in failure["failureMetadata"]["metadataEntries"]}
     assert (failure["stepKey"], told["code"]) == ("content__parsed", "PARSE_ERROR")

@@ -8,6 +8,7 @@ first.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +55,14 @@ class Frame:
 
 
 class Connection:
-    """`write` sends a frame and returns when there is room for the next; `end` makes the reader's task look at `closing`."""
+    """`write` sends a frame and returns when there is room for the next; `end` makes the reader's task look at `closing`.
+
+    It joined the feed of messages at `since`; what was for it alone above `caught_up` and up to there came by itself.
+    """
 
     __slots__ = (
-        "_flushing", "_passing", "_queue", "_room", "_size", "_write", "active_at", "bucket", "closing", "dialect", "end", "id",
-        "missed", "on_receipt", "patterns", "pinged_at", "pongs", "present", "principal", "since", "warned",
+        "_flushing", "_passing", "_queue", "_room", "_size", "_write", "active_at", "bucket", "caught_up", "closing", "dialect",
+        "end", "id", "missed", "on_receipt", "patterns", "pinged_at", "pongs", "present", "principal", "since", "warned",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +90,7 @@ class Connection:
         self.pongs = False
         self.present = True
         self.since = 0
+        self.caught_up: float = math.inf
         self.warned = False
         self._write = write
         self._size = size

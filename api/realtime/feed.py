@@ -118,11 +118,7 @@ class MessageFeed:
         else:
             readers = room.index.matching(message.topic)
         if message.required_subscriptions:
-            readers = [
-                one
-                for one in readers
-                if all(topics.any_fits(one.patterns, wanted) for wanted in message.required_subscriptions)
-            ]
+            readers = [one for one in readers if _hears_all(one.patterns, message)]
         chosen = [one for one in readers if one is not origin][: message.max_targets]
         texts: dict[str, str] = {}
         for number, connection in enumerate(chosen, 1):
@@ -152,8 +148,10 @@ class MessageFeed:
             if room is not None and head > room.seen:
                 self.wake(tenant, room)
 
-    async def replay(self, connection: Connection, room: Room, patterns: set[str], after: int) -> int:
-        """Send what was said above `after`; the position that was reached."""
+    async def replay(
+        self, connection: Connection, room: Room, patterns: set[str], after: int, *, heard: Collection[str]
+    ) -> int:
+        """Send what was said above `after`; the position that was reached. `heard` is all that it is subscribed to."""
         now = datetime.now(UTC)
         user = connection.principal.username
         while after < (up_to := room.seen) and connection.closing is None:
@@ -179,7 +177,7 @@ class MessageFeed:
                 )
                 reached = page[-1].position if len(page) == _PAGE else up_to
             for message in page:
-                if message.live_at(now) and not topics.is_direct(message.topic):
+                if message.live_at(now) and _hears_all(heard, message) and not _came_by_itself(connection, message):
                     self.offer(connection, message, {})
                     if connection.waiting > self._queue // 2:
                         await connection.drained()
@@ -190,6 +188,7 @@ class MessageFeed:
         """What was said to the user alone, or to everybody, after a position and before the connection came."""
         principal = connection.principal
         up_to = connection.since
+        connection.caught_up = after
         now = datetime.now(UTC)
         while after < up_to:
             direct = await self._thread(
@@ -211,7 +210,7 @@ class MessageFeed:
             full = [page[-1].position for page in (direct, said) if len(page) == _PAGE]
             reached = min(full, default=up_to)
             for message in sorted([*direct, *said], key=lambda one: one.position):
-                if message.position <= reached and message.live_at(now):
+                if message.position <= reached and message.live_at(now) and not message.required_subscriptions:
                     self.offer(connection, message, {})
             await connection.drained()
             after = reached
@@ -223,5 +222,18 @@ class MessageFeed:
             self._messages.last_values, patterns, tenant=principal.tenant, user=principal.username, now=now
         )
         for message in found:
-            if message.position <= seen:
+            if message.position <= seen and _hears_all(connection.patterns, message):
                 self.offer(connection, message, {})
+
+
+def _hears_all(patterns: Collection[str], message: Message) -> bool:
+    """Whether who hears these topics hears all that the message requires."""
+    return all(topics.any_fits(patterns, wanted) for wanted in message.required_subscriptions)
+
+
+def _came_by_itself(connection: Connection, message: Message) -> bool:
+    """Whether it comes, or came when the connection began, without a subscription."""
+    if topics.is_direct(message.topic):
+        return True
+    unasked = (message.targets or message.topic == topics.BROADCAST) and not message.required_subscriptions
+    return bool(unasked) and connection.caught_up < message.position <= connection.since

@@ -7,7 +7,7 @@ that it asked for (`?dialect=rich`), or in rich once it has said Connect.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import msgspec
 import orjson
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from resources.realtime.model import Message
 
 Dialect = Literal["simple", "rich"]
+DIALECTS: tuple[str, ...] = get_args(Dialect)
 Log = Literal["messages", "events"]
 
 MAX_FRAME = 64 * 1024
@@ -182,27 +183,34 @@ _COMMANDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-class _Frame(msgspec.Struct):
+class Envelope(msgspec.Struct):
+    """What every frame has. `id` is the client's own name for it, which answers repeat."""
+
     type: str
     data: msgspec.Raw = msgspec.Raw(b"{}")
     id: _Id | None = None
 
-
-_DECODE = msgspec.json.Decoder(_Frame).decode
-
-
-def parse(text: str) -> tuple[Command, str | int | None]:
-    """What the client wants, and the id that it gave the frame. Raises InvalidInputError, whatever the text is."""
-    try:
-        frame = _DECODE(text)
-        decoder = _COMMANDS.get(frame.type)
+    def command(self) -> Command:
+        """What the client wants. Raises InvalidInputError."""
+        decoder = _COMMANDS.get(self.type)
         if decoder is None:
-            known = ", ".join(sorted(_COMMANDS))
-            raise _invalid("type", f"{frame.type[:50]!r} is not known", f"one of {known}")
-        command: Command = decoder.decode(b"{}" if bytes(frame.data) == b"null" else frame.data)
+            raise _invalid("type", f"{self.type[:50]!r} is not known", f"one of {', '.join(sorted(_COMMANDS))}")
+        try:
+            command: Command = decoder.decode(b"{}" if bytes(self.data) == b"null" else self.data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise _invalid("frame", str(error) or type(error).__name__) from error
+        return command
+
+
+_DECODE = msgspec.json.Decoder(Envelope).decode
+
+
+def opened(text: str) -> Envelope:
+    """A frame, its data not looked at yet. Raises InvalidInputError, whatever the text is."""
+    try:
+        return _DECODE(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise _invalid("frame", str(error) or type(error).__name__) from error
-    return command, frame.id
 
 
 def encode(kind: str, data: Any) -> str:

@@ -276,7 +276,8 @@ class Hub:
             event_at is not None and event_at < self._facts.seen
         ):
             if message_at is not None:
-                message_at = await self._feed.replay(connection, room, spoken, message_at)
+                heard = connection.patterns | wanted
+                message_at = await self._feed.replay(connection, room, spoken, message_at, heard=heard)
             if event_at is not None:
                 event_at = await self._facts.replay(connection, told, event_at)
             if connection.closing is not None:

@@ -58,7 +58,9 @@ class Session:
             connection.say(frames.error_text(429, limited))
             return
         try:
-            command, given = frames.parse(text)
+            frame = frames.opened(text)
+            given = frame.id
+            command = frame.command()
             if not isinstance(command, frames.Pong):
                 self._hub.active(connection)
             await self._obey(command, given)

@@ -6,7 +6,7 @@ Whatever goes wrong while a socket is served ends that socket (1011) and nothing
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs
 
 import orjson
@@ -109,8 +109,10 @@ def _wishes(scope: Scope) -> tuple[frames.Dialect, int | None]:
     after = query.get("after", [None])[0]
     if after is not None and not (after.isascii() and after.isdecimal() and len(after) < 19):  # noqa: PLR2004  # bigint
         raise InvalidInputError(f"Cannot go on after {after[:50]!r}: it is not a position.", code="query_invalid")
-    rich = query.get("dialect", [""])[0].lower() == "rich"
-    return "rich" if rich else "simple", None if after is None else int(after)
+    dialect = query.get("dialect", ["simple"])[0].lower()
+    if dialect not in frames.DIALECTS:
+        raise InvalidInputError(f"The dialect {dialect[:50]!r} is neither simple nor rich.", code="query_invalid")
+    return cast("frames.Dialect", dialect), None if after is None else int(after)
 
 
 async def _deny(scope: Scope, send: Send, error: PlatformError) -> None:

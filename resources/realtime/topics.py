@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _PART = r"[A-Za-z0-9_:@~+-]{1,100}"
 _TOPIC = re.compile(rf"{_PART}(\.{_PART}){{0,15}}")
-_PATTERN = re.compile(rf"(\*|{_PART})(\.(\*|{_PART})){{0,14}}(\.\*\*)?|\*\*")
+_PATTERN = re.compile(rf"(\*|{_PART})(\.(\*|{_PART})){{0,15}}(\.\*\*)?|\*\*")
 _DIRECT = re.compile(r"dm_([A-Za-z0-9@~-]+)_([A-Za-z0-9@~-]+)")
 _PLAIN = re.compile(rb"[A-Za-z0-9@-]")
 _CACHED = 10_000

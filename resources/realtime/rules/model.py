@@ -1,18 +1,13 @@
 """Rules of routing, and the pure decision what becomes of a message.
 
 A rule applies when all conditions that it sets hold. Rules are tried by priority, the highest first, each on what the former made
-of the message; a terminal one ends it. Rules marked `default` apply when no other did. Regular expressions must match as a
-whole; those that could take exponential time (a repetition inside of a repetition, references back) are refused.
+of the message; a terminal one ends it. Rules marked `default` apply when no other did.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections import OrderedDict
-from functools import lru_cache
-from re import _constants as sre  # there is no public parser of expressions
-from re import _parser as parser
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -22,6 +17,7 @@ from resources.errors import LimitExceededError
 from resources.realtime import topics
 from resources.realtime.limits import TokenBucket
 from resources.realtime.model import MAX_TARGETS, MessageType, NewMessage, Priority
+from resources.realtime.rules.expressions import check_expression, matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,8 +27,6 @@ if TYPE_CHECKING:
 _CACHE_SECONDS = 300.0
 _CACHE_SIZE = 10_000
 _REFRESH = 5.0
-_MAX_REPEATS = 3
-_REPEATS = frozenset({sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT})
 
 
 class _Frozen(BaseModel):
@@ -52,15 +46,8 @@ class Conditions(_Frozen):
 
     @field_validator("routing_key", "topic", "sender")
     @classmethod
-    def _is_tame(cls, expression: str | None) -> str | None:
-        if expression is not None:
-            try:
-                parsed = parser.parse(expression)
-            except re.error as error:
-                raise ValueError(f"{expression!r} is not a regular expression: {error}") from error
-            if (wrong := _wild(parsed)) is not None:
-                raise ValueError(f"{expression!r} could take for ever: {wrong}")
-        return expression
+    def _is_expression(cls, expression: str | None) -> str | None:
+        return None if expression is None else check_expression(expression)
 
     def hold_for_route(self, message: NewMessage) -> bool:
         """The conditions on routing key, topic, sender and type: their answer is the same for all messages of one route."""
@@ -244,43 +231,8 @@ class Router:
         return table
 
 
-@lru_cache(maxsize=1000)
-def _compiled(expression: str) -> re.Pattern[str]:
-    return re.compile(expression)
-
-
 def _matches(expression: str | None, text: str | None) -> bool:
-    return expression is None or (text is not None and _compiled(expression).fullmatch(text) is not None)
-
-
-def _wild(parsed: Any, *, repeated: bool = False) -> str | None:
-    repeats = 0
-    for operation, argument in parsed:
-        if operation in {sre.GROUPREF, sre.GROUPREF_EXISTS}:
-            return "it refers back"
-        parts: list[Any] = []
-        unbounded = False
-        if operation in _REPEATS:
-            _, most, part = argument
-            unbounded = most is sre.MAXREPEAT or most > 10  # noqa: PLR2004  # a few times is no repetition
-            parts = [part]
-        elif operation is sre.SUBPATTERN:
-            parts = [argument[-1]]
-        elif operation is sre.BRANCH:
-            parts = list(argument[1])
-        elif operation in {sre.ASSERT, sre.ASSERT_NOT}:
-            parts = [argument[1]]
-        elif operation is sre.ATOMIC_GROUP:
-            parts = [argument]
-        if unbounded and repeated:
-            return "a repetition inside of a repetition"
-        repeats += unbounded
-        if repeats > _MAX_REPEATS:
-            return f"more than {_MAX_REPEATS} repetitions"
-        for part in parts:
-            if (wrong := _wild(part, repeated=repeated or unbounded)) is not None:
-                return wrong
-    return None
+    return expression is None or (text is not None and matches(expression, text))
 
 
 def _at(content: Any, path: str) -> Any:

@@ -69,13 +69,14 @@ LIKE_FRAMES = st.fixed_dictionaries(
 @given(st.text() | JSON.map(json.dumps) | LIKE_FRAMES)
 def test_whatever_is_said_is_understood_or_refused(text: str) -> None:
     try:
-        command, given_id = frames.parse(text)
+        frame = frames.opened(text)
+        command = frame.command()
     except InvalidInputError as error:
         told = frames.error_text(400, error)
     else:
         told = frames.encode("Status", {})
         assert type(command).__name__ in frames._COMMANDS
-        assert given_id is None or isinstance(given_id, str | int)
+        assert frame.id is None or isinstance(frame.id, str | int)
     assert json.loads(told)["type"] in {"Error", "Status"}
 
 

@@ -202,6 +202,21 @@ def test_a_wrong_frame_is_told_and_the_socket_lives_on(served: Sockets, frame: s
         assert client.nothing_came()
 
 
+def test_a_wrong_frame_is_answered_by_its_id(served: Sockets) -> None:
+    with served.client() as client:
+        for wrong in ({"type": "Fly"}, {"type": "Subscribe", "data": {"topics": 1}}, {"type": "Ping", "data": []}):
+            client.socket.send(json.dumps({**wrong, "id": "mine"}))
+            assert client.until("Error")["id"] == "mine"
+
+
+def test_the_longest_topic_is_subscribed_to_by_its_name(served: Sockets) -> None:
+    longest = ".".join("abcdefghijklmnop")
+    with served.client() as anna, served.client("bert") as bert:
+        anna.subscribe(longest)
+        bert.say("Broadcast", topic=longest, payload=1)
+        assert anna.messages(1) == [1]
+
+
 def test_binary_frames_are_told(served: Sockets) -> None:
     with served.client() as client:
         client.socket.send(b"\x00\x01")
@@ -245,6 +260,13 @@ def test_the_handshake_is_refused_with_a_status(served: Sockets, query: str, sta
     problem = json.loads(refused.value.response.body or b"{}")
     assert problem["status"] == status
     assert problem["error"]
+
+
+@pytest.mark.parametrize("wish", [{"dialect": "klingon"}, {"after": "-1"}, {"after": "x"}, {"after": "9" * 19}])
+def test_a_wish_that_cannot_be_understood_is_refused(served: Sockets, wish: dict[str, str]) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        served.client(**wish)
+    assert refused.value.response.status_code == 422
 
 
 def test_a_token_comes_in_four_ways(served: Sockets) -> None:
@@ -414,6 +436,29 @@ def test_only_who_is_subscribed_to_all_that_is_required_gets_it(served: Sockets)
         publish(served, "more", required_subscriptions=("extra.news",))
         assert anna.messages(1) == ["more"]
         assert bert.nothing_came()
+
+
+def test_what_requires_subscriptions_does_so_when_it_comes_later(served: Sockets) -> None:
+    publish(served, "more", required_subscriptions=("extra.news",))
+    publish(served, "all", topic="broadcast", required_subscriptions=("extra.news",))
+    with served.client(after=0) as client:
+        client.say("Subscribe", topics=["news", "broadcast"], after=0, last=True)
+        assert client.next()["type"] == "Status"
+        client.say("Subscribe", topics=["extra.*", "news"], after=0)
+        assert client.messages(1) == ["more"]
+
+
+def test_what_came_by_itself_does_not_come_once_more(served: Sockets) -> None:
+    publish(served, "said")
+    publish(served, "aimed", targets=("anna",))
+    publish(served, "for all", topic="broadcast")
+    with served.client(after=0) as client:
+        client.say("Subscribe", topics=["news", "broadcast"], after=0)
+        assert client.messages(3) == ["aimed", "for all", "said"]
+        assert client.next()["type"] == "Status"
+    with served.client() as client:
+        client.say("Subscribe", topics=["news", "broadcast"], after=0)
+        assert client.messages(3) == ["said", "aimed", "for all"]
 
 
 def test_an_expired_message_is_not_delivered(served: Sockets) -> None:

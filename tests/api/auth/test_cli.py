@@ -5,10 +5,6 @@ import stat
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import pytest
-from typer.testing import CliRunner
-
-from api.cli.app import app
 from api.composition import build_administration
 from resources.settings import Settings
 from tests.api.auth.people import PASSWORD, People
@@ -17,37 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
     from typer.testing import Result
 
     from resources.tenants.administration import Administration
 
     Aiw = Callable[..., Result]
-
-
-@pytest.fixture
-def aiw(guarded_url: str, guarded_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aiw:
-    """Calls the command line, with a configuration folder of its own, against the API where everybody must log in."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("COLUMNS", "200")
-    assert guarded_settings.database.url is not None
-    monkeypatch.setenv("AIW_DATABASE__URL", guarded_settings.database.url.get_secret_value())
-
-    def call(*arguments: str, stdin: str = "", token: str | None = None) -> Result:
-        options = ["--api-url", guarded_url, *(["--token", token] if token else [])]
-        return CliRunner().invoke(app, [*options, *arguments], input=stdin)
-
-    return call
-
-
-@pytest.fixture
-def grace(aiw: Aiw, tenant: str) -> Aiw:
-    """The first admin of a new tenant is logged in."""
-    made = aiw("tenants", "create", tenant, "--admin", "grace", "--password-stdin", stdin=f"{PASSWORD}\n")
-    assert made.exit_code == 0, made.stderr
-    entered = aiw("login", "grace", "--tenant", tenant, "--password-stdin", stdin=f"{PASSWORD}\n")
-    assert entered.exit_code == 0, entered.stderr
-    return aiw
 
 
 def test_the_first_admin_logs_in_and_out(grace: Aiw, tenant: str, tmp_path: Path) -> None:

@@ -66,11 +66,13 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.idempotency.postgres import PostgresAnswers
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.neo4j import BoltGraphStore
+    from resources.knowledge.curation import Curations
     from resources.knowledge.progress.joined import JoinedProgress
     from resources.knowledge.progress.postgres import PostgresProgress
     from resources.knowledge.projection import GraphProjections
     from resources.knowledge.questions import GraphQuestions
     from resources.knowledge.removal import DocumentRemoval
+    from resources.knowledge.recommending import Recommendations
     from resources.knowledge.resolution import Resolution
     from resources.knowledge.retrieval import GraphSearch
     from resources.mcp.configured import configured_servers
@@ -204,7 +206,9 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         agents=PostgresAgentRegistry(database),
         answers=PostgresAnswers(database),
         breakers=breakers,
+        curations=Curations(graph, events),
         learning_paths=LearningPaths(graph_views),
+        recommendations=Recommendations(graph_views),
         progress=JoinedProgress(PostgresProgress(database), graph),
         mcp_servers=mcp,
         ai_calls=cache(partial(build_ai, database, options)),

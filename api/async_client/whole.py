@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.async_client.analysis import AnalysisClient
 from api.async_client.content import ContentClient
+from api.async_client.curation import CurationClient
 from api.async_client.events import EventsClient
 from api.async_client.graph import GraphClient
 from api.async_client.health import HealthClient
@@ -22,6 +23,7 @@ class AsyncApiClient(
     ContentClient,
     AnalysisClient,
     GraphClient,
+    CurationClient,
     PluginsClient,
     McpServersClient,
     PromptsClient,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.client.analysis import AnalysisClient
 from api.client.content import ContentClient
+from api.client.curation import CurationClient
 from api.client.events import EventsClient
 from api.client.graph import GraphClient
 from api.client.health import HealthClient
@@ -22,6 +23,7 @@ class ApiClient(
     ContentClient,
     AnalysisClient,
     GraphClient,
+    CurationClient,
     PluginsClient,
     McpServersClient,
     PromptsClient,

@@ -23,6 +23,7 @@ from resources.knowledge.answers import (
     ScoredConcept,
     SpanningAnswer,
     StructureAnswer,
+    Subgraph,
     WaysAnswer,
 )
 from resources.knowledge.model import Difficulty, EdgeType, Merge, StepResource, Support, concept_id
@@ -63,6 +64,20 @@ class DecisionIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     decision: Decision
+
+
+class SubgraphIn(BaseModel):
+    """Where a part of the graph begins, and how far it reaches."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    concepts: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        min_length=1, max_length=100, description="By name or id"
+    )
+    depth: int = Field(default=1, ge=0, le=10, description="Edges away at most")
+    types: list[EdgeType] = Field(default=[], max_length=3, description="Of edges; any if none is given")
+    min_weight: float = Field(default=0.0, ge=0, le=1, description="Of edges")
+    limit: int = Field(default=100, ge=1, le=1000, description="Concepts at most")
 
 
 @router.get("", summary="Show how the graph hangs together", responses=problems.responses(422, 503))
@@ -134,6 +149,14 @@ def ways(
         categories=category,
         difficulties=difficulty,
         min_quality=min_quality,
+    )
+
+
+@router.post("/subgraph", summary="Show a part of the graph", responses=problems.responses(404, 422, 503))
+def subgraph(body: SubgraphIn, services: ServicesDep, tenant: TenantDep) -> Subgraph:
+    """Concepts with what is near them, and the edges between all of these."""
+    return services.graph_questions.subgraph(
+        body.concepts, tenant=tenant, depth=body.depth, types=body.types, min_weight=body.min_weight, limit=body.limit
     )
 
 

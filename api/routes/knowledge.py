@@ -5,18 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from api import problems
+from api.auth import access
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
 from api.paging import PageDep
 from api.preconditions import IfMatch, as_it_is, tagged, unless_changed
 from resources.errors import NotFoundError
-from resources.knowledge.answers import Neighbour
+from resources.knowledge.answers import Neighbour, Recommendation
 from resources.knowledge.model import ConceptView, Difficulty, LearningPath, PathStyle, PathWishes, concept_id
 from resources.knowledge.progress.model import ConceptProgress, ProgressChange, shares
 
@@ -25,6 +27,7 @@ router = APIRouter(tags=["knowledge"])
 Name = Annotated[str, Path(min_length=1, max_length=200, description="A concept, by name or id")]
 _OneName = Annotated[str, Field(min_length=1, max_length=200)]
 _OPTIONAL = 5
+_MANAGE = "manage:users"
 
 
 class PathConstraints(BaseModel):
@@ -106,6 +109,12 @@ def progress(services: ServicesDep, tenant: TenantDep, principal: PrincipalDep, 
     return list(page.of(found, lambda one: (one.updated_at, one.concept), newest=True))
 
 
+class ProgressIn(ProgressChange):
+    """`PUT /progress`: what you say of a concept."""
+
+    concept: _OneName = Field(validation_alias=AliasChoices("concept", "concept_id"), description="By name or id")
+
+
 @router.get(
     "/progress/{concept}",
     summary="Show what you have learned of a concept",
@@ -141,6 +150,22 @@ def set_progress(
     return tagged(kept, response)
 
 
+@router.put(
+    "/progress", summary="Say what you have learned of a concept", responses=problems.responses(404, 412, 422, 503)
+)
+def set_progress_of(
+    body: ProgressIn,
+    services: ServicesDep,
+    tenant: TenantDep,
+    principal: PrincipalDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> ConceptProgress:
+    """As `PUT /progress/{concept}`."""
+    said = ProgressChange.model_validate(body.model_dump(exclude={"concept"}))
+    return set_progress(body.concept, said, services, tenant, principal, response, if_match)
+
+
 @router.delete(
     "/progress/{concept}",
     status_code=HTTPStatus.NO_CONTENT,
@@ -154,6 +179,28 @@ def forget_progress(
     unless = unless_changed(if_match, as_it_is)
     if not services.progress.forget(concept_id(concept), user=principal.subject, tenant=tenant, unless=unless):
         raise _unsaid(concept)
+
+
+@router.get(
+    "/recommendations/{user}", summary="Recommend what to learn next", responses=problems.responses(403, 404, 422, 503)
+)
+def recommendations(
+    user: Annotated[str, Path(min_length=1, max_length=200, description="`me`, your id, or another user's id or name")],
+    services: ServicesDep,
+    principal: PrincipalDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> list[Recommendation]:
+    """Concepts whose prerequisites the user knows, nearest to what the user has begun and completed, each with the reason.
+
+    Another's are shown to whoever manages the users of the tenant.
+    """
+    subject = principal.subject
+    if user not in {"me", subject, principal.username}:
+        if not principal.allows(_MANAGE):
+            raise access.refused(_MANAGE)
+        subject = _user(user, services, principal.tenant)
+    said = shares(services.progress.of(subject, tenant=principal.tenant))
+    return services.recommendations.of(said, tenant=principal.tenant, limit=limit)
 
 
 @router.get("/related/{concept}", summary="Show what is related", responses=problems.responses(404, 422, 503))
@@ -173,6 +220,15 @@ def related(
 def show_concept(concept: Name, services: ServicesDep, tenant: TenantDep) -> ConceptView:
     """A concept with its neighbours, and the documents that mention it."""
     return services.graph.concept(concept_id(concept), tenant=tenant)
+
+
+def _user(named: str, services: ServicesDep, tenant: str) -> str:
+    """The id of a user of the tenant. Raises NotFoundError."""
+    people = services.identity.administration
+    try:
+        return str(people.user(UUID(named), tenant=tenant).id)
+    except ValueError:
+        return str(people.find_user(named, tenant=tenant).id)
 
 
 def _unsaid(concept: str) -> NotFoundError:

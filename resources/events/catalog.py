@@ -65,6 +65,26 @@ class DocumentRemoved(EventData):
     uri: str | None = Field(default=None, description="None if an earlier attempt had ended half way")
 
 
+# Concepts
+
+
+@CATALOG.event("concept.stated")
+class ConceptStated(EventData):
+    """A person has stated something of a concept, in place of what was stated of it before."""
+
+    concept: str
+    version: int = Field(ge=1)
+    statement: dict[str, Any]
+
+
+@CATALOG.event("concept.withdrawn")
+class ConceptWithdrawn(EventData):
+    """Nothing is stated of the concept any more, and the graph holds nothing that the statement alone supported."""
+
+    concept: str
+    name: str
+
+
 # Runs of Dagster
 
 

@@ -10,7 +10,9 @@ from resources.knowledge.model import Concept, Edge
 
 Algorithm = Literal["dijkstra", "astar", "bfs"]
 Measure = Literal["company", "attributes"]
+Order = Literal["rank", "name", "quality", "minutes"]
 MAX_ALTERNATIVES: Final = 20
+MAX_SUBGRAPH_EDGES: Final = 10_000
 
 
 class _Answer(BaseModel):
@@ -22,6 +24,17 @@ class ScoredConcept(_Answer):
 
     concept: Concept
     score: float
+
+
+class Recommendation(_Answer):
+    """A concept to learn next, and why."""
+
+    concept: Concept
+    score: float = Field(description="How near it is to what the user has learned and begun; more is nearer")
+    learned: float = Field(description="How much of it is learned, 0 to 1")
+    reason: str
+    requires: tuple[str, ...] = Field(description="Its prerequisites, all of them known")
+    unlocks: tuple[str, ...] = Field(description="Concepts for which nothing else is missing")
 
 
 class Neighbour(_Answer):
@@ -87,6 +100,14 @@ class SpanningAnswer(_Answer):
     size: int
     concepts: tuple[ScoredConcept, ...]
     tree: tuple[tuple[str, str], ...]
+
+
+class Subgraph(_Answer):
+    """Some concepts, the nearest to where it begins first, and the edges between them."""
+
+    concepts: tuple[Concept, ...]
+    edges: tuple[Edge, ...]
+    complete: bool = Field(description="Whether nothing was left out for want of room")
 
 
 class ConceptPage(_Answer):

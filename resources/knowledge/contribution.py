@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from resources.errors import InvalidInputError, Problem
 from resources.knowledge.model import (
+    CURATION,
     Concept,
     Edge,
     EdgeType,
@@ -45,11 +46,13 @@ class Claim:
     weight: float | None
     aliased: bool = False
 
-    def rank(self, document_id: str) -> tuple[bool, bool, bool, float, str]:
-        """The smallest rank speaks: who uses its own name, subjects, descriptions, the most about it, the first id."""
+    def rank(self, document_id: str) -> tuple[bool, bool, bool, bool, float, str]:
+        """The smallest rank speaks: who uses its own name, people, subjects, descriptions, the most about it, the first id."""
+        secondary = self.concept.kind != "subject"
         return (
             self.aliased,
-            self.concept.kind != "subject",
+            secondary or not document_id.startswith(CURATION),
+            secondary,
             self.concept.description is None,
             -(self.weight or 0.0),
             document_id,
@@ -231,6 +234,7 @@ def support_of(
         weight=weight,
         run_id=extraction.run_id,
         evidence=tuple(found),
+        stated=extraction.stated,
     )
 
 

@@ -15,11 +15,20 @@ from typing import TYPE_CHECKING
 from resources.errors import NotFoundError
 from resources.knowledge.changelog import MAX_CHANGES, Change, changes_of
 from resources.knowledge.contribution import NOTHING, contribution_of, delta, roots_of, support_of
-from resources.knowledge.model import Concept, ConceptView, Edge, EdgeType, GraphCounts, StepResource, concept_id
+from resources.knowledge.model import (
+    CURATION,
+    Concept,
+    ConceptView,
+    Edge,
+    EdgeType,
+    GraphCounts,
+    StepResource,
+    concept_id,
+)
 from resources.knowledge.state import Changes, ChunkNames, EdgeKey, GraphState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -65,24 +74,34 @@ class MemoryGraphStore:
         """Nothing to do."""
 
     def weave(self, extraction: Extraction, *, tenant: str) -> bool:
-        contribution_of(extraction)
+        return self.revise(extraction.document_id, lambda _: extraction, tenant=tenant)
+
+    def retract(self, document_id: str, *, tenant: str) -> bool:
+        return self.revise(document_id, lambda _: None, tenant=tenant)
+
+    def revise(self, document_id: str, make: Callable[[Extraction | None], Extraction | None], *, tenant: str) -> bool:
         with self._lock:
             extractions = self._extractions.setdefault(tenant, {})
-            former = extractions.get(extraction.document_id)
-            if former is not None and former.says_the_same(extraction):
+            former = extractions.get(document_id)
+            new = make(former)
+            if (former is None and new is None) or (former and new and former.says_the_same(new)):
                 return False
-            extractions[extraction.document_id] = extraction
             roots = self._roots(tenant)
-            now = contribution_of(extraction, roots)
+            now = contribution_of(new, roots) if new else NOTHING
+            if new is not None:
+                extractions[document_id] = new
+            else:
+                del extractions[document_id]
             self._changed([(contribution_of(former, roots) if former else NOTHING, now)], tenant=tenant)
             return True
 
-    def retract(self, document_id: str, *, tenant: str) -> bool:
+    def said(self, document_id: str, *, tenant: str) -> Extraction | None:
+        return self._extractions.get(tenant, {}).get(document_id)
+
+    def curations(self, *, tenant: str) -> Sequence[Extraction]:
         with self._lock:
-            former = self._extractions.get(tenant, {}).pop(document_id, None)
-            if former is not None:
-                self._changed([(contribution_of(former, self._roots(tenant)), NOTHING)], tenant=tenant)
-            return former is not None
+            said = sorted(self._extractions.get(tenant, {}).items())
+        return [one for document, one in said if document.startswith(CURATION)]
 
     def forget(self, tenant: str) -> None:
         with self._lock:
@@ -202,15 +221,17 @@ class MemoryGraphStore:
     def counts(self, *, tenant: str) -> GraphCounts:
         with self._lock:
             graph = self._graph(tenant)
-            documents = len(self._extractions.get(tenant, {}))
+            said = [*self._extractions.get(tenant, {})]
+            curations = sum(document.startswith(CURATION) for document in said)
         return GraphCounts(
             concepts=len(graph.concepts),
             edges=len(graph.edges),
-            documents=documents,
+            documents=len(said) - curations,
             chunks=sum(len(one.passages) for one in graph.contributions.values()),
             resources=sum(one.resource is not None for one in graph.contributions.values()),
             paths=len(self._paths.get(tenant, {})),
             learners=len(self._progress.get(tenant, {})),
+            curations=curations,
         )
 
     def write_cuts(self, edges: Sequence[Edge], *, tenant: str) -> None:

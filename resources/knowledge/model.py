@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,8 +30,8 @@ class EdgeType(StrEnum):
 
 
 class Origin(StrEnum):
-    """How a document came to say something: `declared` by its sender, or found in its `structure`, `links`, by
-    `cooccurrence`, or by a `model`.
+    """How something came to be said: `declared` by a document's sender, or found in its `structure`, `links`, by
+    `cooccurrence`, or by a `model`; or `stated` by a person.
     """
 
     DECLARED = "declared"
@@ -39,6 +39,7 @@ class Origin(StrEnum):
     LINKS = "links"
     COOCCURRENCE = "cooccurrence"
     MODEL = "model"
+    STATED = "stated"
 
 
 class Concept(_Frozen):
@@ -97,8 +98,20 @@ class StepResource(LearningResource):
     )
 
 
+class Stated(_Frozen):
+    """Which person says something, since when, and how often that was changed."""
+
+    by: str
+    version: int = Field(ge=1)
+    created_at: datetime
+    updated_at: datetime
+
+
 class Extraction(_Frozen):
-    """What one document contributes to the graph. Everything in it is supported by that document alone."""
+    """What one document contributes to the graph. Everything in it is supported by that document alone.
+
+    What a person states of a concept is one, too (see `curation`).
+    """
 
     document_id: str
     sha256: str
@@ -119,13 +132,15 @@ class Extraction(_Frozen):
         default=(), description="Prerequisites that the document says and that would close a cycle: the weakest of each"
     )
 
+    stated: Stated | None = Field(default=None, description="Who states it, if no document does")
+
     def says_the_same(self, other: Extraction) -> bool:
         """Whether nothing is different but the run that read it."""
         return self.model_copy(update={"run_id": other.run_id}) == other
 
 
 class Support(_Frozen):
-    """One document that supports a concept or an edge."""
+    """One document that supports a concept or an edge, or one statement of a person."""
 
     document_id: str
     title: str | None
@@ -134,6 +149,7 @@ class Support(_Frozen):
     )
     run_id: str | None
     evidence: tuple[Evidence, ...] = Field(description="One for each name under which the document says it")
+    stated: Stated | None = Field(default=None, description="Who states it, if no document does")
 
 
 class Merge(_Frozen):
@@ -159,6 +175,7 @@ class GraphCounts(_Frozen):
     resources: int = Field(default=0, description="Documents as somebody learns from them")
     paths: int = Field(default=0, description="Learning paths that are kept")
     learners: int = Field(default=0, description="Statements of users on how far they have come")
+    curations: int = Field(default=0, description="Statements of people on what concepts are")
 
 
 class ConceptView(_Frozen):
@@ -268,6 +285,14 @@ class SavedPath(_Frozen):
     creator: str
     custom: bool = Field(description="Whether a user made it")
     updated_at: datetime
+
+
+CURATION: Final = "curation:"
+
+
+def curation_id(concept: str) -> str:
+    """What stands for a document where a person states something of a concept (an id). No document has such an id."""
+    return f"{CURATION}{concept}"
 
 
 def evidence_key(source: str, target: str, type: EdgeType) -> str:

@@ -18,10 +18,10 @@ from resources.knowledge.changelog import MAX_CHANGES, Change, changes_of
 from resources.knowledge.contribution import contribution_of, support_of
 from resources.knowledge.model import ConceptView, Edge, EdgeType, Extraction, GraphCounts, Merge, concept_id
 from resources.knowledge.state import GraphState, Scores
-from resources.knowledge.weaving import BATCH, Row, concept_of, put_merge, replace, retract
+from resources.knowledge.weaving import BATCH, Row, concept_of, put_merge, revise
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from resources.knowledge.model import Concept, Support
     from resources.knowledge.state import Changes, EdgeKey
@@ -56,11 +56,15 @@ class BoltGraphStore(BoltLearning):
         kept coming first, and UnavailableError.
         """
         contribution_of(extraction)
-        return self._write(lambda tx: replace(tx, extraction, tenant=tenant))
+        return self.revise(extraction.document_id, lambda _: extraction, tenant=tenant)
 
     def retract(self, document_id: str, *, tenant: str) -> bool:
         """Remove the document's contribution, and whatever no other document supports, at once; whether there was one."""
-        return self._write(lambda tx: retract(tx, document_id, tenant=tenant))
+        return self.revise(document_id, lambda _: None, tenant=tenant)
+
+    def revise(self, document_id: str, make: Callable[[Extraction | None], Extraction | None], *, tenant: str) -> bool:
+        """Make what `make` says, given what was said before, the whole contribution, at once; whether that is anything new."""
+        return self._write(lambda tx: revise(tx, document_id, make, tenant=tenant))
 
     def forget(self, tenant: str) -> None:
         """Remove the tenant's whole graph, with its history: many transactions, to be repeated if one fails."""
@@ -151,6 +155,18 @@ class BoltGraphStore(BoltLearning):
                 found[key].append(support)
         return found
 
+    def said(self, document_id: str, *, tenant: str) -> Extraction | None:
+        """What the document contributes, or the person; None if it contributes nothing."""
+        rows = self._read(queries.CONTRIBUTIONS, tenant=tenant, ids=[document_id])
+        return Extraction.model_validate_json(rows[0]["extraction"]) if rows else None
+
+    def curations(self, *, tenant: str) -> Sequence[Extraction]:
+        """What people state of concepts, in order of id."""
+        ids = sorted(row["id"] for row in self._read(queries.CURATIONS, tenant=tenant))
+        rows = self._read(queries.CONTRIBUTIONS, tenant=tenant, ids=ids) if ids else []
+        said = [Extraction.model_validate_json(row["extraction"]) for row in rows]
+        return sorted(said, key=lambda one: one.document_id)
+
     def revision(self, *, tenant: str) -> int:
         """A number that grows by one with each change of the tenant's graph; 0 before the first."""
         rows = self._read(queries.REVISION, tenant=tenant)
@@ -218,6 +234,7 @@ class BoltGraphStore(BoltLearning):
             resources=total(queries.COUNT_RESOURCES),
             paths=total(queries.COUNT_PATHS),
             learners=total(queries.COUNT_LEARNERS),
+            curations=total(queries.COUNT_CURATIONS),
         )
 
 

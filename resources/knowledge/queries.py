@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from resources.knowledge.model import EdgeType
+from resources.knowledge.model import CURATION, EdgeType
 
 # A concept's own words, as they stand on it and on what supports it.
 FIELDS: Final = ("name", "kind", "description", "difficulty", "category", "subcategory", "tags", "quality", "minutes")
@@ -426,6 +426,10 @@ MATCH (k:Contribution {tenant: $tenant, id: wanted})
 RETURN k.id AS id, k.extraction AS extraction
 """
 
+CURATIONS: Final = f"""
+MATCH (d:Document {{tenant: $tenant}}) WHERE d.id STARTS WITH '{CURATION}' RETURN d.id AS id
+"""
+
 SUPPORTING_EDGE: Final = {
     kind: f"""
 MATCH (a:Concept {{tenant: $tenant, id: $source}})-[r:{kind}]->(b:Concept {{tenant: $tenant, id: $target}})
@@ -458,7 +462,13 @@ RETURN c.id AS id, c.scores AS scores
 """
 
 COUNT_CONCEPTS: Final = "MATCH (c:Concept {tenant: $tenant}) RETURN count(c) AS total"
-COUNT_DOCUMENTS: Final = "MATCH (d:Document {tenant: $tenant}) RETURN count(d) AS total"
+# What a person states is supported through a document that is none (see `model.curation_id`).
+COUNT_DOCUMENTS: Final = f"""
+MATCH (d:Document {{tenant: $tenant}}) WHERE NOT d.id STARTS WITH '{CURATION}' RETURN count(d) AS total
+"""
+COUNT_CURATIONS: Final = f"""
+MATCH (d:Document {{tenant: $tenant}}) WHERE d.id STARTS WITH '{CURATION}' RETURN count(d) AS total
+"""
 COUNT_CHUNKS: Final = (
     "MATCH (d:Document {tenant: $tenant})-[:HAS_CHUNK]->(h:Chunk {tenant: $tenant}) RETURN count(h) AS total"
 )

@@ -17,6 +17,7 @@ from resources.knowledge.algorithms.ranking import pagerank
 from resources.knowledge.algorithms.spanning import spanning
 from resources.knowledge.algorithms.structure import components, cycles, order
 from resources.knowledge.answers import (
+    MAX_SUBGRAPH_EDGES,
     CommunitiesAnswer,
     Community,
     ConceptPage,
@@ -24,6 +25,7 @@ from resources.knowledge.answers import (
     ScoredConcept,
     SpanningAnswer,
     StructureAnswer,
+    Subgraph,
     WayAnswer,
     WaysAnswer,
 )
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from resources.knowledge.algorithms.paths import Way
-    from resources.knowledge.answers import Algorithm, Measure
+    from resources.knowledge.answers import Algorithm, Measure, Order
     from resources.knowledge.model import Concept, Difficulty, EdgeType
     from resources.knowledge.projection import GraphProjections
     from resources.knowledge.view import GraphView
@@ -65,10 +67,15 @@ class GraphQuestions:
         difficulties: Collection[Difficulty] = (),
         tags: Collection[str] = (),
         min_quality: float | None = None,
+        order_by: Order = "rank",
+        descending: bool | None = None,
         limit: int = 20,
         offset: int = 0,
     ) -> ConceptPage:
-        """Concepts whose name or description contains `text`, and that fit all that is asked: the most central first."""
+        """Concepts whose name or description contains `text`, and that fit all that is asked: the most central first.
+
+        In another order, names begin with a, and numbers with the least, unless `descending`; what is unknown comes last.
+        """
         view = self._views.view(tenant)
         folded = text.casefold()
         fitting = [
@@ -80,8 +87,7 @@ class GraphQuestions:
             and set(tags) <= set(concept.tags)
             and (min_quality is None or (concept.quality or 0.0) >= min_quality)
         ]
-        ranks = view.once(pagerank)
-        fitting.sort(key=lambda place: (-ranks[place], place))
+        _sort(fitting, view, order_by, descending=order_by == "rank" if descending is None else descending)
         page = fitting[offset : offset + limit]
         return ConceptPage(
             concepts=tuple(view.concepts[place] for place in page), total=len(fitting), limit=limit, offset=offset
@@ -114,32 +120,47 @@ class GraphQuestions:
         The nearest first, then the strongest.
         """
         view = self._views.view(tenant)
-        start = found(name, view)
-        kept = view.weights >= min_weight
-        if types:
-            kept &= np.isin(view.kinds, [KINDS.index(kind) for kind in types])
-        ends = np.concatenate([view.sources[kept], view.targets[kept]])
-        others = np.concatenate([view.targets[kept], view.sources[kept]])
-        weights = np.concatenate([view.weights[kept], view.weights[kept]])
-        distance = np.full(len(view), -1)
-        strength = np.zeros(len(view))
-        distance[start], strength[start] = 0, 1.0
-        for step in range(1, depth + 1):
-            leaving = distance[ends] == step - 1
-            reached, through = others[leaving], np.minimum(strength[ends[leaving]], weights[leaving])
-            fresh = distance[reached] == -1
-            np.maximum.at(strength, reached[fresh], through[fresh])
-            if not fresh.any():
-                break
-            distance[reached[fresh]] = step
-        near = np.flatnonzero(distance > 0)
-        ordered = near[np.lexsort((near, -strength[near], distance[near]))][:limit]
+        places, distance, strength = _around(view, [found(name, view)], depth, _kept(view, types, min_weight))
         return [
             Neighbour(
                 concept=view.concepts[place], distance=int(distance[place]), strength=round(float(strength[place]), 6)
             )
-            for place in ordered.tolist()
+            for place in places[1 : limit + 1].tolist()
         ]
+
+    def subgraph(
+        self,
+        names: Collection[str],
+        *,
+        tenant: str,
+        depth: int = 1,
+        types: Collection[EdgeType] = (),
+        min_weight: float = 0.0,
+        limit: int = 100,
+    ) -> Subgraph:
+        """These concepts with what is up to `depth` edges away, `limit` of them at most, and the edges of these types (or any)
+        and of at least that weight between them, the strongest 10,000.
+        """
+        view = self._views.view(tenant)
+        kept = _kept(view, types, min_weight)
+        places, _, _ = _around(view, sorted({found(name, view) for name in names}), depth, kept)
+        chosen = np.zeros(len(view), bool)
+        chosen[places[:limit]] = True
+        rows = np.flatnonzero(kept & chosen[view.sources] & chosen[view.targets])
+        strongest = np.sort(rows[np.argsort(-view.weights[rows], kind="stable")[:MAX_SUBGRAPH_EDGES]])
+        return Subgraph(
+            concepts=tuple(view.concepts[place] for place in places[:limit].tolist()),
+            edges=tuple(view.edge(row) for row in strongest.tolist()),
+            complete=len(places) <= limit and len(rows) <= MAX_SUBGRAPH_EDGES,
+        )
+
+    def prerequisites(self, name: str, *, tenant: str, limit: int = 1000) -> list[Concept]:
+        """All that a concept requires, directly or not, in an order in which it can be learned."""
+        view = self._views.view(tenant)
+        place, ordered = found(name, view), view.once(order)
+        needed = ordered.closure([place]) - {place}
+        first = sorted(needed, key=lambda one: (int(ordered.levels[one]), one))[:limit]
+        return [view.concepts[one] for one in first]
 
     def ways(
         self,
@@ -231,6 +252,55 @@ class GraphQuestions:
             ),
             tree=tuple((view.ids[one], view.ids[other]) for one, other in chosen.tree),
         )
+
+
+def _sort(places: list[int], view: GraphView, by: Order, *, descending: bool) -> None:
+    if by == "rank":
+        ranks = view.once(pagerank)
+        places.sort(key=lambda place: (-ranks[place] if descending else ranks[place], place))
+        return
+    if by == "name":
+        places.sort(key=lambda place: view.concepts[place].name.casefold(), reverse=descending)
+        return
+    sign = -1 if descending else 1
+
+    def key(place: int) -> tuple[bool, float, int]:
+        concept = view.concepts[place]
+        value = concept.quality if by == "quality" else concept.minutes
+        return value is None, sign * (value or 0), place
+
+    places.sort(key=key)
+
+
+def _kept(view: GraphView, types: Collection[EdgeType], min_weight: float) -> NDArray[np.bool_]:
+    kept: NDArray[np.bool_] = view.weights >= min_weight
+    if types:
+        kept &= np.isin(view.kinds, [KINDS.index(kind) for kind in types])
+    return kept
+
+
+def _around(
+    view: GraphView, starts: Sequence[int], depth: int, kept: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """The places up to `depth` of these edges away from `starts`, in any direction: these first, then the nearest, then the
+    strongest; and the distance and strength of each place of the view.
+    """
+    ends = np.concatenate([view.sources[kept], view.targets[kept]])
+    others = np.concatenate([view.targets[kept], view.sources[kept]])
+    weights = np.concatenate([view.weights[kept], view.weights[kept]])
+    distance = np.full(len(view), -1)
+    strength = np.zeros(len(view))
+    distance[starts], strength[starts] = 0, 1.0
+    for step in range(1, depth + 1):
+        leaving = distance[ends] == step - 1
+        reached, through = others[leaving], np.minimum(strength[ends[leaving]], weights[leaving])
+        fresh = distance[reached] == -1
+        np.maximum.at(strength, reached[fresh], through[fresh])
+        if not fresh.any():
+            break
+        distance[reached[fresh]] = step
+    near = np.flatnonzero(distance >= 0)
+    return near[np.lexsort((near, -strength[near], distance[near]))], distance, strength
 
 
 def _best(view: GraphView, scores: NDArray[np.float64], limit: int) -> list[ScoredConcept]:

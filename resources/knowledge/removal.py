@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from resources.errors import NotFoundError
 from resources.events.catalog import DocumentRemoved
 from resources.events.model import EventMetadata, StreamId
+from resources.knowledge.model import CURATION
 from resources.telemetry import correlation
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class DocumentRemoval:
         The catalogue goes first, so that a run that is still at work on the document ends at its next step. What an attempt that
         broke off, or such a run, has left is removed by another one.
         """
+        if document_id.startswith(CURATION):
+            raise NotFoundError(f"{document_id!r} is no document, but what a person states of a concept.")
         known = self._documents.get_many([document_id], tenant=tenant).get(document_id)
         gone = self._documents.remove(document_id, tenant=tenant)
         passages = self._chunks.remove(document_id, tenant=tenant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class GraphStore(Protocol):
-    """Concepts and edges of all tenants, each supported by documents.
+    """Concepts and edges of all tenants, each supported by documents, or by what a person states.
 
     The promise: `weave` replaces exactly what the document supported before; a concept or an edge lives as long as at
     least one document supports it. No verb of one tenant ever sees or changes another's graph. Verbs raise
@@ -44,6 +44,18 @@ class GraphStore(Protocol):
 
     def retract(self, document_id: str, *, tenant: str) -> bool:
         """Remove the document's contribution, and whatever no other document supports; whether there was one."""
+
+    def revise(self, document_id: str, make: Callable[[Extraction | None], Extraction | None], *, tenant: str) -> bool:
+        """As `weave` and `retract`, for who must see what was said before: `make` says what takes its place.
+
+        Nobody changes it meanwhile; `make` may be asked more than once, and what it raises changes nothing.
+        """
+
+    def said(self, document_id: str, *, tenant: str) -> Extraction | None:
+        """What the document contributes, or the person; None if it contributes nothing."""
+
+    def curations(self, *, tenant: str) -> Sequence[Extraction]:
+        """What people state of concepts, in order of id."""
 
     def forget(self, tenant: str) -> None:
         """Remove the tenant's whole graph, with its history. Repeat it if it fails."""

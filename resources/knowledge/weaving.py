@@ -14,7 +14,7 @@ from resources.knowledge.contribution import NOTHING, Claim, contribution_of, de
 from resources.knowledge.model import Concept, Extraction, Merge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import neo4j
 
@@ -28,42 +28,29 @@ Row = dict[str, Any]
 BATCH: Final = 500
 
 
-def replace(tx: neo4j.Transaction, extraction: Extraction, *, tenant: str) -> bool:
-    """Make `extraction` the document's whole contribution. Rolls back, and returns False, if it says nothing new."""
-    key = {"tenant": tenant, "document": extraction.document_id}
-    begun = tx.run(queries.BEGIN, key).single(strict=True)
-    saved = begun["extraction"]
-    former = Extraction.model_validate_json(saved) if saved is not None else None
-    if former is not None and former.says_the_same(extraction):
-        tx.rollback()
-        return False
-    tx.run(
-        queries.SAVE_DOCUMENT,
-        key,
-        sha256=extraction.sha256,
-        title=extraction.title,
-        extraction=extraction.model_dump_json(),
-    )
-    roots = roots_of(merges(tx, tenant=tenant)) if begun["merges"] else {}
-    before = contribution_of(former, roots) if former else NOTHING
-    change = _apply(tx, before, contribution_of(extraction, roots), **key)
-    if begun["learners"]:
-        _join(tx, change.added_supports, roots, tenant=tenant)
-    _log(tx, begun["revision"], [change], tenant=tenant)
-    return True
-
-
-def retract(tx: neo4j.Transaction, document_id: str, *, tenant: str) -> bool:
-    """Remove what the document says. Rolls back if it says nothing, and returns whether it did."""
+def revise(
+    tx: neo4j.Transaction, document_id: str, make: Callable[[Extraction | None], Extraction | None], *, tenant: str
+) -> bool:
+    """Make what `make` says, given what was said before, the whole contribution. Rolls back, and returns False, if that is
+    nothing new.
+    """
     key = {"tenant": tenant, "document": document_id}
     begun = tx.run(queries.BEGIN, key).single(strict=True)
     saved = begun["extraction"]
-    if saved is None:
+    former = Extraction.model_validate_json(saved) if saved is not None else None
+    new = make(former)
+    if (former is None and new is None) or (former and new and former.says_the_same(new)):
         tx.rollback()
         return False
     roots = roots_of(merges(tx, tenant=tenant)) if begun["merges"] else {}
-    change = _apply(tx, contribution_of(Extraction.model_validate_json(saved), roots), NOTHING, **key)
-    tx.run(queries.DELETE_DOCUMENT, key)
+    before = contribution_of(former, roots) if former else NOTHING
+    if new is not None:
+        tx.run(queries.SAVE_DOCUMENT, key, sha256=new.sha256, title=new.title, extraction=new.model_dump_json())
+    change = _apply(tx, before, contribution_of(new, roots) if new else NOTHING, **key)
+    if new is None:
+        tx.run(queries.DELETE_DOCUMENT, key)
+    elif begun["learners"]:
+        _join(tx, change.added_supports, roots, tenant=tenant)
     _log(tx, begun["revision"], [change], tenant=tenant)
     return True
 

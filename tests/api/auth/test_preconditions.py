@@ -35,7 +35,12 @@ WITHOUT = {
     "DELETE /mcp-servers/{name}/login": "a login is never shown",
 }
 # Those that are read at another address than they are changed at.
-READ_AT = {"/plugins/{name}/config": "/plugins/{name}", "/budgets": "/budgets/{budget_id}"}
+READ_AT = {
+    "/plugins/{name}/config": "/plugins/{name}",
+    "/budgets": "/budgets/{budget_id}",
+    "/concepts/{concept}": "/concepts/{concept}/curation",
+    "/progress": "/progress/{concept}",
+}
 
 
 def documented() -> dict[str, Any]:
@@ -97,6 +102,11 @@ def _prompt(office: Office) -> str:
     return "/prompts/hail/labels/production"
 
 
+def _curation(office: Office) -> str:
+    office.made("POST", "/concepts", {"name": "Tea"})
+    return "/concepts/tea/curation"
+
+
 def _progress(office: Office) -> str:
     concept = Concept(id="tea", name="Tea", kind="subject")
     found = Extraction(
@@ -153,6 +163,7 @@ def mcp_server(number: int) -> dict[str, Any]:
 
 MADE: dict[str, Callable[[Office], str]] = {
     "/budgets/{budget_id}": _budget,
+    "/concepts/{concept}/curation": _curation,
     "/keys/{key_id}": lambda office: f"/keys/{office.made('POST', '/keys', {'name': 'k'})['id']}",
     "/learning-paths/{path_id}": _path,
     "/mcp-servers/{name}": _server,
@@ -173,6 +184,8 @@ BODIES: dict[str, Callable[[int], Any]] = {
     "PUT /mcp-servers/{name}": lambda n: mcp_server(n + 1),
     "PATCH /plugins/{name}": lambda n: {"limits": {"output_bytes": 1000 + n}},
     "PUT /plugins/{name}/config": lambda n: {"terms": [f"t{n}"]},
+    "PUT /concepts/{concept}": lambda n: {"name": "Tea", "minutes": n + 1},
+    "PUT /progress": lambda n: {"concept": "tea", "percent": 20 + n},
     "PUT /progress/{concept}": lambda n: {"percent": 20 + n},
     "PUT /prompts/{id}/labels/{label}": lambda n: {"version": 2 + n % 2},
     "PUT /provider-keys/{provider}": lambda n: {"key": f"sk-another-0123-{n:04}"},
@@ -239,8 +252,9 @@ def test_of_many_who_saw_the_same_one_changes_it(office: Office, operation: str)
 
 
 def _changed_at(template: str, read_at: str) -> str:
-    if template == "/budgets":
+    if template in {"/budgets", "/progress"}:
         return template
+    read_at = read_at.removesuffix("/curation")
     return f"{read_at}/config" if template.endswith("/config") else read_at
 
 

@@ -88,6 +88,7 @@ def contents(store: GraphStore, tenant: str) -> object:
         list(store.edges(tenant=tenant)),
         store.documents_of([concept.id for concept in concepts], tenant=tenant),
         store.counts(tenant=tenant),
+        list(store.curations(tenant=tenant)),
         [list(store.support(concept.id, tenant=tenant)) for concept in concepts],
         store.resources({one.id: DOCUMENTS for one in concepts}, tenant=tenant),
         [list(store.named_in(document, tenant=tenant)) for document in DOCUMENTS],

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resources.errors import InvalidInputError, NotFoundError
+from resources.errors import ConflictError, InvalidInputError, NotFoundError
+from resources.knowledge.curation import Relation, Statement, curation_of, extraction_of
 from resources.knowledge.memory import MemoryGraphStore
 from resources.knowledge.model import (
     Concept,
+    EdgeType,
     Extraction,
     GraphCounts,
+    Stated,
 )
 from tests.contracts.graph.given import (
+    NOW,
     NUMPY,
     PAGE,
     PANDAS,
@@ -72,6 +76,35 @@ class WeavingContract:
         store.retract("pandas.md", tenant=tenant)
         store.retract("numpy.md", tenant=tenant)
         assert store.counts(tenant=tenant) == GraphCounts(concepts=0, edges=0, documents=0)
+
+    def test_what_a_person_states_speaks_first_and_alone_stays(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PANDAS, tenant=tenant)
+        before = contents(store, tenant)
+        statement = Statement(name="pandas", minutes=5, relations=(Relation(target="Cats", type=EdgeType.RELATED_TO),))
+        stated = extraction_of(statement, Stated(by="ada", version=1, created_at=NOW, updated_at=NOW))
+        store.weave(stated, tenant=tenant)
+        assert store.concept("pandas", tenant=tenant).concept.minutes == 5
+        assert (store.counts(tenant=tenant).documents, store.counts(tenant=tenant).curations) == (1, 1)
+        assert curation_of(stated).statement == statement
+        store.retract("pandas.md", tenant=tenant)
+        assert [one.id for one in store.concepts(tenant=tenant)] == ["cats", "pandas"]
+        assert store.said(stated.document_id, tenant=tenant) == stated
+        store.weave(PANDAS, tenant=tenant)
+        store.retract(stated.document_id, tenant=tenant)
+        assert contents(store, tenant) == before
+
+    def test_who_revises_sees_what_was_said_and_may_refuse(self, store: GraphStore, tenant: str) -> None:
+        store.weave(PANDAS, tenant=tenant)
+        before = contents(store, tenant)
+
+        def refuse(said: Extraction | None) -> Extraction | None:
+            assert said == PANDAS
+            raise ConflictError("No.")
+
+        with pytest.raises(ConflictError):
+            store.revise("pandas.md", refuse, tenant=tenant)
+        assert not store.revise("none.md", lambda said: said, tenant=tenant)
+        assert contents(store, tenant) == before
 
     def test_a_tenant_is_forgotten_and_no_other(self, store: GraphStore, tenant: str) -> None:
         for name in (tenant, f"{tenant}-other"):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from resources.errors import InvalidInputError
-from resources.knowledge.model import Concept, Edge, EdgeType, Evidence, Extraction, Merge, Origin
-from tests.contracts.graph.given import DOCUMENTS, learned, merge, resource, saved_path
+from resources.knowledge.curation import Relation, Statement, extraction_of
+from resources.knowledge.model import Concept, Edge, EdgeType, Evidence, Extraction, Merge, Origin, Stated, curation_id
+from tests.contracts.graph.given import DOCUMENTS, NOW, learned, merge, resource, saved_path
 
 if TYPE_CHECKING:
     from resources.knowledge.store import GraphStore
@@ -98,10 +99,26 @@ def extractions(draw: st.DrawFn) -> Extraction:
     )
 
 
+@st.composite
+def statements(draw: st.DrawFn) -> Extraction:
+    name = draw(st.sampled_from(NAMES))
+    others = st.sampled_from([other for other in NAMES if other != name])
+    relations = st.builds(Relation, target=others, type=st.sampled_from(EdgeType), weight=WEIGHTS)
+    statement = Statement(
+        name=draw(st.sampled_from([name, name.upper()])),
+        description=draw(st.sampled_from([None, "stated"])),
+        difficulty=draw(st.sampled_from([None, "expert"])),
+        relations=tuple(draw(st.lists(relations, max_size=3, unique_by=lambda one: (one.target, one.type)))),
+    )
+    version = draw(st.integers(1, 2))
+    return extraction_of(statement, Stated(by="ada", version=version, created_at=NOW, updated_at=NOW))
+
+
 def changes() -> st.SearchStrategy[Weave | Retract | Decide | Learn]:
     return st.one_of(
         st.builds(Weave, extractions()),
-        st.builds(Retract, st.sampled_from(DOCUMENTS)),
+        st.builds(Retract, st.sampled_from([*DOCUMENTS, *map(curation_id, NAMES)])),
+        st.builds(Weave, statements()),
         decisions(),
         st.builds(Learn, st.sampled_from(NAMES)),
     )

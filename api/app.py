@@ -27,6 +27,8 @@ from api.composition import build_services
 from api.hot.routes import HotRoutes
 from api.login_page import LoginPage
 from api.matching import IndexedRoutes
+from api.metrics.collector import Collector
+from api.metrics.http import HttpTally
 from api.middleware.auth import AuthMiddleware
 from api.middleware.exchange import ExchangeMiddleware
 from api.middleware.limits import BodyLimitMiddleware
@@ -55,6 +57,7 @@ from api.routes import (
     keys,
     knowledge,
     mcp_servers,
+    metrics,
     node_types,
     paths,
     plugins,
@@ -124,6 +127,7 @@ _ROUTES = (
     approvals,
     plugins,
     mcp_servers,
+    metrics,
 )
 BODY_LIMIT = 4 * 1024 * 1024
 _FORM_OVERHEAD = 256 * 1024
@@ -154,6 +158,7 @@ _TAGS = [
     {"name": "realtime", "description": "Messages on topics, who is there, and rules of where messages go."},
     {"name": "registry", "description": "Agents that run elsewhere, found by what they can do."},
     {"name": "health", "description": "Whether the platform is well."},
+    {"name": "metrics", "description": "What the platform does, in numbers, for those who run it."},
 ]
 
 
@@ -186,6 +191,10 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     app.state.public_url = settings.api.public_url
     app.state.rates = Rates(settings.limits)
     app.state.authenticate = Authenticate(used.identity.verified, local_tenant=_local_tenant(app, settings))
+    app.state.tally = HttpTally()
+    app.state.metrics = Collector(
+        used, app.state.tally, sockets=lambda: int(app.state.hub.open), data_dir=settings.data_dir
+    )
     app.state.oidc = OidcLogin(settings.auth, used.identity) if settings.auth.oidc_issuer else None
     problems.install(app)
     _add_middleware(app, settings, used)
@@ -255,7 +264,7 @@ def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> Non
             expose_headers=_EXPOSED,
             max_age=3600,
         )
-    app.add_middleware(ExchangeMiddleware, timeout=settings.api.request_timeout)
+    app.add_middleware(ExchangeMiddleware, tally=app.state.tally, timeout=settings.api.request_timeout)
     app.add_middleware(OldPathsMiddleware)
 
 

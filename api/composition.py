@@ -48,6 +48,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.content.parsers.base import ParseLimits
     from resources.content.postgres import PostgresChunkIndex, PostgresDocumentStore
     from resources.content.search import SearchService
+    from resources.database.figures.postgres import PostgresFigures
     from resources.database.lookups.postgres import Lookups
     from resources.database.postgres import Database
     from resources.events.postgres import PostgresBatches, PostgresEventStore
@@ -91,6 +92,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.realtime.rules.model import Router
     from resources.realtime.rules.postgres import PostgresRealtimeRules
     from resources.realtime.runs.postgres import PostgresRunLog
+    from resources.registry.model import LOST_AFTER
     from resources.registry.postgres import PostgresAgentRegistry
     from resources.resilience.breaker import BreakerPolicy, Breakers
     from resources.support.classify import MessageClassifier
@@ -206,6 +208,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         agents=PostgresAgentRegistry(database),
         answers=PostgresAnswers(database),
         breakers=breakers,
+        figures=PostgresFigures(database, heard_within=LOST_AFTER.total_seconds()),
+        database_pool=database.pool,
         curations=Curations(graph, events),
         learning_paths=LearningPaths(graph_views),
         recommendations=Recommendations(graph_views),

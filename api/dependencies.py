@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from resources.content.parsers.base import ParseLimits
     from resources.content.search import SearchService
     from resources.content.store import ChunkIndex, DocumentStore
+    from resources.database.figures.postgres import PostgresFigures
     from resources.database.lookups.postgres import Lookups
+    from resources.database.postgres import PoolState
     from resources.events.projections.store import ProjectionStore
     from resources.events.replays.runner import ReplayRunner
     from resources.events.repository import AggregateRepository
@@ -124,6 +126,8 @@ class Services:
     run_log: PostgresRunLog
     probes: Mapping[str, Probe]
     breakers: Breakers
+    figures: PostgresFigures
+    database_pool: Callable[[], PoolState]
     rate_buckets: SharedBuckets | None = None
     lookups: Lookups | None = None
     warm: Callable[[], None] = _nothing

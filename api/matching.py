@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match, NoMatchFound
 
 from api.endpoints import app_of
+from api.metrics.http import TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,4 +107,5 @@ def _chosen(entry: _Entry, path_params: dict[str, Any]) -> Scope:
         "route": context.original_route,
         _CHOSEN: {_CONTEXT: context, _ROUTER: router},
         _APP: app,
+        TEMPLATE: context.path,
     }

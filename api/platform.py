@@ -289,6 +289,7 @@ class Platform:
     def _api(self, port: int) -> list[CommandService]:
         """The processes that serve the API. Several of them count what they let through together."""
         api, remote = self.settings.api, self.settings.auth.mode == "required"
+        shutil.rmtree(self.data_dir / "metrics", ignore_errors=True)  # of a former run: its counters are over
         self._listeners = bind_all(api.host, port, api.workers, remote=remote)
         if api.workers > 1:
             limits = self.settings.limits.model_copy(update={"store": "postgres"})
@@ -301,6 +302,7 @@ class Platform:
         worker = self._program(
             name,
             *("api.server", "--fd", str(listener.fileno()), "--port-file", str(port_file)),
+            *("--metrics-folder", str(self.data_dir / "metrics")),
             ready=lambda: has_told_its_port(port_file, worker.pid),
             stop_signal=signal.SIGTERM,
             descriptors=(listener.fileno(),),

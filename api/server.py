@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,12 @@ from resources.mcp.limits import MAX_BYTES
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from starlette.types import ASGIApp
 
     from api.auth.limiter import Rates
+    from api.metrics.collector import Collector
 
 GRACE = 10
 _GARBAGE = 20_000
@@ -120,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--port", type=int, default=settings.api.port, help="0 = the kernel chooses (default: %(default)s)"
     )
     parser.add_argument("--fd", type=int, help="a listening socket that was inherited, for several processes on one")
+    parser.add_argument("--metrics-folder", type=Path, help="where the processes of one platform share what they count")
     parser.add_argument("--port-file", type=Path, help="file to write the port to, once requests are served")
     options = parser.parse_args(arguments)
     configure_logging(level=settings.log.level, format=settings.log.format, service="api")
@@ -138,8 +141,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE)
-    server.serve_forever()
+    with _shared(app.state.metrics, options.metrics_folder):
+        server.serve_forever()
     return 0 if server.started else 1
+
+
+@contextmanager
+def _shared(metrics: Collector, folder: Path | None) -> Iterator[None]:
+    """For the length of the block this process counts together with the others that share the folder."""
+    if folder is None:
+        yield
+        return
+    from api.metrics.sharing import SharedSeries
+
+    metrics.shared = SharedSeries(folder, metrics.own)
+    metrics.shared.start()
+    try:
+        yield
+    finally:
+        metrics.shared.close()
 
 
 def reload(rates: Rates) -> None:

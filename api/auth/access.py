@@ -19,6 +19,9 @@ ACCESS: dict[str, str] = {
     "GET /ready": PUBLIC,
     "GET /health": PUBLIC,
     "GET /health/detailed": "read:health",
+    # Of all tenants together: for who runs the platform
+    "GET /metrics": "system_read:metrics",
+    "GET /metrics/summary": "system_read:metrics",
     # Identity
     "POST /auth/login": PUBLIC,
     "POST /auth/refresh": PUBLIC,

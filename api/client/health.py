@@ -7,6 +7,7 @@ from api.schemas import (
     HealthDetailOut,
     HealthOut,
 )
+    MetricsSummaryOut,
 
 
 class HealthClient(HttpClient):
@@ -18,4 +19,12 @@ class HealthClient(HttpClient):
     def health_detailed(self) -> HealthDetailOut:
         """Also answered when something is down: the answer says what."""
         answer = self._send("GET", "/health/detailed", expected=(200, 503))
-        return HealthDetailOut.model_validate_json(answer.content)
+        return model_of(HealthDetailOut, answer)
+
+    def metrics(self) -> str:
+        """All metrics of the platform, as Prometheus reads them."""
+        return self._send("GET", "/api/v1/metrics").text
+
+    def metrics_summary(self) -> MetricsSummaryOut:
+        """The most important of them, for people."""
+        return self._get("/api/v1/metrics/summary", MetricsSummaryOut)

@@ -14,6 +14,7 @@ from api.auth import access
 from api.auth.principal import principal_of
 from api.hot.appends import Appends
 from api.hot.reads import Reads
+from api.metrics.http import TEMPLATE
 from api.middleware.repeats import etag_of
 from api.routes.health import alive
 from resources.errors import UnavailableError
@@ -29,15 +30,18 @@ if TYPE_CHECKING:
 _V1 = "/api/v1"
 _JSON = (b"content-type", b"application/json")
 _CONDITIONS = frozenset({b"if-none-match", b"origin"})
-# Where names stand that are read, by what comes before them: the kind of row, and what may be asked by whom.
+# Where names stand that are read, by what comes before them: the kind of row, and the template of the route.
 _NAMED: Mapping[str, tuple[str, str]] = {
-    f"{_V1}/documents": ("document", access.needed("GET", "/documents/{document_id}")),
-    f"{_V1}/executions": ("execution", access.needed("GET", "/executions/{run_id}")),
-    f"{_V1}/workflows/status": ("instance", access.needed("GET", "/workflows/status/{run_id}")),
+    f"{_V1}/documents": ("document", f"{_V1}/documents/{{document_id}}"),
+    f"{_V1}/executions": ("execution", f"{_V1}/executions/{{run_id}}"),
+    f"{_V1}/workflows/status": ("instance", f"{_V1}/workflows/status/{{run_id}}"),
 }
-_STATUS = (f"{_V1}/workflows/", "/status", access.needed("GET", "/workflows/{run_id}/status"))
+_STATUS = (f"{_V1}/workflows/", "/status", f"{_V1}/workflows/{{run_id}}/status")
 _EVENTS = f"{_V1}/events"
-_READ_EVENTS = access.needed("GET", "/events")
+_WANTED = {
+    template: access.needed("GET", template)
+    for template in (*(template for _, template in _NAMED.values()), _STATUS[-1], _EVENTS)
+}
 _PAGE = re.compile(rb"(?:after=([0-9]{1,18}))?(?:(?:^|&)limit=([0-9]{1,3}))?")
 _DEFAULT_PAGE = _LONGEST_PAGE = 100  # longer ones would hold up others, which here share a connection and a thread
 _PLAIN_NAME = re.compile(r"[!-$&-.0->@-\[\]-~ ]{1,100}")  # no `%`, `/`, `?`, `\\`
@@ -71,6 +75,7 @@ class HotRoutes:
                     await send({"type": "http.response.body", "body": body})
                     return
             elif method == "POST" and path == _EVENTS and not scope["query_string"]:
+                scope[TEMPLATE] = _EVENTS
                 receive_again = await self._appends.answer(scope, receive, send)
                 if receive_again is None:
                     return
@@ -86,13 +91,15 @@ class HotRoutes:
         else:
             health = self._health.get(path)
             if health is not None:
+                scope[TEMPLATE] = path
                 return health
             chosen = _named(path)
         if chosen is None:
             return None
-        kind, name, wanted = chosen
+        kind, name, template = chosen
+        scope[TEMPLATE] = template
         principal = principal_of(scope)
-        if principal is None or not principal.allows(wanted):
+        if principal is None or not principal.allows(_WANTED[template]):
             return None
         try:
             return await self._reads.find(kind, name, tenant=principal.tenant)
@@ -101,15 +108,15 @@ class HotRoutes:
 
 
 def _named(path: str) -> tuple[str, str, str] | None:
-    """The kind of row that a path names, its name, and what who asks has to be permitted; None = not one of ours."""
+    """The kind of row that a path names, its name, and the template of the route; None = not one of ours."""
     before, _, name = path.rpartition("/")
-    kind, wanted = _NAMED.get(before, ("", ""))
+    kind, template = _NAMED.get(before, ("", ""))
     if not kind:
-        beginning, end, wanted = _STATUS
+        beginning, end, template = _STATUS
         if not (path.startswith(beginning) and path.endswith(end)):
             return None
         kind, name = "execution", path[len(beginning) : -len(end)]
-    return (kind, name, wanted) if _PLAIN_NAME.fullmatch(name) else None
+    return (kind, name, template) if _PLAIN_NAME.fullmatch(name) else None
 
 
 def _page(query: bytes) -> tuple[str, str, str] | None:
@@ -118,4 +125,4 @@ def _page(query: bytes) -> tuple[str, str, str] | None:
     if asked is None:
         return None
     after, limit = int(asked[1] or 0), int(asked[2] or _DEFAULT_PAGE)
-    return ("events", f"{after} {limit}", _READ_EVENTS) if 1 <= limit <= _LONGEST_PAGE else None
+    return ("events", f"{after} {limit}", _EVENTS) if 1 <= limit <= _LONGEST_PAGE else None

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from api import problems
+from api.metrics.http import HttpTally
 from resources.telemetry import correlation
 from resources.telemetry.logging import get_logger
 
@@ -47,13 +48,18 @@ _STATE = "exchange"
 class Exchange:
     """One request and its answer. Other middleware adds headers to the answer with `add_headers`."""
 
-    __slots__ = ("_deadline", "_headers", "_late", "_loop", "_scope", "_seconds", "_send", "_task", "_timer", "status")
+    __slots__ = (
+        *("_deadline", "_headers", "_late", "_loop", "_scope", "_seconds", "_send", "_task", "_timer"),
+        *("began", "status"),
+    )
 
     def __init__(self, scope: Scope, send: Send, correlation_id: str, seconds: float) -> None:
         self._scope = scope
         self._send = send
         self._headers: list[tuple[bytes, bytes]] = [(_ANSWERED, correlation_id.encode())]
         self.status = 0
+        self.began = 0.0
+        """When its answer did, as `time.perf_counter` has it."""
         self._late: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
@@ -89,6 +95,7 @@ class Exchange:
 
     def _begin(self, message: Message) -> None:
         self._stop_timer()
+        self.began = time.perf_counter()
         self.status = message["status"]
         headers = message.get("headers", ())
         present = _CAREFUL_NAMES.intersection([name.lower() for name, _ in headers])
@@ -131,17 +138,21 @@ class Exchange:
 class ExchangeMiddleware:
     """Runs each request under its correlation id (the first accepted header wins; an ill-formed id is replaced).
 
-    Logs `request.finished` with method, path, status and milliseconds; turns an unforeseen exception into a 500, and an
-    answer that has not begun after `timeout` seconds into a 504 whose work is cancelled.
+    Logs `request.finished` with method, path, status and milliseconds, and counts it. Turns an unforeseen exception into a
+    500, and an answer that has not begun after `timeout` seconds into a 504 whose work is cancelled.
     """
 
-    def __init__(self, app: ASGIApp, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, app: ASGIApp, *, tally: HttpTally | None = None, timeout: float = TIMEOUT) -> None:
         self._app = app
+        self._tally = tally or HttpTally()
         self._timeout = timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            with correlation.correlated(_sent_id(scope)) as correlation_id:
+            sent = _sent_id(scope)
+            if sent is None:
+                self._tally.uncorrelated += 1
+            with correlation.correlated(sent) as correlation_id:
                 await self._exchange(scope, receive, Exchange(scope, send, correlation_id, self._timeout))
         elif scope["type"] == "websocket":
             with correlation.correlated(_sent_id(scope)) as correlation_id:
@@ -151,6 +162,7 @@ class ExchangeMiddleware:
 
     async def _exchange(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         started = time.perf_counter()
+        self._tally.in_flight += 1
         scope.setdefault("state", {})[_STATE] = exchange
         try:
             await self._app(scope, receive, exchange)
@@ -166,7 +178,10 @@ class ExchangeMiddleware:
                 raise
             await answer(scope, receive, exchange)
         finally:
-            await exchange.finish()
+            try:
+                await exchange.finish()
+            finally:
+                self._tally.end(scope, exchange.status, (exchange.began or time.perf_counter()) - started)
             # Asked first, because a line that nobody wants to see is dear to make.
             if _access.isEnabledFor(logging.INFO) and (scope["path"] not in _QUIET or exchange.status >= _SERVER_ERROR):
                 log.info(

@@ -19,7 +19,7 @@ _PAGES: Final = {
 }
 # Of what stood before all others once, and the agents, who have a registry now.
 _AREAS: Final = {
-    **{f"/{area}": f"{_V1}/{area}" for area in ("auth", "events", "registry", "templates", "workflows")},
+    **{f"/{area}": f"{_V1}/{area}" for area in ("auth", "events", "metrics", "registry", "templates", "workflows")},
     "/agents": f"{_V1}/registry/agents",
     f"{_V1}/agents": f"{_V1}/registry/agents",
 }

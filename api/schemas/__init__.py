@@ -44,10 +44,25 @@ from api.schemas.events import (
     StreamPage,
     TypeCountOut,
 )
-from api.schemas.platform import CheckOut, HealthDetailOut, HealthOut, ReadyOut, RunOut, StatisticsOut, StepOut
+from api.schemas.platform import (
+    AiTotalsOut,
+    CheckOut,
+    EventTotalsOut,
+    HealthDetailOut,
+    HealthOut,
+    HttpTotalsOut,
+    MetricsSummaryOut,
+    OutgoingTotalsOut,
+    ReadyOut,
+    RunOut,
+    StatisticsOut,
+    StepOut,
+    WorkflowTotalsOut,
+)
 
 __all__ = [
     "AggregateOut",
+    "AiTotalsOut",
     "AskIn",
     "AskOut",
     "BatchItem",
@@ -64,10 +79,14 @@ __all__ = [
     "EventOut",
     "EventPage",
     "EventStatisticsOut",
+    "EventTotalsOut",
     "HealthDetailOut",
     "HealthOut",
+    "HttpTotalsOut",
     "IndexStateOut",
     "LagOut",
+    "MetricsSummaryOut",
+    "OutgoingTotalsOut",
     "PartitionOut",
     "ProjectionOut",
     "ProjectionRow",
@@ -93,4 +112,5 @@ __all__ = [
     "StreamPage",
     "SubscriptionOut",
     "TypeCountOut",
+    "WorkflowTotalsOut",
 ]

@@ -47,6 +47,74 @@ class HealthDetailOut(BaseModel):
     )
 
 
+class HttpTotalsOut(BaseModel):
+    """Requests of the API. `errors` are answers of 500 and above; times are those until an answer had begun."""
+
+    requests: int
+    errors: int
+    in_flight: int
+    mean_ms: float | None
+    p95_ms: float | None
+
+
+class WorkflowTotalsOut(BaseModel):
+    """Runs, and the nodes of them."""
+
+    started: int
+    completed: int
+    failed: int
+    cancelled: int
+    waiting: int
+    running: int
+    nodes: int
+    nodes_failed: int
+    retries: int
+
+
+class AiTotalsOut(BaseModel):
+    """Calls of models. `remembered` were answered from the memo; `unpriced` ones have a cost that nobody knows."""
+
+    requests: int
+    failed: int
+    remembered: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    unpriced: int
+    budget_used: float | None = Field(description="Of the budget that is spent most: spent by limit")
+
+
+class EventTotalsOut(BaseModel):
+    """The event store. `largest_lag`: events that the read model furthest behind has not taken in."""
+
+    appended: int
+    dead_letters: int
+    largest_lag: int
+
+
+class OutgoingTotalsOut(BaseModel):
+    """Calls of other systems by the API. `refused` were not sent, as the circuit was open."""
+
+    calls: int
+    failed: int
+    refused: int
+    open_circuits: int
+
+
+class MetricsSummaryOut(BaseModel):
+    """The platform in numbers, since the counters began. What comes from a source that is down is 0 or absent."""
+
+    timestamp: datetime
+    uptime_seconds: float | None
+    sources: dict[str, bool] = Field(description="Whether the figures of each could be read")
+    http: HttpTotalsOut
+    sockets: int
+    workflows: WorkflowTotalsOut
+    ai: AiTotalsOut
+    events: EventTotalsOut
+    outgoing: OutgoingTotalsOut
+
+
 class ReadyOut(BaseModel):
     """Whether requests should be sent here: everything answers that the platform cannot do without."""
 

@@ -11,7 +11,7 @@ import select
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -33,6 +33,18 @@ SET_TENANT = "SELECT set_config('aiw.tenant', %s, true)"
 AS_TENANT = "SELECT set_config('role', 'aiw_app', true), set_config('aiw.tenant', %s, true)"
 AS_SYSTEM = "SELECT set_config('role', 'aiw_system', true)"
 _AS_NOBODY = "SELECT set_config('role', 'none', true), set_config('aiw.tenant', '', true)"
+
+
+class PoolState(NamedTuple):
+    """Connections that are open, those of them that are free, who waits for one, and what has gone wrong since the start.
+
+    An error is a request that got no connection in time, an attempt to connect that failed, or a connection that was lost.
+    """
+
+    size: int
+    idle: int
+    waiting: int
+    errors: int
 
 
 class Database:
@@ -132,6 +144,17 @@ class Database:
         with self.transaction() as connection:
             connection.execute("SELECT 1")
         return time.perf_counter() - started
+
+    def pool(self) -> PoolState:
+        """How the pool of this process is; one that nobody has used yet has no connections."""
+        pool = self._pool_here()
+        told = {} if pool is None else pool.get_stats()
+        return PoolState(
+            size=told.get("pool_size", 0),
+            idle=told.get("pool_available", 0),
+            waiting=told.get("requests_waiting", 0),
+            errors=sum(told.get(name, 0) for name in ("requests_errors", "connections_errors", "connections_lost")),
+        )
 
     def close(self) -> None:
         """Close the pool of this process. The next use opens a new one."""

@@ -247,6 +247,12 @@ class McpServers:
         """How this process's connections are."""
         return self.pool(name, tenant=tenant).status()
 
+    def connections(self) -> Sequence[ConnectionStatus]:
+        """How all connections of this process are, those of all tenants."""
+        with self._lock:
+            pools = [pool for (pid, _, _), pool in self._pools.items() if pid == os.getpid()]
+        return [status for pool in pools for status in pool.status()]
+
     async def call(
         self,
         ai: AiCalls,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from resources.errors import UnavailableError
+from resources.resilience.tally import TALLY, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ class CircuitBreaker:
         self, name: str, *, policy: BreakerPolicy = _DEFAULT, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.name = name
+        self._kind = kind_of(name)
         self._policy = policy
         self._clock = clock
         self._lock = threading.Lock()
@@ -68,11 +70,16 @@ class CircuitBreaker:
     def guard(self, failed: Callable[[Exception], bool]) -> Iterator[None]:
         """The same around a block, which may be one of a coroutine."""
         self._enter()
+        TALLY.begin(self._kind)
+        started = time.perf_counter()
         try:
             yield
         except BaseException as error:
-            self._leave(success=False if isinstance(error, Exception) and failed(error) else None)
+            guilty = isinstance(error, Exception) and failed(error)
+            TALLY.end(self._kind, "failed" if guilty else "broken_off", time.perf_counter() - started)
+            self._leave(success=False if guilty else None)
             raise
+        TALLY.end(self._kind, "answered", time.perf_counter() - started)
         self._leave(success=True)
 
     def _state(self) -> State:
@@ -87,9 +94,12 @@ class CircuitBreaker:
                 return
             if state == "half_open" and not self._probing:
                 self._probing = True
+                if not self._successes:
+                    TALLY.move(self._kind, "half_open")
                 return
             assert self._opened_at is not None
             left = max(0.0, self._opened_at + self._policy.open_for - self._clock())
+        TALLY.refuse(self._kind)
         raise UnavailableError(
             f"{self.name!r} failed {self._policy.failures} times and is left alone for another {left:.0f} s.",
             dependency=self.name,
@@ -113,6 +123,7 @@ class CircuitBreaker:
             self._successes += 1
             if self._successes >= self._policy.successes:
                 self._opened_at = None
+                TALLY.move(self._kind, "closed")
 
     def _failed(self, state: State) -> None:
         now = self._clock()
@@ -121,6 +132,7 @@ class CircuitBreaker:
         if state == "half_open" or full:
             self._opened_at, self._successes = now, 0
             self._failed_at.clear()
+            TALLY.move(self._kind, "open")
 
 
 class Breakers:

@@ -40,6 +40,7 @@ class Action(StrEnum):
     MODERATE = "moderate"
     OPERATE = "operate"
     MANAGE = "manage"
+    SYSTEM_READ = "system_read"
     SYSTEM_OPERATE = "system_operate"
     SYSTEM_ADMIN = "system_admin"
 
@@ -58,8 +59,8 @@ ROLES: dict[Role, frozenset[Action]] = {
 }
 # What a role may do besides, in the platform's own tenant.
 AT_HOME: dict[Role, frozenset[Action]] = {
-    Role.ADMIN: frozenset({Action.SYSTEM_OPERATE, Action.SYSTEM_ADMIN}),
-    Role.OPERATOR: frozenset({Action.SYSTEM_OPERATE}),
+    Role.ADMIN: frozenset({Action.SYSTEM_READ, Action.SYSTEM_OPERATE, Action.SYSTEM_ADMIN}),
+    Role.OPERATOR: frozenset({Action.SYSTEM_READ, Action.SYSTEM_OPERATE}),
 }
 
 _SCOPE = re.compile(r"([a-z_]+)(?::([a-z][a-z0-9_-]{0,62}))?")

@@ -299,6 +299,7 @@ def test_read_models_follow_what_happens_by_themselves(http: httpx.Client, api_s
     assert set(found) == {
         "ai_usage",
         "document_catalog",
+        "platform_totals",
         "service_health",
         "workflow_catalog",
         "workflow_execution_history",

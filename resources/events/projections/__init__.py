@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from resources.events.projections.documents import DocumentCatalog
 from resources.events.projections.services import ServiceHealth
+from resources.events.projections.totals import PlatformTotals
 from resources.events.projections.usage import AiUsage
 from resources.events.projections.workflows import (
     WorkflowCatalog,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PROJECTIONS: tuple[Projection, ...] = (
     AiUsage(),
     DocumentCatalog(),
+    PlatformTotals(),
     ServiceHealth(),
     WorkflowCatalog(),
     WorkflowExecutionHistory(),

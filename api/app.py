@@ -37,7 +37,7 @@ from api.middleware.repeats import RepeatsMiddleware
 from api.middleware.security import LoopbackOnlyMiddleware
 from api.openapi import complete
 from api.proxy import DagsterProxy, access_of
-from api.realtime.hub import Hub
+from api.realtime.hub import Hub, HubLimits
 from api.realtime.socket import SocketEndpoint
 from api.routes import (
     approvals,
@@ -187,7 +187,9 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     app.state.services = used
     app.state.tenant = settings.tenant
     app.state.tails = Tails()
-    app.state.hub = Hub(used.publisher, used.presence, used.events, used.run_log)
+    realtime = settings.realtime
+    room = HubLimits(capacity=realtime.capacity, sessions_per_user=realtime.sessions_per_user)
+    app.state.hub = Hub(used.publisher, used.presence, used.events, used.run_log, limits=room)
     app.state.public_url = settings.api.public_url
     app.state.rates = Rates(settings.limits)
     app.state.authenticate = Authenticate(used.identity.verified, local_tenant=_local_tenant(app, settings))

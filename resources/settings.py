@@ -135,8 +135,10 @@ class GraphqlSettings(BaseModel):
 
 
 class RealtimeSettings(BaseModel):
-    """How processes tell one another that there is news for sockets."""
+    """How many sockets there may be, and how processes tell one another that there is news for them."""
 
+    capacity: int = Field(default=10_000, ge=1, description="Sockets and streams that one process holds at most")
+    sessions_per_user: int = Field(default=5, ge=1, description="Sockets that one user may have open")
     redis_url: SecretStr | None = Field(
         default=None,
         description="redis://, rediss:// or unix:// of a Redis or Valkey to tell it by; unset = by PostgreSQL's NOTIFY",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from api.app import create_app
+from resources.settings import RealtimeSettings
 from tests.api.events import append, started
 from tests.api.realtime.harness import Client
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import httpx
+
+    from api.dependencies import Services
+    from resources.settings import Settings
 
 V1 = "/api/v1"
 
@@ -159,7 +164,7 @@ def test_rules_are_stored_listed_and_removed(http: httpx.Client) -> None:
     assert contents(http.get(f"{V1}/topics/alarms/messages")) == [1]
     assert http.delete(f"{V1}/realtime/rules/to-alarms").status_code == 204
     assert http.delete(f"{V1}/realtime/rules/to-alarms").status_code == 404
-    wild = {**rule, "when": {"topic": "(a+)+b"}}
+    wild = {**rule, "when": {"topic": "(?=a)b"}}
     assert http.put(f"{V1}/realtime/rules/wild", json=wild).status_code == 422
 
 
@@ -183,3 +188,9 @@ def test_a_wrong_token_does_not_count_as_none(api_url: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
         Client(api_url.replace("http", "ws", 1) + "/ws?token=forged")
     assert refused.value.response.status_code == 401
+
+
+def test_the_settings_bound_sockets(services: Services, api_settings: Settings) -> None:
+    settings = api_settings.model_copy(update={"realtime": RealtimeSettings(capacity=7, sessions_per_user=2)})
+    limits = create_app(services, settings).state.hub.limits
+    assert (limits.capacity, limits.sessions_per_user) == (7, 2)

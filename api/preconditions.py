@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Header
 
-from resources.errors import ConflictError
+from resources.errors import StaleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def unless_changed(
 ) -> Callable[[Thing | None], None] | None:
     """For the store that changes or removes a thing, to be asked within its transaction; None = there is no condition.
 
-    Raises for a thing that is not (or no longer) as `if_match` says: ConflictError (`precondition_failed`, 412). With
+    Raises for a thing that is not (or no longer) as `if_match` says: StaleError (`precondition_failed`, 412). With
     `required` also when nothing was said (`precondition_required`, 428).
     """
     if if_match is None and not required:
@@ -61,9 +61,9 @@ def unless_changed(
         present = None if thing is None else tag_of(represent(thing))
         if if_match is None:
             message = f"This replaces what is there: say `If-Match: {present}`, or * to do it unseen."
-            raise ConflictError(message, code="precondition_required")
+            raise StaleError(message, etag=present, code="precondition_required")
         accepted = [present] if if_match.strip() == "*" else [each.strip() for each in if_match.split(",")]
         if present is None or present not in accepted:
-            raise ConflictError("It was changed by somebody else. Read it again.", code="precondition_failed")
+            raise StaleError("It was changed by somebody else. Read it again.", etag=present)
 
     return check

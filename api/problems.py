@@ -25,6 +25,7 @@ from resources.errors import (
     NotPermittedError,
     PlatformError,
     Problem,
+    StaleError,
     UnauthenticatedError,
     UnavailableError,
     UpstreamError,
@@ -217,13 +218,15 @@ def of_http(error: HTTPException, *, path: str, method: str = "") -> Response:
 
 
 def headers_of(error: PlatformError) -> dict[str, str]:
-    """The headers that belong to the answer: when to come back, or how to log in."""
+    """The headers that belong to the answer: when to come back, how to log in, or how the thing is by now."""
     if isinstance(error, UnauthenticatedError):
         return {"WWW-Authenticate": 'Bearer realm="aiw"'}
     if isinstance(error, LimitExceededError) and error.retry_after is not None:
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     if isinstance(error, UnavailableError):
         return {"Retry-After": str(_RETRY_AFTER_UNAVAILABLE)}
+    if isinstance(error, StaleError) and error.etag is not None:
+        return {"ETag": error.etag}
     return {}
 
 

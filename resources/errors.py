@@ -7,7 +7,8 @@ The tree says who is at fault and what a caller can do; each face of the platfor
     ├── InvalidInputError      the caller sent something wrong; repeating it will fail again
     ├── NotFoundError          the named thing does not exist (for this tenant)
     ├── ConflictError          the thing is in a state that does not allow this
-    │   └── ConcurrencyError   somebody else wrote first; read again and retry
+    │   ├── ConcurrencyError   somebody else wrote first; read again and retry
+    │   └── StaleError         it is not as the caller's condition (`If-Match`) says
     ├── UnauthenticatedError   the caller is not known: no credentials, or none that are good
     ├── NotPermittedError      the caller may not do this
     ├── LimitExceededError     too much or too fast; `retry_after` says when to come back, if ever
@@ -89,6 +90,19 @@ class ConcurrencyError(ConflictError):
         super().__init__(message, expected=expected, actual=actual)
         self.expected = expected
         self.actual = actual
+
+
+class StaleError(ConflictError):
+    """The thing is not as the caller's condition says; `etag` is that of what is there now, None = nothing is there.
+
+    With the code `precondition_required`: it may not be changed without a condition.
+    """
+
+    default_code = "precondition_failed"
+
+    def __init__(self, message: str, *, etag: str | None, code: str | None = None, **details: Any) -> None:
+        super().__init__(message, code=code, etag=etag, **details)
+        self.etag = etag
 
 
 class UnauthenticatedError(PlatformError):

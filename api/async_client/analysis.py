@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from api.async_client.base import HttpClient
-from api.client.answers import V1
+from api.client.answers import V1, model_of
 from api.content import AnalyzeIn, BatchIn, JobOut, JobPage
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class AnalysisClient(HttpClient):
     async def analyze(self, asked: AnalyzeIn) -> JobOut:
         """The result, or a job to follow if `background` is set or a model is asked."""
         answer = await self._send("POST", f"{V1}/analyze", json=asked.model_dump(mode="json", exclude_unset=True))
-        return JobOut.model_validate_json(answer.content)
+        return model_of(JobOut, answer)
 
     async def analyze_file(self, content: bytes, *, name: str, media_type: str | None = None, **fields: Any) -> JobOut:
         """The same for a file's bytes. `fields` are those of the form: background, provider, model, timeout_seconds."""
@@ -31,13 +31,13 @@ class AnalysisClient(HttpClient):
             files={"file": (name, content, media_type or "application/octet-stream")},
             data={key: str(value) for key, value in fields.items() if value is not None},
         )
-        return JobOut.model_validate_json(answer.content)
+        return model_of(JobOut, answer)
 
     async def analyze_batch(self, documents: Sequence[AnalyzeIn]) -> JobPage:
         """A job for each."""
         body = BatchIn(documents=list(documents)).model_dump(mode="json", exclude_unset=True)
         answer = await self._send("POST", f"{V1}/analyze/batch", json=body)
-        return JobPage.model_validate_json(answer.content)
+        return model_of(JobPage, answer)
 
     async def analysis(self, job_id: UUID) -> JobOut:
         return await self._get(f"{V1}/analyze/jobs/{job_id}", JobOut)
@@ -49,4 +49,4 @@ class AnalysisClient(HttpClient):
 
     async def cancel_analysis(self, job_id: UUID) -> JobOut:
         answer = await self._send("POST", f"{V1}/analyze/jobs/{job_id}/cancel")
-        return JobOut.model_validate_json(answer.content)
+        return model_of(JobOut, answer)

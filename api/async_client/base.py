@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from api.client.answers import V1, Model, error_of, reason
-from resources.errors import (
-    UnavailableError,
-)
+from api.client.answers import V1, Answer, Model, Seen, condition, error_of, mapping_of, model_of, reason
+from resources.errors import InvalidInputError, UnavailableError
 from resources.telemetry import correlation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
     from types import TracebackType
 
 
@@ -37,6 +35,8 @@ class HttpClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise InvalidInputError("The token holds a character that no token has: a line break, perhaps.")
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._http = httpx.AsyncClient(
             base_url=self.url, auth=auth, headers=headers, timeout=timeout, transport=transport, trust_env=False
@@ -110,16 +110,34 @@ class HttpClient:
 
     async def _plain(self, method: str, path: str, *, json: Any = None, **parameters: Any) -> Any:
         """The answer as plain JSON values."""
+        return (await self._asked(method, path, json, parameters)).json()
+
+    async def _mapping(
+        self, method: str, path: str, *, json: Any = None, if_match: Seen | None = None, **parameters: Any
+    ) -> Answer:
+        """The members of the answer, and its ETag."""
+        return mapping_of(await self._asked(method, path, json, parameters, if_match=if_match))
+
+    async def _asked(
+        self, method: str, path: str, json: Any, parameters: Mapping[str, Any], *, if_match: Seen | None = None
+    ) -> httpx.Response:
         given = {key: value for key, value in parameters.items() if value is not None}
         body = {} if json is None else {"json": json}
-        return (await self._send(method, path, params=given, **body)).json()
+        return await self._send(method, path, params=given, if_match=if_match, **body)
 
     async def _get(self, path: str, model: type[Model], **parameters: Any) -> Model:
         given = {key: value for key, value in parameters.items() if value is not None}
-        return model.model_validate_json((await self._send("GET", path, params=given)).content)
+        return model_of(model, (await self._send("GET", path, params=given)))
 
-    async def _send(self, method: str, path: str, *, expected: tuple[int, ...] = (), **request: Any) -> httpx.Response:
-        """The answer; of a list that comes in pages all of it, unless a page was asked for."""
+    async def _send(
+        self, method: str, path: str, *, expected: tuple[int, ...] = (), if_match: Seen | None = None, **request: Any
+    ) -> httpx.Response:
+        """The answer; of a list that comes in pages all of it, unless a page was asked for.
+
+        `if_match` is what a change depends on; when it is not so any more, StaleError tells the present ETag.
+        """
+        if if_match is not None:
+            request["headers"] = {**request.get("headers", {}), **condition(if_match)}
         answer = await self._sent(method, path, expected=expected, **request)
         asked = request.get("params") or {}
         if method != "GET" or "next" not in answer.links or "limit" in asked or "cursor" in asked:

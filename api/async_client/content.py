@@ -8,7 +8,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 
 from api.async_client.base import HttpClient
-from api.client.answers import V1
+from api.client.answers import V1, Seen, model_of
 from api.schemas import (
     AskIn,
     AskOut,
@@ -61,7 +61,7 @@ class ContentClient(HttpClient):
             content=content,
             headers={"Content-Type": media_type or "application/octet-stream"},
         )
-        return DocumentAccepted.model_validate_json(answer.content)
+        return model_of(DocumentAccepted, answer)
 
     async def document(self, document_id: str) -> Document:
         return await self._get(f"{V1}/documents/{document_id}", Document)
@@ -92,7 +92,7 @@ class ContentClient(HttpClient):
             )
         body = SearchIn(query=query, mode=mode, filters=filters, limit=limit, cursor=cursor, rerank=rerank)
         answer = await self._send("POST", f"{V1}/search", json=body.model_dump(mode="json"))
-        return SearchOut.model_validate_json(answer.content)
+        return model_of(SearchOut, answer)
 
     async def similar(self, document_id: str, *, limit: int = 10) -> SimilarOut:
         return await self._get(f"{V1}/documents/{document_id}/similar", SimilarOut, limit=limit)
@@ -104,7 +104,7 @@ class ContentClient(HttpClient):
         """`more` is what AskIn knows: filters, passages, sentences, provider, model, wait."""
         body = AskIn(question=question, **more)
         answer = await self._send("POST", f"{V1}/ask", json=body.model_dump(mode="json", exclude_unset=True))
-        return AskOut.model_validate_json(answer.content)
+        return model_of(AskOut, answer)
 
     async def learning_path(self, target: str, *, source: str | None = None) -> LearningPath:
         return await self._get(f"{V1}/learning-path", LearningPath, to=target, **{"from": source})
@@ -127,12 +127,12 @@ class ContentClient(HttpClient):
         }
         if wishes is not None:
             body["wishes"] = wishes.model_dump(mode="json")
-        return LearningPath.model_validate_json((await self._send("POST", f"{V1}/learning-path", json=body)).content)
+        return model_of(LearningPath, (await self._send("POST", f"{V1}/learning-path", json=body)))
 
     async def keep_path(self, name: str, target: str, **more: Any) -> SavedPath:
         """Plan a path and keep it. `more` is what the route knows: description, audience, source, known, wishes, use_progress."""
         answer = await self._send("POST", f"{V1}/learning-paths", json={"name": name, "target": target, **more})
-        return SavedPath.model_validate_json(answer.content)
+        return model_of(SavedPath, answer)
 
     async def kept_paths(self, *, over: str | None = None) -> list[SavedPath]:
         """The paths that are kept, or those that lead over a concept."""
@@ -141,8 +141,8 @@ class ContentClient(HttpClient):
     async def kept_path(self, path_id: str) -> SavedPath:
         return await self._get(f"{V1}/learning-paths/{quote(path_id, safe='')}", SavedPath)
 
-    async def drop_path(self, path_id: str) -> None:
-        await self._send("DELETE", f"{V1}/learning-paths/{quote(path_id, safe='')}")
+    async def drop_path(self, path_id: str, *, if_match: Seen | None = None) -> None:
+        await self._send("DELETE", f"{V1}/learning-paths/{quote(path_id, safe='')}", if_match=if_match)
 
     async def progress(self) -> list[ConceptProgress]:
         """What the user has said about concepts, the latest change first."""
@@ -152,15 +152,19 @@ class ContentClient(HttpClient):
         """What the user has said about a concept."""
         return await self._get(f"{V1}/progress/{quote(concept, safe='')}", ConceptProgress)
 
-    async def set_progress(self, concept: str, status: ProgressStatus | str, **more: Any) -> ConceptProgress:
+    async def set_progress(
+        self, concept: str, status: ProgressStatus | str, *, if_match: Seen | None = None, **more: Any
+    ) -> ConceptProgress:
         """`more` is what ProgressChange knows: percent, minutes, difficulty_rating, documents, notes."""
         change = ProgressChange(status=ProgressStatus(status), **more)
         path = f"{V1}/progress/{quote(concept, safe='')}"
-        answer = await self._send("PUT", path, json=change.model_dump(mode="json", exclude_unset=True))
-        return ConceptProgress.model_validate_json(answer.content)
+        answer = await self._send(
+            "PUT", path, json=change.model_dump(mode="json", exclude_unset=True), if_match=if_match
+        )
+        return model_of(ConceptProgress, answer)
 
-    async def forget_progress(self, concept: str) -> None:
-        await self._send("DELETE", f"{V1}/progress/{quote(concept, safe='')}")
+    async def forget_progress(self, concept: str, *, if_match: Seen | None = None) -> None:
+        await self._send("DELETE", f"{V1}/progress/{quote(concept, safe='')}", if_match=if_match)
 
     async def concept(self, concept: str) -> ConceptView:
         return await self._get(f"{V1}/concepts/{quote(concept, safe='')}", ConceptView)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from api.async_client.base import HttpClient
-from api.client.answers import V1, list_of
+from api.client.answers import V1, Seen, list_of, model_of
 from api.schemas import (
     AggregateOut,
     BatchOut,
@@ -41,12 +41,12 @@ class EventsClient(HttpClient):
     ) -> EventOut:
         """Store one event; `fields` are further members of the request (`event_id`, `expected_version`, `metadata`)."""
         body = {"type": type, "data": dict(data), **fields} | ({} if stream is None else {"stream": stream})
-        return EventOut.model_validate_json((await self._send("POST", f"{V1}/events", json=body)).content)
+        return model_of(EventOut, (await self._send("POST", f"{V1}/events", json=body)))
 
     async def append_events(self, events: Sequence[Mapping[str, Any]]) -> BatchOut:
         """Store several events; the answer has a result for each."""
         body = [dict(event) for event in events]
-        return BatchOut.model_validate_json((await self._send("POST", f"{V1}/events", json=body)).content)
+        return model_of(BatchOut, (await self._send("POST", f"{V1}/events", json=body)))
 
     async def read_events(
         self,
@@ -97,11 +97,11 @@ class EventsClient(HttpClient):
 
     async def pause_subscription(self, name: str) -> SubscriptionOut:
         path = f"{V1}/subscriptions/{quote(name, safe='')}/pause"
-        return SubscriptionOut.model_validate_json((await self._send("POST", path)).content)
+        return model_of(SubscriptionOut, (await self._send("POST", path)))
 
     async def resume_subscription(self, name: str) -> SubscriptionOut:
         path = f"{V1}/subscriptions/{quote(name, safe='')}/resume"
-        return SubscriptionOut.model_validate_json((await self._send("POST", path)).content)
+        return model_of(SubscriptionOut, (await self._send("POST", path)))
 
     async def dead_letters(
         self, subscription: str, *, status: str | None = None, after: int = 0, limit: int = 100
@@ -117,11 +117,11 @@ class EventsClient(HttpClient):
         self, subscription: str, letter_id: int, *, data: Mapping[str, Any] | None = None
     ) -> DeadLetterOut:
         path = f"{V1}/subscriptions/{quote(subscription, safe='')}/dead-letters/{letter_id}/retry"
-        return DeadLetterOut.model_validate_json((await self._send("POST", path, json={"data": data})).content)
+        return model_of(DeadLetterOut, (await self._send("POST", path, json={"data": data})))
 
     async def discard_dead_letter(self, subscription: str, letter_id: int) -> DeadLetterOut:
         path = f"{V1}/subscriptions/{quote(subscription, safe='')}/dead-letters/{letter_id}/discard"
-        return DeadLetterOut.model_validate_json((await self._send("POST", path)).content)
+        return model_of(DeadLetterOut, (await self._send("POST", path)))
 
     async def projections(self) -> list[ProjectionOut]:
         return list_of(ProjectionOut, (await self._send("GET", f"{V1}/projections")))
@@ -138,19 +138,19 @@ class EventsClient(HttpClient):
     async def rebuild_projection(self, name: str, *, rate: float | None = None) -> ReplayOut:
         parameters = {} if rate is None else {"rate": rate}
         path = f"{V1}/projections/{quote(name, safe='')}/rebuild"
-        return ReplayOut.model_validate_json((await self._send("POST", path, params=parameters)).content)
+        return model_of(ReplayOut, (await self._send("POST", path, params=parameters)))
 
     async def cancel_rebuild(self, name: str) -> ProjectionOut:
         path = f"{V1}/projections/{quote(name, safe='')}/cancel"
-        return ProjectionOut.model_validate_json((await self._send("POST", path)).content)
+        return model_of(ProjectionOut, (await self._send("POST", path)))
 
     async def start_replay(self, request: ReplayIn) -> ReplayOut:
         body = request.model_copy(update={"dry_run": False}).model_dump(mode="json")
-        return ReplayOut.model_validate_json((await self._send("POST", f"{V1}/replays", json=body)).content)
+        return model_of(ReplayOut, (await self._send("POST", f"{V1}/replays", json=body)))
 
     async def plan_replay(self, request: ReplayIn) -> ReplayPlanOut:
         body = request.model_copy(update={"dry_run": True}).model_dump(mode="json")
-        return ReplayPlanOut.model_validate_json((await self._send("POST", f"{V1}/replays", json=body)).content)
+        return model_of(ReplayPlanOut, (await self._send("POST", f"{V1}/replays", json=body)))
 
     async def replay(self, replay_id: UUID) -> ReplayOut:
         return await self._get(f"{V1}/replays/{replay_id}", ReplayOut)
@@ -159,7 +159,7 @@ class EventsClient(HttpClient):
         return await self._get(f"{V1}/replays", ReplayPage, limit=limit)
 
     async def cancel_replay(self, replay_id: UUID) -> ReplayOut:
-        return ReplayOut.model_validate_json((await self._send("POST", f"{V1}/replays/{replay_id}/cancel")).content)
+        return model_of(ReplayOut, (await self._send("POST", f"{V1}/replays/{replay_id}/cancel")))
 
     async def routes(self) -> list[RouteOut]:
         return list_of(RouteOut, (await self._send("GET", f"{V1}/routes")))
@@ -167,18 +167,18 @@ class EventsClient(HttpClient):
     async def route(self, name: str, *, version: int | None = None) -> RouteOut:
         return await self._get(f"{V1}/routes/{quote(name, safe='')}", RouteOut, version=version)
 
-    async def save_route(self, name: str, rule: Mapping[str, Any]) -> RouteOut:
+    async def save_route(self, name: str, rule: Mapping[str, Any], *, if_match: Seen | None = None) -> RouteOut:
         path = f"{V1}/routes/{quote(name, safe='')}"
-        return RouteOut.model_validate_json((await self._send("PUT", path, json=dict(rule))).content)
+        return model_of(RouteOut, (await self._send("PUT", path, json=dict(rule), if_match=if_match)))
 
     async def route_versions(self, name: str) -> list[RouteOut]:
         return list_of(RouteOut, (await self._send("GET", f"{V1}/routes/{quote(name, safe='')}/versions")))
 
-    async def disable_route(self, name: str) -> RouteOut:
-        return RouteOut.model_validate_json((await self._send("DELETE", f"{V1}/routes/{quote(name, safe='')}")).content)
+    async def disable_route(self, name: str, *, if_match: Seen | None = None) -> RouteOut:
+        return model_of(
+            RouteOut, (await self._send("DELETE", f"{V1}/routes/{quote(name, safe='')}", if_match=if_match))
+        )
 
     async def try_routes(self, request: Mapping[str, Any]) -> DryRunOut:
         """What the rules would do with stored events."""
-        return DryRunOut.model_validate_json(
-            (await self._send("POST", f"{V1}/routes/dry-run", json=dict(request))).content
-        )
+        return model_of(DryRunOut, (await self._send("POST", f"{V1}/routes/dry-run", json=dict(request))))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 
 from api.async_client.base import HttpClient
-from api.client.answers import V1
+from api.client.answers import V1, model_of
 from resources.knowledge.answers import (
     CommunitiesAnswer,
     ConceptPage,
@@ -136,7 +136,7 @@ class GraphClient(HttpClient):
 
     async def merge_concepts(self, alias: str, into: str, *, reason: str = "decided by hand") -> Merge:
         body = {"alias": alias, "into": into, "reason": reason}
-        return Merge.model_validate_json((await self._send("POST", f"{V1}/graph/merges", json=body)).content)
+        return model_of(Merge, (await self._send("POST", f"{V1}/graph/merges", json=body)))
 
     async def scan_merges(self, *, meaning: bool = True) -> list[Merge]:
         return _MERGES.validate_json(
@@ -145,4 +145,4 @@ class GraphClient(HttpClient):
 
     async def decide_merge(self, merge_id: str, decision: Decision) -> Merge:
         path = f"{V1}/graph/merges/{quote(merge_id, safe='')}/decision"
-        return Merge.model_validate_json((await self._send("POST", path, json={"decision": decision})).content)
+        return model_of(Merge, (await self._send("POST", path, json={"decision": decision})))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from api.async_client.base import HttpClient
+from api.client.answers import model_of
 from api.schemas import (
     HealthDetailOut,
     HealthOut,
-)
     MetricsSummaryOut,
+)
 
 
 class HealthClient(HttpClient):

@@ -20,7 +20,7 @@ from api.auth.schemas import (
     UserOut,
     VerifyOut,
 )
-from api.client.answers import V1, given, list_of
+from api.client.answers import V1, Seen, given, list_of, model_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,20 +34,16 @@ class IdentityClient(HttpClient):
     async def login(self, username: str, password: str, *, tenant: str | None = None) -> LoginOut:
         """Raises UnauthenticatedError, LimitExceededError. The client itself stays as it is: make one with the `token`."""
         body = {"username": username, "password": password} | ({} if tenant is None else {"tenant": tenant})
-        return LoginOut.model_validate_json(
-            (await self._send("POST", f"{V1}/auth/login", json=body, auth=None)).content
-        )
+        return model_of(LoginOut, (await self._send("POST", f"{V1}/auth/login", json=body, auth=None)))
 
     async def refresh(self, refresh_token: str) -> LoginOut:
         """New tokens; the one that is sent is used up."""
         body = {"refresh_token": refresh_token}
-        return LoginOut.model_validate_json(
-            (await self._send("POST", f"{V1}/auth/refresh", json=body, auth=None)).content
-        )
+        return model_of(LoginOut, (await self._send("POST", f"{V1}/auth/refresh", json=body, auth=None)))
 
     async def logout(self, *, refresh_token: str | None = None, everywhere: bool = False) -> LogoutOut:
         body = {"refresh_token": refresh_token, "everywhere": everywhere}
-        return LogoutOut.model_validate_json((await self._send("POST", f"{V1}/auth/logout", json=body)).content)
+        return model_of(LogoutOut, (await self._send("POST", f"{V1}/auth/logout", json=body)))
 
     async def whoami(self) -> PrincipalOut:
         return await self._get(f"{V1}/auth/whoami", PrincipalOut)
@@ -59,16 +55,16 @@ class IdentityClient(HttpClient):
         return await self._get(f"{V1}/tenants/{quote(tenant, safe='')}", TenantOut)
 
     async def create_tenant(self, **fields: Any) -> TenantOut:
-        return TenantOut.model_validate_json((await self._send("POST", f"{V1}/tenants", json=given(fields))).content)
+        return model_of(TenantOut, (await self._send("POST", f"{V1}/tenants", json=given(fields))))
 
-    async def change_tenant(self, tenant: str, **changes: Any) -> TenantOut:
+    async def change_tenant(self, tenant: str, *, if_match: Seen | None = None, **changes: Any) -> TenantOut:
         path = f"{V1}/tenants/{quote(tenant, safe='')}"
-        return TenantOut.model_validate_json((await self._send("PATCH", path, json=given(changes))).content)
+        return model_of(TenantOut, (await self._send("PATCH", path, json=given(changes), if_match=if_match)))
 
-    async def erase_tenant(self, tenant: str) -> TenantOut:
+    async def erase_tenant(self, tenant: str, *, if_match: Seen | None = None) -> TenantOut:
         """Remove all that a suspended tenant with a schema of its own has, for good."""
-        return TenantOut.model_validate_json(
-            (await self._send("DELETE", f"{V1}/tenants/{quote(tenant, safe='')}")).content
+        return model_of(
+            TenantOut, (await self._send("DELETE", f"{V1}/tenants/{quote(tenant, safe='')}", if_match=if_match))
         )
 
     async def quota(self, tenant: str) -> QuotaOut:
@@ -76,28 +72,25 @@ class IdentityClient(HttpClient):
         return await self._get(f"{V1}/tenants/{quote(tenant, safe='')}/quota", QuotaOut)
 
     async def change_limits(self, tenant: str, limits: Mapping[str, Any]) -> TenantOut:
-        """Change these limits and no others; -1 = as much as it likes. Raises ConflictError when somebody else did just now."""
-        path = f"{V1}/tenants/{quote(tenant, safe='')}"
-        answer = await self._send("GET", path)
-        present = TenantOut.model_validate_json(answer.content).limits
-        wanted = {name: value for name, value in {**present, **limits}.items() if not str(value).startswith("-1")}
-        headers = {"If-Match": answer.headers["ETag"]}
-        changed = await self._send("PATCH", path, json={"limits": wanted}, headers=headers)
-        return TenantOut.model_validate_json(changed.content)
+        """Change these limits and no others; -1 = as much as it likes. Raises StaleError when somebody else did just now."""
+        present = await self.tenant(tenant)
+        changed = {**present.limits, **limits}
+        wanted = {name: value for name, value in changed.items() if not str(value).startswith("-1")}
+        return await self.change_tenant(tenant, limits=wanted, if_match=present)
 
     async def users(self) -> list[UserOut]:
         return list_of(UserOut, (await self._send("GET", f"{V1}/users")))
 
     async def create_user(self, username: str, **fields: Any) -> UserOut:
         body = {"username": username, **given(fields)}
-        return UserOut.model_validate_json((await self._send("POST", f"{V1}/users", json=body)).content)
+        return model_of(UserOut, (await self._send("POST", f"{V1}/users", json=body)))
 
     async def user(self, user_id: UUID) -> UserOut:
         return await self._get(f"{V1}/users/{user_id}", UserOut)
 
-    async def change_user(self, user_id: UUID, **changes: Any) -> UserOut:
-        answer = await self._send("PATCH", f"{V1}/users/{user_id}", json=given(changes))
-        return UserOut.model_validate_json(answer.content)
+    async def change_user(self, user_id: UUID, *, if_match: Seen | None = None, **changes: Any) -> UserOut:
+        answer = await self._send("PATCH", f"{V1}/users/{user_id}", json=given(changes), if_match=if_match)
+        return model_of(UserOut, answer)
 
     async def set_password(self, user_id: UUID, password: str) -> None:
         await self._send("PUT", f"{V1}/users/{user_id}/password", json={"password": password})
@@ -117,23 +110,23 @@ class IdentityClient(HttpClient):
             "scopes": None if scopes is None else list(scopes),
             "expires_at": None if expires_at is None else expires_at.isoformat(),
         }
-        return NewKeyOut.model_validate_json((await self._send("POST", f"{V1}/keys", json=body)).content)
+        return model_of(NewKeyOut, (await self._send("POST", f"{V1}/keys", json=body)))
 
-    async def revoke_key(self, key_id: str) -> KeyOut:
-        return KeyOut.model_validate_json((await self._send("DELETE", f"{V1}/keys/{quote(key_id, safe='')}")).content)
+    async def revoke_key(self, key_id: str, *, if_match: Seen | None = None) -> KeyOut:
+        return model_of(KeyOut, (await self._send("DELETE", f"{V1}/keys/{quote(key_id, safe='')}", if_match=if_match)))
 
     async def rotate_signing_key(self, *, drop_former: bool = False) -> RotatedOut:
         """With `drop_former` all access tokens end now; refresh tokens stay good."""
         path = f"{V1}/keys/signing/rotate"
         answer = await self._send("POST", path, params={"drop_former": "true"} if drop_former else None)
-        return RotatedOut.model_validate_json(answer.content)
+        return model_of(RotatedOut, answer)
 
-    async def store_provider_key(self, provider: str, key: str) -> ProviderKeyOut:
+    async def store_provider_key(self, provider: str, key: str, *, if_match: Seen | None = None) -> ProviderKeyOut:
         path = f"{V1}/provider-keys/{quote(provider, safe='')}"
-        return ProviderKeyOut.model_validate_json((await self._send("PUT", path, json={"key": key})).content)
+        return model_of(ProviderKeyOut, (await self._send("PUT", path, json={"key": key}, if_match=if_match)))
 
-    async def remove_provider_key(self, provider: str) -> None:
-        await self._send("DELETE", f"{V1}/provider-keys/{quote(provider, safe='')}")
+    async def remove_provider_key(self, provider: str, *, if_match: Seen | None = None) -> None:
+        await self._send("DELETE", f"{V1}/provider-keys/{quote(provider, safe='')}", if_match=if_match)
 
     async def provider_keys(self) -> list[ProviderKeyOut]:
         return list_of(ProviderKeyOut, (await self._send("GET", f"{V1}/provider-keys")))
@@ -142,7 +135,7 @@ class IdentityClient(HttpClient):
         return await self._get(f"{V1}/provider-keys/{quote(provider, safe='')}", ProviderKeyOut)
 
     async def end_sessions(self, user_id: UUID) -> LogoutOut:
-        return LogoutOut.model_validate_json((await self._send("DELETE", f"{V1}/users/{user_id}/sessions")).content)
+        return model_of(LogoutOut, (await self._send("DELETE", f"{V1}/users/{user_id}/sessions")))
 
     async def change_own_password(self, present: str, password: str) -> None:
         """All sessions of the user end, this one too."""
@@ -153,10 +146,8 @@ class IdentityClient(HttpClient):
     ) -> TokenOut:
         """A token for a program of the tenant, good for an hour."""
         body = {"sub": subject, "role": role, "scopes": None if scopes is None else list(scopes)}
-        return TokenOut.model_validate_json((await self._send("POST", f"{V1}/auth/token", json=body)).content)
+        return model_of(TokenOut, (await self._send("POST", f"{V1}/auth/token", json=body)))
 
     async def verify(self, token: str) -> VerifyOut:
         """Whether the token is good, and whose it is."""
-        return VerifyOut.model_validate_json(
-            (await self._send("POST", f"{V1}/auth/verify", json={"token": token})).content
-        )
+        return model_of(VerifyOut, (await self._send("POST", f"{V1}/auth/verify", json={"token": token})))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from api.async_client.base import HttpClient
-from api.client.answers import V1
+from api.client.answers import V1, Answer, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,27 +18,29 @@ class McpServersClient(HttpClient):
     async def mcp_servers(self) -> list[dict[str, Any]]:
         return list((await self._plain("GET", f"{V1}/mcp-servers"))["servers"])
 
-    async def mcp_server(self, name: str) -> dict[str, Any]:
-        return dict(await self._plain("GET", f"{V1}/mcp-servers/{name}"))
+    async def mcp_server(self, name: str) -> Answer:
+        return await self._mapping("GET", f"{V1}/mcp-servers/{quote(name, safe='')}")
 
-    async def put_mcp_server(self, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(await self._plain("PUT", f"{V1}/mcp-servers/{name}", json=dict(config)))
+    async def put_mcp_server(self, name: str, config: Mapping[str, Any], *, if_match: Seen | None = None) -> Answer:
+        return await self._mapping(
+            "PUT", f"{V1}/mcp-servers/{quote(name, safe='')}", json=dict(config), if_match=if_match
+        )
 
-    async def remove_mcp_server(self, name: str) -> None:
-        await self._send("DELETE", f"{V1}/mcp-servers/{name}")
+    async def remove_mcp_server(self, name: str, *, if_match: Seen | None = None) -> None:
+        await self._send("DELETE", f"{V1}/mcp-servers/{quote(name, safe='')}", if_match=if_match)
 
     async def keep_mcp_login(self, name: str, login: str) -> None:
-        await self._send("PUT", f"{V1}/mcp-servers/{name}/login", json={"login": login})
+        await self._send("PUT", f"{V1}/mcp-servers/{quote(name, safe='')}/login", json={"login": login})
 
     async def forget_mcp_login(self, name: str) -> None:
-        await self._send("DELETE", f"{V1}/mcp-servers/{name}/login")
+        await self._send("DELETE", f"{V1}/mcp-servers/{quote(name, safe='')}/login")
 
     async def mcp_server_tools(self, name: str) -> list[dict[str, Any]]:
-        return list((await self._plain("GET", f"{V1}/mcp-servers/{name}/tools"))["tools"])
+        return list((await self._plain("GET", f"{V1}/mcp-servers/{quote(name, safe='')}/tools"))["tools"])
 
-    async def call_mcp_tool(self, name: str, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        path = f"{V1}/mcp-servers/{name}/tools/{quote(tool, safe='')}"
-        return dict(await self._plain("POST", path, json=dict(arguments)))
+    async def call_mcp_tool(self, name: str, tool: str, arguments: Mapping[str, Any]) -> Answer:
+        path = f"{V1}/mcp-servers/{quote(name, safe='')}/tools/{quote(tool, safe='')}"
+        return await self._mapping("POST", path, json=dict(arguments))
 
-    async def check_mcp_server(self, name: str) -> dict[str, Any]:
-        return dict(await self._plain("POST", f"{V1}/mcp-servers/{name}/check"))
+    async def check_mcp_server(self, name: str) -> Answer:
+        return await self._mapping("POST", f"{V1}/mcp-servers/{quote(name, safe='')}/check")

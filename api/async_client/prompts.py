@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from api.async_client.base import HttpClient
-from api.client.answers import V1, named
+from api.client.answers import V1, Answer, Seen, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,39 +18,42 @@ class PromptsClient(HttpClient):
     async def prompts(self, *, context: str | None = None, tag: str | None = None) -> list[dict[str, Any]]:
         return list(await self._plain("GET", f"{V1}/prompts", context=context, tag=tag))
 
-    async def prompt(self, reference: str) -> dict[str, Any]:
+    async def prompt(self, reference: str) -> Answer:
         prompt_id, which = named(reference)
-        return dict(await self._plain("GET", f"{V1}/prompts/{prompt_id}", which=which))
+        return await self._mapping("GET", f"{V1}/prompts/{quote(prompt_id, safe='')}", which=which)
 
     async def publish_prompt(
         self, prompt: Mapping[str, Any], *, comment: str | None = None, labels: Sequence[str] = ()
-    ) -> dict[str, Any]:
+    ) -> Answer:
         body = {"prompt": prompt, "comment": comment, "labels": list(labels)}
-        return dict(await self._plain("POST", f"{V1}/prompts", json=body))
+        return await self._mapping("POST", f"{V1}/prompts", json=body)
 
-    async def label_prompt(self, prompt_id: str, label: str, *, version: int) -> dict[str, Any]:
-        return dict(await self._plain("PUT", f"{V1}/prompts/{prompt_id}/labels/{label}", json={"version": version}))
+    async def label_prompt(self, prompt_id: str, label: str, *, version: int, if_match: Seen | None = None) -> Answer:
+        path = f"{V1}/prompts/{quote(prompt_id, safe='')}/labels/{quote(label, safe='')}"
+        return await self._mapping("PUT", path, json={"version": version}, if_match=if_match)
 
-    async def prompt_label(self, prompt_id: str, label: str) -> int:
-        """The version that the label names."""
-        return int((await self._plain("GET", f"{V1}/prompts/{prompt_id}/labels/{label}"))["version"])
+    async def prompt_label(self, prompt_id: str, label: str) -> Answer:
+        """The `version` that the label names."""
+        return await self._mapping("GET", f"{V1}/prompts/{quote(prompt_id, safe='')}/labels/{quote(label, safe='')}")
 
-    async def render_prompt(self, reference: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    async def render_prompt(self, reference: str, variables: Mapping[str, Any]) -> Answer:
         prompt_id, which = named(reference)
         body = {"variables": variables}
-        return dict(await self._plain("POST", f"{V1}/prompts/{prompt_id}/render", json=body, which=which))
+        return await self._mapping("POST", f"{V1}/prompts/{quote(prompt_id, safe='')}/render", json=body, which=which)
 
     async def test_prompt(self, reference: str) -> list[dict[str, Any]]:
         prompt_id, which = named(reference)
-        return list(await self._plain("POST", f"{V1}/prompts/{prompt_id}/test", which=which))
+        return list(await self._plain("POST", f"{V1}/prompts/{quote(prompt_id, safe='')}/test", which=which))
 
     async def diff_prompt(self, prompt_id: str, one: str, other: str) -> str:
-        return str((await self._plain("GET", f"{V1}/prompts/{prompt_id}/diff", one=one, other=other))["diff"])
+        return str(
+            (await self._plain("GET", f"{V1}/prompts/{quote(prompt_id, safe='')}/diff", one=one, other=other))["diff"]
+        )
 
-    async def preview_prompt(self, prompt: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+    async def preview_prompt(self, prompt: Mapping[str, Any], variables: Mapping[str, Any]) -> Answer:
         """Render what is not published."""
         body = {"prompt": dict(prompt), "variables": dict(variables)}
-        return dict(await self._plain("POST", f"{V1}/prompts/preview", json=body))
+        return await self._mapping("POST", f"{V1}/prompts/preview", json=body)
 
     async def prompt_versions(self, prompt_id: str) -> list[dict[str, Any]]:
         return list(await self._plain("GET", f"{V1}/prompts/{quote(prompt_id, safe='')}/versions"))

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from api.async_client.base import HttpClient
-from api.client.answers import V1, given, list_of
+from api.client.answers import V1, Answer, Seen, given, list_of, model_of
 from api.schemas import (
     RunOut,
 )
@@ -50,9 +50,9 @@ class WorkflowsClient(HttpClient):
         answer = await self._send("POST", f"{V1}/workflows", params=parameters, content=text, headers=headers)
         return dict(answer.json())
 
-    async def archive_workflow(self, name: str) -> WorkflowOut:
+    async def archive_workflow(self, name: str, *, if_match: Seen | None = None) -> WorkflowOut:
         path = f"{V1}/workflows/{quote(name, safe='')}"
-        return WorkflowOut.model_validate_json((await self._send("DELETE", path)).content)
+        return model_of(WorkflowOut, (await self._send("DELETE", path, if_match=if_match)))
 
     async def workflow_graph(self, name: str, *, format: str = "mermaid", revision: int | None = None) -> bytes:
         """The drawing, in Mermaid, SVG or PNG."""
@@ -79,7 +79,7 @@ class WorkflowsClient(HttpClient):
         path = f"{V1}/workflows/{quote(name, safe='')}/run"
         timeout = httpx.Timeout(30.0, read=30.0 + (wait or 0.0))
         answer = await self._send("POST", path, json=body, headers=headers, params=parameters, timeout=timeout)
-        return StartedOut.model_validate_json(answer.content)
+        return model_of(StartedOut, answer)
 
     async def execution(self, run_id: str) -> ExecutionOut:
         """A run of a workflow, node by node."""
@@ -109,13 +109,13 @@ class WorkflowsClient(HttpClient):
         """Execute a run again: from its `failure`, `all` of it, or from a node on."""
         body = {"from": begin, "revision": revision}
         answer = await self._send("POST", f"{V1}/runs/{quote(run_id, safe='')}/rerun", json=body)
-        return StartedOut.model_validate_json(answer.content)
+        return model_of(StartedOut, answer)
 
     async def plan_rerun(self, run_id: str, *, begin: str = "failure", revision: int | None = None) -> RerunPlanOut:
         """What `rerun` would do."""
         body = {"from": begin, "revision": revision, "dry_run": True}
         answer = await self._send("POST", f"{V1}/runs/{quote(run_id, safe='')}/rerun", json=body)
-        return RerunPlanOut.model_validate_json(answer.content)
+        return model_of(RerunPlanOut, answer)
 
     async def node_types(self) -> list[dict[str, Any]]:
         return list(await self._plain("GET", f"{V1}/node-types"))
@@ -123,8 +123,8 @@ class WorkflowsClient(HttpClient):
     async def templates(self, **parameters: Any) -> list[dict[str, Any]]:
         return list(await self._plain("GET", f"{V1}/templates", **parameters))
 
-    async def template(self, template_id: str) -> dict[str, Any]:
-        return dict(await self._plain("GET", f"{V1}/templates/{quote(template_id, safe='')}"))
+    async def template(self, template_id: str) -> Answer:
+        return await self._mapping("GET", f"{V1}/templates/{quote(template_id, safe='')}")
 
     async def run(self, run_id: str) -> RunOut:
         return await self._get(f"{V1}/runs/{run_id}", RunOut)
@@ -139,25 +139,23 @@ class WorkflowsClient(HttpClient):
     async def approvals(self, *, waiting: bool = True) -> list[dict[str, Any]]:
         return list(await self._plain("GET", f"{V1}/approvals", waiting=str(waiting).lower()))
 
-    async def decide_approval(self, approval_id: str, verb: str, *, comment: str | None = None) -> dict[str, Any]:
-        return dict(await self._plain("POST", f"{V1}/approvals/{approval_id}/{verb}", json={"comment": comment}))
+    async def decide_approval(self, approval_id: str, verb: str, *, comment: str | None = None) -> Answer:
+        return await self._mapping("POST", f"{V1}/approvals/{approval_id}/{verb}", json={"comment": comment})
 
-    async def approve(self, approval_id: UUID, **fields: Any) -> dict[str, Any]:
-        return dict(await self._plain("POST", f"{V1}/approvals/{approval_id}/grant", json=fields))
+    async def approve(self, approval_id: UUID, **fields: Any) -> Answer:
+        return await self._mapping("POST", f"{V1}/approvals/{approval_id}/grant", json=fields)
 
-    async def deny(self, approval_id: UUID, **fields: Any) -> dict[str, Any]:
-        return dict(await self._plain("POST", f"{V1}/approvals/{approval_id}/deny", json=fields))
+    async def deny(self, approval_id: UUID, **fields: Any) -> Answer:
+        return await self._mapping("POST", f"{V1}/approvals/{approval_id}/deny", json=fields)
 
     async def plan_backfill(self, request: Mapping[str, Any]) -> BackfillPlanOut:
         """What `start_backfill` would start."""
         body = {**request, "dry_run": True}
-        return BackfillPlanOut.model_validate_json((await self._send("POST", f"{V1}/backfills", json=body)).content)
+        return model_of(BackfillPlanOut, (await self._send("POST", f"{V1}/backfills", json=body)))
 
     async def start_backfill(self, request: Mapping[str, Any]) -> BackfillOut:
         """`request` has the members of the API's."""
-        return BackfillOut.model_validate_json(
-            (await self._send("POST", f"{V1}/backfills", json=dict(request))).content
-        )
+        return model_of(BackfillOut, (await self._send("POST", f"{V1}/backfills", json=dict(request))))
 
     async def backfills(self) -> list[BackfillOut]:
         return list_of(BackfillOut, (await self._send("GET", f"{V1}/backfills")))
@@ -172,20 +170,18 @@ class WorkflowsClient(HttpClient):
         )
 
     async def cancel_backfill(self, backfill_id: UUID) -> BackfillOut:
-        return BackfillOut.model_validate_json(
-            (await self._send("POST", f"{V1}/backfills/{backfill_id}/cancel")).content
-        )
+        return model_of(BackfillOut, (await self._send("POST", f"{V1}/backfills/{backfill_id}/cancel")))
 
-    async def workflow_schema(self, name: str) -> dict[str, Any]:
+    async def workflow_schema(self, name: str) -> Answer:
         """The JSON Schema of the workflow's inputs."""
-        return dict(await self._plain("GET", f"{V1}/workflows/{quote(name, safe='')}/schema"))
+        return await self._mapping("GET", f"{V1}/workflows/{quote(name, safe='')}/schema")
 
-    async def spec_schema(self) -> dict[str, Any]:
+    async def spec_schema(self) -> Answer:
         """The JSON Schema of workflows themselves."""
-        return dict(await self._plain("GET", f"{V1}/workflows/schema"))
+        return await self._mapping("GET", f"{V1}/workflows/schema")
 
-    async def node_type(self, name: str) -> dict[str, Any]:
-        return dict(await self._plain("GET", f"{V1}/node-types/{quote(name, safe='')}"))
+    async def node_type(self, name: str) -> Answer:
+        return await self._mapping("GET", f"{V1}/node-types/{quote(name, safe='')}")
 
     async def search_templates(self, **parameters: Any) -> list[dict[str, Any]]:
         """By `text`, `category`, `complexity`, `tags`, `has_inputs`, `has_outputs`, `max_duration`."""
@@ -197,11 +193,11 @@ class WorkflowsClient(HttpClient):
     async def template_tags(self) -> Any:
         return await self._plain("GET", f"{V1}/templates/tags")
 
-    async def template_statistics(self) -> dict[str, Any]:
-        return dict(await self._plain("GET", f"{V1}/templates/statistics"))
+    async def template_statistics(self) -> Answer:
+        return await self._mapping("GET", f"{V1}/templates/statistics")
 
-    async def approval(self, approval_id: UUID) -> dict[str, Any]:
-        return dict(await self._plain("GET", f"{V1}/approvals/{approval_id}"))
+    async def approval(self, approval_id: UUID) -> Answer:
+        return await self._mapping("GET", f"{V1}/approvals/{approval_id}")
 
     async def follow_run(self, run_id: str) -> AsyncGenerator[dict[str, Any], None]:
         """What happens to a run, until it has ended."""

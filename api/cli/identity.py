@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli.output import AsJson, Commands, print_json, remark, show, table
+from api.cli.output import AsJson, Commands, asked, print_json, remark, show, table, when
 from api.cli.session import session_of
-from resources.errors import InvalidInputError, NotFoundError
+from resources.errors import ConflictError, InvalidInputError, NotFoundError
+from resources.tenants.model import Status
+from resources.tenants.permissions import Role
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -24,7 +26,6 @@ users = typer.Typer(cls=Commands, help="Who may do what in the tenant.", no_args
 keys = typer.Typer(cls=Commands, help="API keys, signing keys, and keys of AI providers.", no_args_is_help=True)
 
 Username = Annotated[str, typer.Argument(help="Name of the user.")]
-Role = Annotated[str, typer.Option(help="admin, operator, member, viewer, agent or service.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 _QUOTA = "-1 = as many as it likes."
@@ -35,15 +36,19 @@ def login(
     username: Annotated[str | None, typer.Argument(help="User name; asked for if not given.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Tenant. [default: the platform's own]")] = None,
     password_stdin: PasswordStdin = False,
+    as_json: AsJson = False,
 ) -> None:
     """Log in. The tokens are kept in a file that only you can read, and sent by all further commands."""
     session = session_of(context)
-    name = username or typer.prompt("User", err=True)
+    name = username or asked("User", instead="Give the name of the user: `aiw login NAME`.")
     password = _password(stdin=password_stdin, confirm=False)
     with session.client() as client:
         answer = client.login(name, password, tenant=tenant)
         session.tokens.write(client.url, answer)
-    remark(f"logged in as {answer.username!r} ({answer.role.value}) of the tenant {answer.tenant!r}.")
+    if as_json:
+        print_json(answer.model_dump(mode="json", include={"tenant", "user_id", "username", "role"}))
+    else:
+        remark(f"logged in as {answer.username!r} ({answer.role.value}) of the tenant {answer.tenant!r}.")
 
 
 def logout(context: typer.Context) -> None:
@@ -71,7 +76,7 @@ def whoami(context: typer.Context, as_json: AsJson = False) -> None:
         ("tenant", who.tenant),
         ("role", who.role.value),
         ("may", ", ".join(who.scopes)),
-        ("until", None if who.expires_at is None else who.expires_at.isoformat(timespec="seconds")),
+        ("until", when(who.expires_at)),
     ]
     show(table(("", ""), rows))
 
@@ -92,9 +97,6 @@ def create_tenant(
 
     Without --password-stdin and without a terminal a password is made up, and shown once. An existing tenant gets the admin.
     """
-    from resources.errors import ConflictError
-    from resources.tenants.permissions import Role as Roles
-
     administration, close = _administration(context)
     try:
         try:
@@ -107,7 +109,7 @@ def create_tenant(
         if admin is not None:
             made_up = not password_stdin and not sys.stdin.isatty()
             password = secrets.token_urlsafe(18) if made_up else _password(stdin=password_stdin, confirm=True)
-            administration.create_user(admin, tenant=tenant, role=Roles.ADMIN, password=password, actor=None)
+            administration.create_user(admin, tenant=tenant, role=Role.ADMIN, password=password, actor=None)
             result |= {"admin": admin} | ({"password": password} if made_up else {})
     finally:
         close()
@@ -134,11 +136,15 @@ def suspend_tenant(
     context: typer.Context,
     tenant: Annotated[str, typer.Argument(help="Id of the tenant.")],
     resume: Annotated[bool, typer.Option("--resume", help="Let it act again.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Suspend a tenant: nobody of it gets in."""
     with session_of(context).client() as client:
         changed = client.change_tenant(tenant, status="active" if resume else "suspended")
-    show(f"{changed.id}: {changed.status.value}")
+    if as_json:
+        print_json(changed)
+    else:
+        show(f"{changed.id}: {changed.status.value}")
 
 
 @tenants.command("erase")
@@ -146,13 +152,19 @@ def erase_tenant(
     context: typer.Context,
     tenant: Annotated[str, typer.Argument(help="Id of the tenant.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove all that a suspended tenant with a schema of its own has, but its events. For good: nothing brings it back."""
+    if not yes and not sys.stdin.isatty():
+        raise InvalidInputError("There is no terminal to ask on. --yes erases without asking.", code="not_confirmed")
     if not yes:
         typer.confirm(f"Erase all that {tenant!r} has?", abort=True, err=True)
     with session_of(context).client() as client:
         erased = client.erase_tenant(tenant)
-    show(f"{erased.id}: erased")
+    if as_json:
+        print_json(erased)
+    else:
+        show(f"{erased.id}: erased")
 
 
 @tenants.command("quota")
@@ -202,7 +214,7 @@ def list_users(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json([one.model_dump(mode="json") for one in found])
         return
-    rows = [(one.username, one.role.value, one.status.value, one.email, one.last_login_at) for one in found]
+    rows = [(one.username, one.role.value, one.status.value, one.email, when(one.last_login_at)) for one in found]
     show(table(("user", "role", "status", "email", "last login"), rows))
 
 
@@ -210,7 +222,7 @@ def list_users(context: typer.Context, as_json: AsJson = False) -> None:
 def create_user(
     context: typer.Context,
     username: Username,
-    role: Role = "member",
+    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.MEMBER,
     email: Annotated[str | None, typer.Option(help="Email.")] = None,
     no_password: Annotated[bool, typer.Option("--no-password", help="It logs in elsewhere, or with keys.")] = False,
     password_stdin: PasswordStdin = False,
@@ -230,14 +242,20 @@ def create_user(
 def change_user(
     context: typer.Context,
     username: Username,
-    role: Annotated[str | None, typer.Option(help="New role.")] = None,
-    status: Annotated[str | None, typer.Option(help="active or suspended.")] = None,
+    role: Annotated[Role | None, typer.Option(help="New role.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Suspended: it gets in no more.")] = None,
     email: Annotated[str | None, typer.Option(help="New email.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Change a user's role, status or email. It holds at once."""
+    if role is None and status is None and email is None:
+        raise typer.BadParameter("say --role, --status or --email.")
     with session_of(context).client() as client:
         changed = client.change_user(_user_id(client, username), role=role, status=status, email=email)
-    show(f"{changed.username}: {changed.role.value}, {changed.status.value}")
+    if as_json:
+        print_json(changed)
+    else:
+        show(f"{changed.username}: {changed.role.value}, {changed.status.value}")
 
 
 @users.command("password")
@@ -258,7 +276,13 @@ def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
         print_json([one.model_dump(mode="json") for one in found])
         return
     rows = [
-        (one.id, one.name, " ".join(one.scopes), "revoked" if one.revoked_at else one.expires_at, one.last_used_at)
+        (
+            one.id,
+            one.name,
+            " ".join(one.scopes),
+            "revoked" if one.revoked_at else when(one.expires_at),
+            when(one.last_used_at),
+        )
         for one in found
     ]
     show(table(("key", "name", "may", "until", "last used"), rows))
@@ -287,12 +311,17 @@ def create_key(
 
 @keys.command("revoke")
 def revoke_key(
-    context: typer.Context, key: Annotated[str, typer.Argument(help="Id of the key (12 characters).")]
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(help="Id of the key (12 characters).")],
+    as_json: AsJson = False,
 ) -> None:
     """Revoke an API key."""
     with session_of(context).client() as client:
-        client.revoke_key(key)
-    remark(f"{key!r} is good for nothing from now on.")
+        revoked = client.revoke_key(key)
+    if as_json:
+        print_json(revoked)
+    else:
+        remark(f"{key!r} is good for nothing from now on.")
 
 
 @keys.command("rotate")
@@ -301,10 +330,15 @@ def rotate(
     drop_former: Annotated[
         bool, typer.Option("--drop-former", help="For keys that somebody else may have: all access tokens end now.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Sign access tokens with a new key. Those of the former stay good until they expire."""
     with session_of(context).client() as client:
-        show(client.rotate_signing_key(drop_former=drop_former).kid)
+        rotated = client.rotate_signing_key(drop_former=drop_former)
+    if as_json:
+        print_json(rotated)
+    else:
+        show(rotated.kid)
 
 
 @keys.command("master")
@@ -331,6 +365,7 @@ def store_provider_key(
     context: typer.Context,
     provider: Annotated[str, typer.Argument(help="Name of the AI provider.")],
     remove: Annotated[bool, typer.Option("--remove", help="Remove the tenant's key.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Store your tenant's own key of an AI provider, read from standard input or asked for. It is kept encrypted."""
     with session_of(context).client() as client:
@@ -340,7 +375,10 @@ def store_provider_key(
             return
         key = typer.prompt("Key", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline().strip()
         stored = client.store_provider_key(provider, key)
-    show(f"{stored.provider}: {stored.hint}")
+    if as_json:
+        print_json(stored)
+    else:
+        show(f"{stored.provider}: {stored.hint}")
 
 
 def _administration(context: typer.Context) -> tuple[Administration, Any]:
@@ -353,7 +391,7 @@ def _administration(context: typer.Context) -> tuple[Administration, Any]:
 
 def _password(*, stdin: bool, confirm: bool) -> str:
     if not stdin:
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+        return asked("Password", instead="Send it with --password-stdin.", hidden=True, twice=confirm)
     password = sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise InvalidInputError("There is no password on standard input.", code="password_missing")

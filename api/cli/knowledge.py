@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -189,7 +189,7 @@ def progress(
             return
         if concept is not None and status is not None:
             said = {"percent": percent, "notes": notes}
-            known = {name: value for name, value in said.items() if value is not None}
+            known: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
             found = [client.set_progress(concept, status, minutes=minutes, **known)]
         else:
             found = client.progress()

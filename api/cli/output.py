@@ -14,6 +14,7 @@ from resources.errors import InvalidInputError, PlatformError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from rich.console import Console
     from rich.table import Table
@@ -42,13 +43,26 @@ def fail(error: PlatformError) -> NoReturn:
     remark(error.message)
     if isinstance(error, InvalidInputError):
         for problem in error.problems:
-            typer.echo(f"  {problem}", err=True)
+            if str(problem) not in error.message:
+                typer.echo(f"  {problem}", err=True)
     raise typer.Exit(FAILED)
 
 
 def remark(message: str) -> None:
     """A line on standard error."""
     typer.echo(f"aiw: {message}", err=True)
+
+
+def asked(what: str, *, instead: str, hidden: bool = False, twice: bool = False) -> str:
+    """What the person at the terminal types. Raises InvalidInputError, with what to do `instead`, where there is none."""
+    if not sys.stdin.isatty():
+        raise InvalidInputError(f"There is no terminal to ask on. {instead}", code="no_terminal")
+    return str(typer.prompt(what, hide_input=hidden, confirmation_prompt=twice, err=True))
+
+
+def when(moment: datetime | None) -> str | None:
+    """A moment, to the second, for people."""
+    return None if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
 def show(*parts: Any) -> None:

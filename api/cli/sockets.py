@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.output import Commands, show
+from api.cli.output import AsJson, Commands, print_json, show
 from api.cli.session import session_of
 from resources.errors import InvalidInputError
 
@@ -45,6 +45,7 @@ def send(
     context: typer.Context,
     topic: Annotated[str, typer.Argument(help="Dotted name, such as orders.created.")],
     content: Annotated[str, typer.Argument(metavar="JSON", help='Such as {"n": 1}, or "text".')],
+    as_json: AsJson = False,
 ) -> None:
     """Say something on a topic; prints its position."""
     try:
@@ -52,4 +53,8 @@ def send(
     except ValueError as error:
         raise InvalidInputError(f"{content[:100]!r} is not JSON: {error}.", code="malformed_json") from error
     with session_of(context).socket() as client:
-        typer.echo(client.publish(topic, value))
+        position = client.publish(topic, value)
+    if as_json:
+        print_json({"topic": topic, "position": position})
+    else:
+        typer.echo(position)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
 from resources.errors import (
+    ConcurrencyError,
     ConflictError,
     InvalidInputError,
     LimitExceededError,
@@ -14,19 +16,65 @@ from resources.errors import (
     NotPermittedError,
     PlatformError,
     Problem,
+    StaleError,
     UnauthenticatedError,
     UnavailableError,
     UpstreamError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import httpx
 
 
 V1 = "/api/v1"
 Model = TypeVar("Model", bound=BaseModel)
+Seen = str | BaseModel | Mapping[str, Any]
+"""What a change depends on: the thing as it was read alone, its ETag, or `*` for "whatever it is"."""
+_ETAG = "etag"
+
+
+class Answer(dict[str, Any]):
+    """The members of an answer, and the `etag` of what it represents, where it has one."""
+
+    etag: str | None = None
+
+
+def etag_of(thing: BaseModel | Mapping[str, Any]) -> str | None:
+    """The ETag of what was read alone, or answered to its last change; None for what came in a list."""
+    found = vars(thing).get(_ETAG)
+    return None if found is None else str(found)
+
+
+def model_of(model: type[Model], answer: httpx.Response) -> Model:
+    """What was answered, which remembers its ETag: beside its fields, as a cached property would be."""
+    found = model.model_validate_json(answer.content)
+    _remember(found, answer)
+    return found
+
+
+def mapping_of(answer: httpx.Response) -> Answer:
+    """What was answered, where there is no model of it."""
+    found = Answer(answer.json())
+    _remember(found, answer)
+    return found
+
+
+def condition(if_match: Seen | None) -> dict[str, str]:
+    """The header that says what a change depends on. Raises InvalidInputError for a thing whose ETag is not known."""
+    if if_match is None:
+        return {}
+    etag = if_match if isinstance(if_match, str) else etag_of(if_match)
+    if etag is None:
+        raise InvalidInputError(
+            "What came in a list, or was made here, has no ETag: read the thing alone first, and give what was answered.",
+            problems=(Problem("if_match", "has no ETag"),),
+        )
+    return {"If-Match": etag}
+
+
+def _remember(thing: BaseModel | Answer, answer: httpx.Response) -> None:
+    if _ETAG in answer.headers:
+        vars(thing)[_ETAG] = answer.headers[_ETAG]
 
 
 def error_of(answer: httpx.Response) -> PlatformError:
@@ -45,8 +93,12 @@ def error_of(answer: httpx.Response) -> PlatformError:
             return UnauthenticatedError(detail, code=code, **details)
         case 404:
             return NotFoundError(detail, code=code, **details)
-        case 409 | 412 | 428:
+        case 409 if {"expected", "actual"} == details.keys():
+            return ConcurrencyError(detail, **details)
+        case 409:
             return ConflictError(detail, code=code, **details)
+        case 412 | 428:
+            return StaleError(detail, code=code, **{"etag": None, **details})
         case 403:
             return NotPermittedError(detail, code=code, **details)
         case 408 | 413 | 429:

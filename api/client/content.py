@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
-from api.client.answers import V1
+from api.client.answers import V1, Seen, model_of
 from api.client.base import HttpClient
 from api.schemas import (
     AskIn,
@@ -61,7 +61,7 @@ class ContentClient(HttpClient):
             content=content,
             headers={"Content-Type": media_type or "application/octet-stream"},
         )
-        return DocumentAccepted.model_validate_json(answer.content)
+        return model_of(DocumentAccepted, answer)
 
     def document(self, document_id: str) -> Document:
         return self._get(f"{V1}/documents/{document_id}", Document)
@@ -92,7 +92,7 @@ class ContentClient(HttpClient):
             )
         body = SearchIn(query=query, mode=mode, filters=filters, limit=limit, cursor=cursor, rerank=rerank)
         answer = self._send("POST", f"{V1}/search", json=body.model_dump(mode="json"))
-        return SearchOut.model_validate_json(answer.content)
+        return model_of(SearchOut, answer)
 
     def similar(self, document_id: str, *, limit: int = 10) -> SimilarOut:
         return self._get(f"{V1}/documents/{document_id}/similar", SimilarOut, limit=limit)
@@ -104,7 +104,7 @@ class ContentClient(HttpClient):
         """`more` is what AskIn knows: filters, passages, sentences, provider, model, wait."""
         body = AskIn(question=question, **more)
         answer = self._send("POST", f"{V1}/ask", json=body.model_dump(mode="json", exclude_unset=True))
-        return AskOut.model_validate_json(answer.content)
+        return model_of(AskOut, answer)
 
     def learning_path(self, target: str, *, source: str | None = None) -> LearningPath:
         return self._get(f"{V1}/learning-path", LearningPath, to=target, **{"from": source})
@@ -127,12 +127,12 @@ class ContentClient(HttpClient):
         }
         if wishes is not None:
             body["wishes"] = wishes.model_dump(mode="json")
-        return LearningPath.model_validate_json(self._send("POST", f"{V1}/learning-path", json=body).content)
+        return model_of(LearningPath, self._send("POST", f"{V1}/learning-path", json=body))
 
     def keep_path(self, name: str, target: str, **more: Any) -> SavedPath:
         """Plan a path and keep it. `more` is what the route knows: description, audience, source, known, wishes, use_progress."""
         answer = self._send("POST", f"{V1}/learning-paths", json={"name": name, "target": target, **more})
-        return SavedPath.model_validate_json(answer.content)
+        return model_of(SavedPath, answer)
 
     def kept_paths(self, *, over: str | None = None) -> list[SavedPath]:
         """The paths that are kept, or those that lead over a concept."""
@@ -141,8 +141,8 @@ class ContentClient(HttpClient):
     def kept_path(self, path_id: str) -> SavedPath:
         return self._get(f"{V1}/learning-paths/{quote(path_id, safe='')}", SavedPath)
 
-    def drop_path(self, path_id: str) -> None:
-        self._send("DELETE", f"{V1}/learning-paths/{quote(path_id, safe='')}")
+    def drop_path(self, path_id: str, *, if_match: Seen | None = None) -> None:
+        self._send("DELETE", f"{V1}/learning-paths/{quote(path_id, safe='')}", if_match=if_match)
 
     def progress(self) -> list[ConceptProgress]:
         """What the user has said about concepts, the latest change first."""
@@ -152,15 +152,17 @@ class ContentClient(HttpClient):
         """What the user has said about a concept."""
         return self._get(f"{V1}/progress/{quote(concept, safe='')}", ConceptProgress)
 
-    def set_progress(self, concept: str, status: ProgressStatus | str, **more: Any) -> ConceptProgress:
+    def set_progress(
+        self, concept: str, status: ProgressStatus | str, *, if_match: Seen | None = None, **more: Any
+    ) -> ConceptProgress:
         """`more` is what ProgressChange knows: percent, minutes, difficulty_rating, documents, notes."""
         change = ProgressChange(status=ProgressStatus(status), **more)
         path = f"{V1}/progress/{quote(concept, safe='')}"
-        answer = self._send("PUT", path, json=change.model_dump(mode="json", exclude_unset=True))
-        return ConceptProgress.model_validate_json(answer.content)
+        answer = self._send("PUT", path, json=change.model_dump(mode="json", exclude_unset=True), if_match=if_match)
+        return model_of(ConceptProgress, answer)
 
-    def forget_progress(self, concept: str) -> None:
-        self._send("DELETE", f"{V1}/progress/{quote(concept, safe='')}")
+    def forget_progress(self, concept: str, *, if_match: Seen | None = None) -> None:
+        self._send("DELETE", f"{V1}/progress/{quote(concept, safe='')}", if_match=if_match)
 
     def concept(self, concept: str) -> ConceptView:
         return self._get(f"{V1}/concepts/{quote(concept, safe='')}", ConceptView)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from api.client.answers import V1, list_of
+from api.client.answers import V1, Seen, list_of, model_of
 from api.client.base import HttpClient
 from api.schemas import (
     AggregateOut,
@@ -39,12 +39,12 @@ class EventsClient(HttpClient):
     def append_event(self, type: str, data: Mapping[str, Any], *, stream: str | None = None, **fields: Any) -> EventOut:
         """Store one event; `fields` are further members of the request (`event_id`, `expected_version`, `metadata`)."""
         body = {"type": type, "data": dict(data), **fields} | ({} if stream is None else {"stream": stream})
-        return EventOut.model_validate_json(self._send("POST", f"{V1}/events", json=body).content)
+        return model_of(EventOut, self._send("POST", f"{V1}/events", json=body))
 
     def append_events(self, events: Sequence[Mapping[str, Any]]) -> BatchOut:
         """Store several events; the answer has a result for each."""
         body = [dict(event) for event in events]
-        return BatchOut.model_validate_json(self._send("POST", f"{V1}/events", json=body).content)
+        return model_of(BatchOut, self._send("POST", f"{V1}/events", json=body))
 
     def read_events(
         self,
@@ -95,11 +95,11 @@ class EventsClient(HttpClient):
 
     def pause_subscription(self, name: str) -> SubscriptionOut:
         path = f"{V1}/subscriptions/{quote(name, safe='')}/pause"
-        return SubscriptionOut.model_validate_json(self._send("POST", path).content)
+        return model_of(SubscriptionOut, self._send("POST", path))
 
     def resume_subscription(self, name: str) -> SubscriptionOut:
         path = f"{V1}/subscriptions/{quote(name, safe='')}/resume"
-        return SubscriptionOut.model_validate_json(self._send("POST", path).content)
+        return model_of(SubscriptionOut, self._send("POST", path))
 
     def dead_letters(
         self, subscription: str, *, status: str | None = None, after: int = 0, limit: int = 100
@@ -115,11 +115,11 @@ class EventsClient(HttpClient):
         self, subscription: str, letter_id: int, *, data: Mapping[str, Any] | None = None
     ) -> DeadLetterOut:
         path = f"{V1}/subscriptions/{quote(subscription, safe='')}/dead-letters/{letter_id}/retry"
-        return DeadLetterOut.model_validate_json(self._send("POST", path, json={"data": data}).content)
+        return model_of(DeadLetterOut, self._send("POST", path, json={"data": data}))
 
     def discard_dead_letter(self, subscription: str, letter_id: int) -> DeadLetterOut:
         path = f"{V1}/subscriptions/{quote(subscription, safe='')}/dead-letters/{letter_id}/discard"
-        return DeadLetterOut.model_validate_json(self._send("POST", path).content)
+        return model_of(DeadLetterOut, self._send("POST", path))
 
     def projections(self) -> list[ProjectionOut]:
         return list_of(ProjectionOut, self._send("GET", f"{V1}/projections"))
@@ -134,19 +134,19 @@ class EventsClient(HttpClient):
     def rebuild_projection(self, name: str, *, rate: float | None = None) -> ReplayOut:
         parameters = {} if rate is None else {"rate": rate}
         path = f"{V1}/projections/{quote(name, safe='')}/rebuild"
-        return ReplayOut.model_validate_json(self._send("POST", path, params=parameters).content)
+        return model_of(ReplayOut, self._send("POST", path, params=parameters))
 
     def cancel_rebuild(self, name: str) -> ProjectionOut:
         path = f"{V1}/projections/{quote(name, safe='')}/cancel"
-        return ProjectionOut.model_validate_json(self._send("POST", path).content)
+        return model_of(ProjectionOut, self._send("POST", path))
 
     def start_replay(self, request: ReplayIn) -> ReplayOut:
         body = request.model_copy(update={"dry_run": False}).model_dump(mode="json")
-        return ReplayOut.model_validate_json(self._send("POST", f"{V1}/replays", json=body).content)
+        return model_of(ReplayOut, self._send("POST", f"{V1}/replays", json=body))
 
     def plan_replay(self, request: ReplayIn) -> ReplayPlanOut:
         body = request.model_copy(update={"dry_run": True}).model_dump(mode="json")
-        return ReplayPlanOut.model_validate_json(self._send("POST", f"{V1}/replays", json=body).content)
+        return model_of(ReplayPlanOut, self._send("POST", f"{V1}/replays", json=body))
 
     def replay(self, replay_id: UUID) -> ReplayOut:
         return self._get(f"{V1}/replays/{replay_id}", ReplayOut)
@@ -155,7 +155,7 @@ class EventsClient(HttpClient):
         return self._get(f"{V1}/replays", ReplayPage, limit=limit)
 
     def cancel_replay(self, replay_id: UUID) -> ReplayOut:
-        return ReplayOut.model_validate_json(self._send("POST", f"{V1}/replays/{replay_id}/cancel").content)
+        return model_of(ReplayOut, self._send("POST", f"{V1}/replays/{replay_id}/cancel"))
 
     def routes(self) -> list[RouteOut]:
         return list_of(RouteOut, self._send("GET", f"{V1}/routes"))
@@ -163,16 +163,16 @@ class EventsClient(HttpClient):
     def route(self, name: str, *, version: int | None = None) -> RouteOut:
         return self._get(f"{V1}/routes/{quote(name, safe='')}", RouteOut, version=version)
 
-    def save_route(self, name: str, rule: Mapping[str, Any]) -> RouteOut:
+    def save_route(self, name: str, rule: Mapping[str, Any], *, if_match: Seen | None = None) -> RouteOut:
         path = f"{V1}/routes/{quote(name, safe='')}"
-        return RouteOut.model_validate_json(self._send("PUT", path, json=dict(rule)).content)
+        return model_of(RouteOut, self._send("PUT", path, json=dict(rule), if_match=if_match))
 
     def route_versions(self, name: str) -> list[RouteOut]:
         return list_of(RouteOut, self._send("GET", f"{V1}/routes/{quote(name, safe='')}/versions"))
 
-    def disable_route(self, name: str) -> RouteOut:
-        return RouteOut.model_validate_json(self._send("DELETE", f"{V1}/routes/{quote(name, safe='')}").content)
+    def disable_route(self, name: str, *, if_match: Seen | None = None) -> RouteOut:
+        return model_of(RouteOut, self._send("DELETE", f"{V1}/routes/{quote(name, safe='')}", if_match=if_match))
 
     def try_routes(self, request: Mapping[str, Any]) -> DryRunOut:
         """What the rules would do with stored events."""
-        return DryRunOut.model_validate_json(self._send("POST", f"{V1}/routes/dry-run", json=dict(request)).content)
+        return model_of(DryRunOut, self._send("POST", f"{V1}/routes/dry-run", json=dict(request)))

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
-from api.client.answers import V1
+from api.client.answers import V1, model_of
 from api.client.base import HttpClient
 from resources.knowledge.answers import (
     CommunitiesAnswer,
@@ -134,11 +134,11 @@ class GraphClient(HttpClient):
 
     def merge_concepts(self, alias: str, into: str, *, reason: str = "decided by hand") -> Merge:
         body = {"alias": alias, "into": into, "reason": reason}
-        return Merge.model_validate_json(self._send("POST", f"{V1}/graph/merges", json=body).content)
+        return model_of(Merge, self._send("POST", f"{V1}/graph/merges", json=body))
 
     def scan_merges(self, *, meaning: bool = True) -> list[Merge]:
         return _MERGES.validate_json(self._send("POST", f"{V1}/graph/merges/scan", json={"meaning": meaning}).content)
 
     def decide_merge(self, merge_id: str, decision: Decision) -> Merge:
         path = f"{V1}/graph/merges/{quote(merge_id, safe='')}/decision"
-        return Merge.model_validate_json(self._send("POST", path, json={"decision": decision}).content)
+        return model_of(Merge, self._send("POST", path, json={"decision": decision}))

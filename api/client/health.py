@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from api.client.answers import model_of
 from api.client.base import HttpClient
 from api.schemas import (
     HealthDetailOut,
     HealthOut,
-)
     MetricsSummaryOut,
+)
 
 
 class HealthClient(HttpClient):

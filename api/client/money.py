@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from api.client.answers import V1
+from api.client.answers import V1, Answer, Seen
 from api.client.base import HttpClient
 
 if TYPE_CHECKING:
@@ -19,34 +19,35 @@ class MoneyClient(HttpClient):
     def budgets(self) -> list[dict[str, Any]]:
         return list(self._plain("GET", f"{V1}/budgets"))
 
-    def budget(self, budget_id: UUID) -> dict[str, Any]:
-        return dict(self._plain("GET", f"{V1}/budgets/{budget_id}"))
+    def budget(self, budget_id: UUID) -> Answer:
+        return self._mapping("GET", f"{V1}/budgets/{budget_id}")
 
-    def usage_summary(self, **parameters: Any) -> dict[str, Any]:
-        return dict(self._plain("GET", f"{V1}/usage/summary", **parameters))
+    def usage_summary(self, **parameters: Any) -> Answer:
+        return self._mapping("GET", f"{V1}/usage/summary", **parameters)
 
     def budget_statuses(self) -> list[dict[str, Any]]:
         """What is spent, reserved and left, by budget."""
         return list(self._plain("GET", f"{V1}/budgets/status"))
 
-    def put_budget(self, limit: Decimal, **fields: Any) -> dict[str, Any]:
+    def put_budget(self, limit: Decimal, *, if_match: Seen | None = None, **fields: Any) -> Answer:
         """Set a budget; `fields` are further members of the request (`unit`, `scope`, `subject`, `period`, `hard`, ...)."""
-        return dict(self._plain("PUT", f"{V1}/budgets", json={"limit": str(limit), **fields}))
+        return self._mapping("PUT", f"{V1}/budgets", json={"limit": str(limit), **fields}, if_match=if_match)
 
-    def remove_budget(self, budget_id: UUID) -> None:
-        self._send("DELETE", f"{V1}/budgets/{budget_id}")
+    def remove_budget(self, budget_id: UUID, *, if_match: Seen | None = None) -> None:
+        self._send("DELETE", f"{V1}/budgets/{budget_id}", if_match=if_match)
 
     def prices(self) -> list[dict[str, Any]]:
         """Those that differ from the tables."""
         return list(self._plain("GET", f"{V1}/prices"))
 
-    def add_price(self, provider: str, model: str, **fields: Any) -> dict[str, Any]:
+    def add_price(self, provider: str, model: str, **fields: Any) -> Answer:
         """A price from a day on; `fields` are further members of the request (`input_mtok`, `output_mtok`, ...)."""
-        return dict(self._plain("POST", f"{V1}/prices", json={"provider": provider, "model": model, **fields}))
+        return self._mapping("POST", f"{V1}/prices", json={"provider": provider, "model": model, **fields})
 
-    def quote_price(self, provider: str, model: str, **tokens: int) -> dict[str, Any]:
+    def quote_price(self, provider: str, model: str, **tokens: int) -> Answer:
         """What so many tokens cost now: `input`, `output`, `cache_read`, `cache_write`."""
-        return dict(self._plain("GET", f"{V1}/prices/quote", provider=provider, model=model, **tokens))
+        parameters: dict[str, Any] = {"provider": provider, "model": model, **tokens}
+        return self._mapping("GET", f"{V1}/prices/quote", **parameters)
 
     def usage_series(self, **parameters: Any) -> list[dict[str, Any]]:
         return list(self._plain("GET", f"{V1}/usage/series", **parameters))
@@ -68,6 +69,6 @@ class MoneyClient(HttpClient):
     def usage_recommendations(self, **parameters: Any) -> list[dict[str, Any]]:
         return list(self._plain("GET", f"{V1}/usage/recommendations", **parameters))
 
-    def usage_month(self, month: str) -> dict[str, Any]:
+    def usage_month(self, month: str) -> Answer:
         """The report of a month, such as 2026-11."""
-        return dict(self._plain("GET", f"{V1}/usage/months/{quote(month, safe='')}"))
+        return self._mapping("GET", f"{V1}/usage/months/{quote(month, safe='')}")

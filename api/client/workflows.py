@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from api.client.answers import V1, given, list_of
+from api.client.answers import V1, Answer, Seen, given, list_of, model_of
 from api.client.base import HttpClient
 from api.schemas import (
     RunOut,
@@ -50,9 +50,9 @@ class WorkflowsClient(HttpClient):
         answer = self._send("POST", f"{V1}/workflows", params=parameters, content=text, headers=headers)
         return dict(answer.json())
 
-    def archive_workflow(self, name: str) -> WorkflowOut:
+    def archive_workflow(self, name: str, *, if_match: Seen | None = None) -> WorkflowOut:
         path = f"{V1}/workflows/{quote(name, safe='')}"
-        return WorkflowOut.model_validate_json(self._send("DELETE", path).content)
+        return model_of(WorkflowOut, self._send("DELETE", path, if_match=if_match))
 
     def workflow_graph(self, name: str, *, format: str = "mermaid", revision: int | None = None) -> bytes:
         """The drawing, in Mermaid, SVG or PNG."""
@@ -79,7 +79,7 @@ class WorkflowsClient(HttpClient):
         path = f"{V1}/workflows/{quote(name, safe='')}/run"
         timeout = httpx.Timeout(30.0, read=30.0 + (wait or 0.0))
         answer = self._send("POST", path, json=body, headers=headers, params=parameters, timeout=timeout)
-        return StartedOut.model_validate_json(answer.content)
+        return model_of(StartedOut, answer)
 
     def execution(self, run_id: str) -> ExecutionOut:
         """A run of a workflow, node by node."""
@@ -109,13 +109,13 @@ class WorkflowsClient(HttpClient):
         """Execute a run again: from its `failure`, `all` of it, or from a node on."""
         body = {"from": begin, "revision": revision}
         answer = self._send("POST", f"{V1}/runs/{quote(run_id, safe='')}/rerun", json=body)
-        return StartedOut.model_validate_json(answer.content)
+        return model_of(StartedOut, answer)
 
     def plan_rerun(self, run_id: str, *, begin: str = "failure", revision: int | None = None) -> RerunPlanOut:
         """What `rerun` would do."""
         body = {"from": begin, "revision": revision, "dry_run": True}
         answer = self._send("POST", f"{V1}/runs/{quote(run_id, safe='')}/rerun", json=body)
-        return RerunPlanOut.model_validate_json(answer.content)
+        return model_of(RerunPlanOut, answer)
 
     def node_types(self) -> list[dict[str, Any]]:
         return list(self._plain("GET", f"{V1}/node-types"))
@@ -123,8 +123,8 @@ class WorkflowsClient(HttpClient):
     def templates(self, **parameters: Any) -> list[dict[str, Any]]:
         return list(self._plain("GET", f"{V1}/templates", **parameters))
 
-    def template(self, template_id: str) -> dict[str, Any]:
-        return dict(self._plain("GET", f"{V1}/templates/{quote(template_id, safe='')}"))
+    def template(self, template_id: str) -> Answer:
+        return self._mapping("GET", f"{V1}/templates/{quote(template_id, safe='')}")
 
     def run(self, run_id: str) -> RunOut:
         return self._get(f"{V1}/runs/{run_id}", RunOut)
@@ -139,23 +139,23 @@ class WorkflowsClient(HttpClient):
     def approvals(self, *, waiting: bool = True) -> list[dict[str, Any]]:
         return list(self._plain("GET", f"{V1}/approvals", waiting=str(waiting).lower()))
 
-    def decide_approval(self, approval_id: str, verb: str, *, comment: str | None = None) -> dict[str, Any]:
-        return dict(self._plain("POST", f"{V1}/approvals/{approval_id}/{verb}", json={"comment": comment}))
+    def decide_approval(self, approval_id: str, verb: str, *, comment: str | None = None) -> Answer:
+        return self._mapping("POST", f"{V1}/approvals/{approval_id}/{verb}", json={"comment": comment})
 
-    def approve(self, approval_id: UUID, **fields: Any) -> dict[str, Any]:
-        return dict(self._plain("POST", f"{V1}/approvals/{approval_id}/grant", json=fields))
+    def approve(self, approval_id: UUID, **fields: Any) -> Answer:
+        return self._mapping("POST", f"{V1}/approvals/{approval_id}/grant", json=fields)
 
-    def deny(self, approval_id: UUID, **fields: Any) -> dict[str, Any]:
-        return dict(self._plain("POST", f"{V1}/approvals/{approval_id}/deny", json=fields))
+    def deny(self, approval_id: UUID, **fields: Any) -> Answer:
+        return self._mapping("POST", f"{V1}/approvals/{approval_id}/deny", json=fields)
 
     def plan_backfill(self, request: Mapping[str, Any]) -> BackfillPlanOut:
         """What `start_backfill` would start."""
         body = {**request, "dry_run": True}
-        return BackfillPlanOut.model_validate_json(self._send("POST", f"{V1}/backfills", json=body).content)
+        return model_of(BackfillPlanOut, self._send("POST", f"{V1}/backfills", json=body))
 
     def start_backfill(self, request: Mapping[str, Any]) -> BackfillOut:
         """`request` has the members of the API's."""
-        return BackfillOut.model_validate_json(self._send("POST", f"{V1}/backfills", json=dict(request)).content)
+        return model_of(BackfillOut, self._send("POST", f"{V1}/backfills", json=dict(request)))
 
     def backfills(self) -> list[BackfillOut]:
         return list_of(BackfillOut, self._send("GET", f"{V1}/backfills"))
@@ -168,18 +168,18 @@ class WorkflowsClient(HttpClient):
         return list_of(PlannedRunOut, self._send("GET", f"{V1}/backfills/{backfill_id}/runs", params=parameters))
 
     def cancel_backfill(self, backfill_id: UUID) -> BackfillOut:
-        return BackfillOut.model_validate_json(self._send("POST", f"{V1}/backfills/{backfill_id}/cancel").content)
+        return model_of(BackfillOut, self._send("POST", f"{V1}/backfills/{backfill_id}/cancel"))
 
-    def workflow_schema(self, name: str) -> dict[str, Any]:
+    def workflow_schema(self, name: str) -> Answer:
         """The JSON Schema of the workflow's inputs."""
-        return dict(self._plain("GET", f"{V1}/workflows/{quote(name, safe='')}/schema"))
+        return self._mapping("GET", f"{V1}/workflows/{quote(name, safe='')}/schema")
 
-    def spec_schema(self) -> dict[str, Any]:
+    def spec_schema(self) -> Answer:
         """The JSON Schema of workflows themselves."""
-        return dict(self._plain("GET", f"{V1}/workflows/schema"))
+        return self._mapping("GET", f"{V1}/workflows/schema")
 
-    def node_type(self, name: str) -> dict[str, Any]:
-        return dict(self._plain("GET", f"{V1}/node-types/{quote(name, safe='')}"))
+    def node_type(self, name: str) -> Answer:
+        return self._mapping("GET", f"{V1}/node-types/{quote(name, safe='')}")
 
     def search_templates(self, **parameters: Any) -> list[dict[str, Any]]:
         """By `text`, `category`, `complexity`, `tags`, `has_inputs`, `has_outputs`, `max_duration`."""
@@ -191,11 +191,11 @@ class WorkflowsClient(HttpClient):
     def template_tags(self) -> Any:
         return self._plain("GET", f"{V1}/templates/tags")
 
-    def template_statistics(self) -> dict[str, Any]:
-        return dict(self._plain("GET", f"{V1}/templates/statistics"))
+    def template_statistics(self) -> Answer:
+        return self._mapping("GET", f"{V1}/templates/statistics")
 
-    def approval(self, approval_id: UUID) -> dict[str, Any]:
-        return dict(self._plain("GET", f"{V1}/approvals/{approval_id}"))
+    def approval(self, approval_id: UUID) -> Answer:
+        return self._mapping("GET", f"{V1}/approvals/{approval_id}")
 
     def follow_run(self, run_id: str) -> Generator[dict[str, Any], None, None]:
         """What happens to a run, until it has ended."""

@@ -8,17 +8,18 @@ import re
 from typing import TYPE_CHECKING
 from unittest.mock import MagicMock
 
+import httpx
 import pytest
 
 from api.app import create_app
 from api.async_client import AsyncApiClient
-from api.client import ApiClient
+from api.client import ApiClient, error_of, etag_of
 from docs.async_client import TARGET, written
-from resources.errors import NotFoundError
+from resources.errors import ConcurrencyError, InvalidInputError, NotFoundError, StaleError
 from resources.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 V1 = "/api/v1"
 
@@ -70,7 +71,7 @@ def _calls(method: ast.FunctionDef) -> Iterator[str]:
         arguments = node.args
         if node.func.attr in {"_get", "_follow"}:
             yield f"GET {_path(arguments[0], named)}"
-        elif node.func.attr in {"_send", "_plain", "stream"} and len(arguments) > 1:
+        elif node.func.attr in {"_send", "_plain", "_mapping", "stream"} and len(arguments) > 1:
             verb = arguments[0]
             if isinstance(verb, ast.Constant):
                 yield f"{verb.value!s} {_path(arguments[1], named)}"
@@ -113,6 +114,81 @@ WITHOUT = {
     "POST /workflows/{name}/execute",
     "GET /workflows/{run_id}/status",
 }
+
+
+CONDITIONAL = sorted(
+    name
+    for name, method in inspect.getmembers(ApiClient, inspect.isfunction)
+    if not name.startswith("_") and "if_match" in method.__annotations__
+)
+SAID = {"status": "completed", "rule": {}, "config": {}, "statement": MagicMock(**{"model_dump.return_value": {}})}
+
+
+def _call(method: Callable[..., object], **more: str) -> object:
+    """The method, with something for each argument that it asks for."""
+    wanted = inspect.signature(method).parameters.values()
+    named = (each.name for each in wanted if each.default is each.empty and each.kind is not each.VAR_KEYWORD)
+    return method(**{name: SAID.get(name, "x") for name in named}, **more)
+
+
+def test_whatever_changes_on_condition_has_a_method_that_takes_one() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        problem = {"detail": "Somebody was first.", "code": "precondition_failed", "etag": '"new"'}
+        return httpx.Response(412, json=problem, request=request)
+
+    with ApiClient("http://api.test", transport=httpx.MockTransport(answer)) as client:
+        for name in CONDITIONAL:
+            with pytest.raises(StaleError) as refused:
+                _call(getattr(client, name), if_match='"seen"')
+            assert refused.value.etag == '"new"'
+    assert {request.headers["If-Match"] for request in asked} == {'"seen"'}
+    paths = create_app(MagicMock(rate_buckets=None), Settings(_env_file=None)).openapi()["paths"]
+    documented = {
+        f"{verb.upper()} {path}"
+        for path, verbs in paths.items()
+        for verb, operation in verbs.items()
+        if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", ()))
+    }
+    known = [f"{request.method} {request.url.path}" for request in asked]
+    found = {
+        operation
+        for operation in documented
+        if any(re.fullmatch(re.sub(r"{[^}]*}", "x", operation), each) for each in known)
+    }
+    assert (found, len(known)) == (documented, len(documented))
+
+
+def test_what_was_read_is_the_condition_of_its_change(api_url: str) -> None:
+    with ApiClient(api_url) as client:
+        rule = client.save_message_rule("urgent", {"priority": 1})
+        seen = client.message_rule("urgent")
+        assert (seen.etag, seen) == (rule.etag, rule)
+        changed = client.save_message_rule("urgent", {**seen, "priority": 2}, if_match=seen)
+        with pytest.raises(StaleError) as late:
+            client.save_message_rule("urgent", {**seen, "priority": 3}, if_match=seen)
+        assert late.value.etag == changed.etag
+        client.remove_message_rule("urgent", if_match="*")
+        client.register_agent("ada", "https://agents.example/x", ["research"])
+        (listed,) = client.agents().agents
+        agent = client.agent(listed.id)
+        client.agent_heartbeat(listed.id, connections=7)
+        with pytest.raises(StaleError):
+            client.remove_agent(listed.id, if_match=agent)
+        with pytest.raises(InvalidInputError, match="read the thing alone"):
+            client.remove_agent(listed.id, if_match=listed)
+        present = client.agent(listed.id)
+        assert "etag" not in present.model_dump()
+        client.remove_agent(listed.id, if_match=etag_of(present))
+
+
+def test_a_lost_race_of_writers_is_told_with_the_version_that_won() -> None:
+    problem = {"detail": "d", "code": "concurrency_conflict", "expected": "3", "actual": 4, "status": 409}
+    found = error_of(httpx.Response(409, json=problem, request=httpx.Request("POST", "http://api.test")))
+    assert isinstance(found, ConcurrencyError)
+    assert (found.expected, found.actual) == ("3", 4)
 
 
 def test_every_route_has_a_method_or_is_named_here() -> None:

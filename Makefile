@@ -5,7 +5,7 @@ AIW := .venv/bin/aiw
 PY := .venv/bin/python
 BENCHES := demo events workflows ai graph ws http mcp search content plugins graphql
 
-.PHONY: help install dev demo up gateway conformance autobahn test lint type imports format unit test-neo4j bench screenshots lock clean $(addprefix bench-,$(BENCHES))
+.PHONY: help install dev demo up gateway conformance autobahn test lint type imports format unit test-neo4j bench screenshots lock clean bench-analysis $(addprefix bench-,$(BENCHES))
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ conformance: dev  ## MCP's official conformance suite against our server code (n
 
 autobahn: dev  ## Autobahn's testsuite for WebSockets against our server (ARGS="--python2 python2.7": the original, too)
 	@$(PY) -m tests.conformance.autobahn $(ARGS)
+
+bench-analysis: dev  ## How good the analysis is: rules, a baseline, a model (AIW_BENCH_CONTENT=provider/model)
+	@$(PY) -m tests.benchmarks.content_quality $(ARGS)
 
 bench-plugins: dev  ## A call of a plugin, in an instance of its own and in one that is used again
 	@$(PY) -m tests.benchmarks.plugins $(ARGS)

@@ -158,6 +158,7 @@ def problems_of(request: ChatRequest, answer: Answer) -> AnswerInvalidError | No
     try:
         read_answer(answer.text, request.output)
     except AnswerInvalidError as error:
+        error.answer = answer
         return error
     return None
 

@@ -41,6 +41,7 @@ from resources.ai.model import Answer, ChatRequest, Embeddings, Restart, Usage
 from resources.ai.provider import ProviderRefusedError, ProviderUnavailableError, RateLimitedError, StreamTruncatedError
 from resources.ai.redaction import StreamRestorer
 from resources.ai.retry import RetryPolicy
+from resources.ai.structured import AnswerInvalidError
 from resources.ai.turn import Asked, timed_out
 from resources.ai.vendors import Vendors
 from resources.errors import PlatformError, UpstreamError
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from resources.ai.memo.store import MemoStore
     from resources.ai.model import CallContext, EmbedRequest, StreamEvent
     from resources.ai.prices.book import PriceBook
-    from resources.ai.structured import AnswerInvalidError
     from resources.ai.turn import Turn
 
 _ProviderError = (RateLimitedError, ProviderUnavailableError, ProviderRefusedError)
@@ -240,9 +240,14 @@ class AiCalls:
         request, placeholders = redactor.redact(request)
         restorer = StreamRestorer(placeholders)
         async with aclosing(self._repaired(request, call)) as events:
-            async for event in events:
-                for restored in restorer.feed(event):
-                    yield restored
+            try:
+                async for event in events:
+                    for restored in restorer.feed(event):
+                        yield restored
+            except AnswerInvalidError as error:
+                if error.answer is not None:
+                    error.answer = placeholders.restore_answer(error.answer)
+                raise
 
     async def _repaired(self, request: ChatRequest, call: Call) -> AsyncGenerator[StreamEvent]:
         """Have the model mend an answer that is not of the asked shape."""

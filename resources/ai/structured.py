@@ -7,6 +7,7 @@ was asked, and what the dialect cannot say is left out; the answer is always che
 from __future__ import annotations
 
 import re
+from json import JSONDecoder
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
@@ -23,6 +24,8 @@ from resources.errors import InvalidInputError, Problem, UpstreamError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from resources.ai.model import Answer
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 _FENCE = re.compile(r"\A\s*```[a-zA-Z]*\n(.*?)\n?```\s*\Z", re.DOTALL)
@@ -35,6 +38,7 @@ _INEXPRESSIBLE: Final = frozenset(
 _OPENAI_DROPS: Final = frozenset(
     {"default", "examples", "discriminator", "$schema", "$id", "minLength", "maxLength", "uniqueItems"}
 )
+_OPENAI_SAYS: Final = ("minLength", "maxLength", "uniqueItems")
 _OPENAI_FORMATS: Final = frozenset(
     ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"]
 )
@@ -45,13 +49,17 @@ _CONSTRAINTS: Final = frozenset(
 
 
 class AnswerInvalidError(UpstreamError):
-    """The model's answer is not what the schema asks for. `problems` says where and why, in words that a model can mend it by."""
+    """The model's answer is not what the schema asks for. `problems` says where and why, in words that a model can mend it by.
+
+    `answer` is what it said, of which some may hold (`members`).
+    """
 
     default_code = "answer_invalid"
 
-    def __init__(self, message: str, *, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, message: str, *, problems: tuple[Problem, ...], answer: Answer | None = None) -> None:
         super().__init__(message, problems=[str(problem) for problem in problems])
         self.problems = problems
+        self.answer = answer
 
 
 def output_of(model: type[BaseModel]) -> OutputSchema:
@@ -90,6 +98,31 @@ def read_model(text: str, model: type[_Model]) -> _Model:
         ) from error
 
 
+def members(text: str) -> dict[str, Any]:
+    """The members of the JSON object that `text` is or begins: of one that was cut off, those that are whole."""
+    fenced = _FENCE.match(text)
+    rest = (fenced[1] if fenced else text.lstrip().removeprefix("```json")).lstrip()
+    decoder = JSONDecoder()
+    found: dict[str, Any] = {}
+    sign, rest = rest[:1], rest[1:].lstrip()
+    while sign in {"{", ","} and rest.startswith('"'):
+        try:
+            name, end = decoder.raw_decode(rest)
+            rest = rest[end:].lstrip()
+            if not rest.startswith(":"):
+                break
+            rest = rest[1:].lstrip()
+            value, end = decoder.raw_decode(rest)
+        except (ValueError, RecursionError):
+            break
+        rest = rest[end:].lstrip()
+        if not rest and not isinstance(value, str | list | dict):
+            break  # a number that ends with the text may have been cut in two
+        found[name] = value
+        sign, rest = rest[:1], rest[1:].lstrip()
+    return found
+
+
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Raises InvalidInputError when `schema` is no JSON Schema."""
     try:
@@ -121,15 +154,20 @@ def closed(schema: dict[str, Any]) -> dict[str, Any]:
     limits = {key: node.pop(key) for key in sorted(_CONSTRAINTS & node.keys())}
     if node.get("minItems", 0) not in {0, 1}:
         limits["minItems"] = node.pop("minItems")
-    if limits:
-        words = ", ".join(f"{key}: {value}" for key, value in limits.items())
-        node["description"] = f"{node['description']} ({words})" if "description" in node else words
+    _say(limits, node)
     if "oneOf" in node:
         node["anyOf"] = node.pop("oneOf")
         node.pop("discriminator", None)
     if node.get("type") == "object" or "properties" in node:
         node["additionalProperties"] = False
     return _rewritten(node, closed)
+
+
+def _say(limits: Mapping[str, Any], node: dict[str, Any]) -> None:
+    """The limits in words, where the dialect has no others for them."""
+    if limits:
+        words = ", ".join(f"{key}: {value}" for key, value in limits.items())
+        node["description"] = f"{node['description']} ({words})" if "description" in node else words
 
 
 class _Inexpressible(Exception):  # noqa: N818  # never leaves this file
@@ -142,6 +180,7 @@ def _strict(schema: dict[str, Any]) -> dict[str, Any]:
     if "$ref" in schema:
         return {"$ref": schema["$ref"]}  # no other keyword may stand beside it
     node = {key: value for key, value in schema.items() if key not in _OPENAI_DROPS}
+    _say({key: schema[key] for key in _OPENAI_SAYS if key in schema}, node)
     if node.get("format") not in {None, *_OPENAI_FORMATS}:
         del node["format"]
     if "oneOf" in node:

@@ -230,6 +230,9 @@ class Analysis(_Frozen):
     mode: Literal["offline", "llm"] = "offline"
     model: str | None = None
     notice: str | None = Field(default=None, description="What a reader must be told of the origin, if anything")
+    by_rule: tuple[str, ...] = Field(
+        default=(), description="Parts that rules have answered, where a model was asked and gave none that holds"
+    )
     confidence: dict[str, float] = Field(default_factory=dict)
     version: str = Field(default="1", description="Of the analysers that made it")
 

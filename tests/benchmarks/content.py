@@ -5,15 +5,12 @@ for PDF, DOCX and EPUB the longest texts among them, written in that format, as 
 are left out. Figures of formats and stages are of CPU seconds in one process; those of processes are wall time, with the
 documents dealt out.
 
-Quality is measured on `tests/data/content_labels.yaml`, beside a plain baseline: the most frequent words as concepts, every run
-of capitals as an entity, the first sentence as the summary, always neutral, always English, harder = longer sentences. The
-model's mode is measured too where AIW_BENCH_CONTENT names a configured model (`provider/model`).
+Quality is measured by `content_quality`, which also runs alone.
 """
 
 from __future__ import annotations
 
 import gc
-import os
 import statistics
 import sys
 import sysconfig
@@ -131,7 +128,7 @@ def measure(report: Report, quick: bool) -> None:
         for processes in (1, 2):
             report.add(_processes(documents[MediaType.HTML], processes, seconds))
     report.add(_memory(documents))
-    _quality(report)
+    content_quality.measure(report, quick)
     pages = documents[MediaType.HTML]
     size = statistics.mean(len(content) for _, content in pages)
     report.bar(
@@ -216,23 +213,6 @@ def _memory(documents: dict[MediaType, Documents]) -> dict[str, Number]:
         if peaks:
             figures[f"{kind.name.lower()}_peak_kb"] = statistics.mean(peaks)
     return figures
-
-
-def _quality(report: Report) -> None:
-    documents = content_quality.labelled()
-    report.add(
-        {f"quality_{name}": value for name, value in content_quality.scores(documents, content_quality.by_rule).items()}
-    )
-    baseline = content_quality.scores(documents, content_quality.by_baseline)
-    report.add({f"quality_{name}": value for name, value in baseline.items()}, peer="baseline")
-    wanted = os.environ.get("AIW_BENCH_CONTENT", "")
-    if not wanted:
-        print("The quality of the model's mode is not measured: AIW_BENCH_CONTENT names no model (provider/model).")
-        return
-    provider, _, model = wanted.partition("/")
-    with content_quality.asking(provider, model) as by_model:
-        found = content_quality.scores(documents, by_model)
-    report.add({f"quality_{name}": value for name, value in found.items()}, peer=model[:16])
 
 
 if __name__ == "__main__":

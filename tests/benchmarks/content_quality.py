@@ -1,9 +1,17 @@
-"""How good an analysis is: measured on labelled documents, the same way for rules, for a model, and for a plain baseline."""
+"""How good an analysis is: measured on labelled documents, the same way for rules, for a model, and for a plain baseline.
+
+`tests/data/content_labels.yaml` holds the documents. The baseline is the most frequent words as concepts, every run of capitals
+as an entity, the first sentence as the summary, always neutral, always English, harder = longer sentences. The model's mode is
+measured where AIW_BENCH_CONTENT names a configured model (`provider/model`); parts that it did not give are by rule, and
+counted (`by_rule`), as are the documents of which it gave nothing at all (`failed`).
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
+import time
 from collections import Counter
 from contextlib import contextmanager
 from itertools import combinations
@@ -12,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from resources.ai.call import CallOptions
 from resources.ai.model import CallContext
 from resources.content.analysers import analyse
 from resources.content.analysers.lexicon import singular
@@ -19,15 +28,22 @@ from resources.content.analysers.llm import analyse_with_model
 from resources.content.analysers.words import STOP_WORDS
 from resources.content.model import Analysis, Entity, MediaType, ParsedDocument, ScoredTerm, Sentiment
 from resources.content.parse import parse_document
+from resources.errors import PlatformError
+from tests.benchmarks import harness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from tests.benchmarks.harness import Report
 
 LABELS: Final = Path(__file__).parents[1] / "data" / "content_labels.yaml"
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _CAPITALS = re.compile(r"(?:[A-Z][\w&.-]*)(?: [A-Z][\w&.-]*)*")
 _BASELINE_TERMS: Final = 8
+_PARTS: Final = 11
+_PATIENCE: Final = 600.0
+"""Seconds for one document."""
 
 
 def labelled() -> list[dict[str, Any]]:
@@ -86,7 +102,49 @@ def asking(provider: str, model: str) -> Iterator[Callable[[ParsedDocument], Ana
         prices=PriceBook(MemoryPrices()),
     )
     caller = CallContext(tenant="benchmark")
-    yield lambda parsed: analyse_with_model(parsed, calls, provider=provider, model=model, caller=caller)
+    patient = CallOptions(timeout=_PATIENCE)
+    yield lambda parsed: analyse_with_model(
+        parsed, calls, provider=provider, model=model, caller=caller, options=patient
+    )
+
+
+def measure(report: Report, quick: bool) -> None:  # noqa: ARG001  # there is nothing to shorten
+    """Rules, the baseline, and the model where one is named."""
+    documents = labelled()
+    report.add({f"quality_{name}": value for name, value in scores(documents, by_rule).items()})
+    report.add({f"quality_{name}": value for name, value in scores(documents, by_baseline).items()}, peer="baseline")
+    wanted = os.environ.get("AIW_BENCH_CONTENT", "")
+    if not wanted:
+        print("The quality of the model's mode is not measured: AIW_BENCH_CONTENT names no model (provider/model).")
+        return
+    provider, _, model = wanted.partition("/")
+    lacking: list[int] = []
+
+    def counted(parsed: ParsedDocument) -> Analysis:
+        begun = time.monotonic()
+        try:
+            found = by_model(parsed)
+        except PlatformError as error:
+            print(f"  nothing from {model}: {error.message}")
+            found = analyse(parsed)
+            lacking.append(_PARTS)
+        else:
+            lacking.append(len(found.by_rule))
+        print(
+            f"  {model}: document {len(lacking)}, {time.monotonic() - begun:.0f} s, {lacking[-1]} parts by rule",
+            flush=True,
+        )
+        return found
+
+    begun = time.monotonic()
+    with asking(provider, model) as by_model:
+        found = scores(documents, counted)
+    figures = {f"quality_{name}": value for name, value in found.items()}
+    figures["quality_by_rule"] = sum(lacking) / (_PARTS * len(lacking))
+    figures["quality_failed"] = lacking.count(_PARTS)
+    figures["quality_seconds"] = time.monotonic() - begun
+    report.add({"quality_by_rule": 1.0, "quality_failed": 0, "quality_seconds": 0.0})
+    report.add(figures, peer=model[:16])
 
 
 def scores(documents: Sequence[Mapping[str, Any]], analyser: Callable[[ParsedDocument], Analysis]) -> dict[str, float]:
@@ -148,3 +206,7 @@ def _recall(reference: str, text: str) -> float:
     words = [singular(word.lower()) for word in _WORD.findall(text)]
     penalty = min(1.0, 60 / max(len(words), 1))
     return penalty * len(wanted & set(words)) / len(wanted)
+
+
+if __name__ == "__main__":
+    harness.run("content_quality", measure)

@@ -151,4 +151,12 @@ def _analysed(
         return analyse(parsed), (JobError(code=error.code, message=error.message, part="model"),)
     except PlatformError as error:
         return analyse(parsed), (JobError(code=error.code, message=error.message, part="model"),)
-    return analysis, ()
+    return analysis, _lacking(analysis)
+
+
+def _lacking(analysis: Analysis) -> tuple[JobError, ...]:
+    if not analysis.by_rule:
+        return ()
+    parts = ", ".join(analysis.by_rule)
+    message = f"The model gave no valid {parts}; rules have answered for it."
+    return (JobError(code="answer_invalid", message=message, part="model"),)

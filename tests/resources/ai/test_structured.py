@@ -11,6 +11,7 @@ from resources.ai.structured import (
     AnswerInvalidError,
     check_schema,
     closed,
+    members,
     openai_strict,
     output_of,
     read_answer,
@@ -74,6 +75,42 @@ def test_rewriting_leaves_the_schema_as_it_was() -> None:
 )
 def test_what_strict_mode_cannot_say_is_not_made_strict(schema: dict[str, Any]) -> None:
     assert openai_strict(schema) is None
+
+
+def test_strict_mode_is_told_in_words_what_it_cannot_be_told_otherwise() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "names": {
+                "type": "array",
+                "maxItems": 3,
+                "items": {"type": "string", "maxLength": 9, "description": "a name"},
+            },
+            "share": {"type": "integer", "minimum": 0, "maximum": 100},
+        },
+        "required": ["names", "share"],
+    }
+    strict = openai_strict(schema)
+    assert strict is not None
+    names, share = strict["properties"]["names"], strict["properties"]["share"]
+    assert (names["maxItems"], share["maximum"]) == (3, 100)
+    assert names["items"] == {"type": "string", "description": "a name (maxLength: 9)"}
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ('{"a": 1, "b": {"c": [1]}, "d": "x', {"a": 1, "b": {"c": [1]}}),
+        ('{"a": "x", "b": 12', {"a": "x"}),
+        ('```json\n{"a": "x"}\n```', {"a": "x"}),
+        ('{"a": [1, 2], "b"', {"a": [1, 2]}),
+        ("no object", {}),
+        ('["a"]', {}),
+        ('{"a": ' + "[" * 100_000, {}),
+    ],
+)
+def test_of_an_object_that_was_cut_off_the_whole_members_are_read(text: str, whole: dict[str, object]) -> None:
+    assert members(text) == whole
 
 
 def test_a_closed_schema_says_limits_in_words() -> None:

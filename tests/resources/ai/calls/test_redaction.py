@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from resources.ai.call import CallOptions
 from resources.ai.ledger.memory import MemoryCallBooks
 from resources.ai.model import Answer, CallContext, Message, TextDelta, ToolCall, ToolCallDelta
+from resources.ai.providers.scripted import ScriptedProvider
 from resources.ai.redaction import Redactor, StreamRestorer
+from resources.ai.structured import AnswerInvalidError
 from resources.errors import InvalidInputError
 from resources.events.memory import MemoryEventStore
-from tests.resources.ai.calls.parts import answer, memory_calls, request
+from tests.resources.ai.calls.parts import SHAPE, answer, memory_calls, request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -101,6 +103,15 @@ def test_patterns_can_be_added() -> None:
         Redactor(custom={"X": "("})
     with pytest.raises(InvalidInputError, match="capitals"):
         Redactor(custom={"x-1": "a"})
+
+
+async def test_an_answer_of_the_wrong_shape_is_given_back_with_the_values() -> None:
+    calls = memory_calls(ScriptedProvider([answer('{"mail": "[[EMAIL-1]]"}')]))
+    asked = request("Write to ann.lee@example.org").model_copy(update={"output": SHAPE})
+    with pytest.raises(AnswerInvalidError) as caught:
+        await calls.complete(asked, CallContext(tenant="t"), CallOptions(redactor=Redactor(), repair=0))
+    assert caught.value.answer is not None
+    assert caught.value.answer.text == '{"mail": "ann.lee@example.org"}'
 
 
 def test_arguments_of_former_calls_are_redacted_too() -> None:

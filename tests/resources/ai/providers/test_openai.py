@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from resources.ai.model import ChatRequest, Message
+from resources.ai.model import ChatRequest, Message, OutputSchema
 from resources.ai.provider import StreamTruncatedError
 from resources.ai.providers.openai import AZURE, COMPATIBLE, GEMINI, OPENAI, OpenAIProvider
 from resources.ai.providers.options import ProviderOptions
@@ -48,6 +48,26 @@ class TestGemini(WireContract):
 
     def build(self, options: ProviderOptions, limits: list[RateLimits]) -> OpenAIProvider:
         return OpenAIProvider(options, name="gemini", dialect=GEMINI, on_limits=limits.append)
+
+
+async def test_gemini_is_told_in_words_how_long_a_list_may_be(wire: WireServer) -> None:
+    dialect = OpenAIChat()
+    wire.reply(dialect.structured("tags", '{"tags": []}'))
+    provider = OpenAIProvider(
+        ProviderOptions(base_url=wire.url, api_key=SecretStr("sk-1234567"), egress=None), name="gemini", dialect=GEMINI
+    )
+    tags = {"type": "array", "maxItems": 9, "items": {"type": "string"}}
+    schema = {"type": "object", "properties": {"tags": tags}, "required": ["tags"]}
+    asked = ChatRequest(
+        provider="gemini",
+        model="gemini-3",
+        messages=(Message(role="user", text="Tags?"),),
+        output=OutputSchema(name="tags", json_schema=schema),
+    )
+    _ = [event async for event in provider.stream(asked)]
+    await provider.close()
+    sent = dialect.schema(wire.requests[0].body)["properties"]["tags"]
+    assert sent == {"type": "array", "items": {"type": "string"}, "description": "maxItems: 9"}
 
 
 class TestResponses(WireContract):

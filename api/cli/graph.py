@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from api.cli import curation
 from api.cli.output import AsJson, Commands, print_json, remark, show, table
 from api.cli.session import session_of
 from resources.knowledge.answers import MAX_ALTERNATIVES, Algorithm, Measure, ScoredConcept
@@ -273,6 +274,10 @@ def undo(context: typer.Context, merge_id: MergeId, as_json: AsJson = False) -> 
     """Undo a merge: the graph is then as if it had never been."""
     with session_of(context).client() as client:
         _merges([client.decide_merge(merge_id, "undo")], as_json)
+
+
+for command in (curation.add, curation.edit, curation.remove, curation.stated):
+    app.command()(command)
 
 
 def _scored(found: list[ScoredConcept], as_json: bool) -> None:

@@ -53,6 +53,23 @@ def remove(context: typer.Context, path_id: PathId) -> None:
     remark(f"no longer kept: {path_id}")
 
 
+@app.command("next")
+def recommend(
+    context: typer.Context,
+    user: Annotated[str, typer.Option(help="Another user, by name or id, for who manages users.")] = "me",
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Rows to show at most.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Recommend what to learn next: what needs nothing that is not known, nearest to what is begun and completed."""
+    with session_of(context).client() as client:
+        found = client.recommendations(user, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(one.concept.name, one.reason, ", ".join(one.unlocks) or None) for one in found]
+    show(table(["concept", "why", "opens the way to"], rows))
+
+
 def show_kept(path: SavedPath, as_json: bool) -> None:
     """A kept path, for people or for programs."""
     if as_json:

@@ -189,6 +189,32 @@ def test_a_document_is_removed_with_what_it_alone_supports(aiw: Aiw) -> None:
 
 
 @pytest.mark.usefixtures("taught")
+def test_a_concept_is_stated_edited_and_taken_back(aiw: Aiw) -> None:
+    aiw("graph", "add", "Tea ceremony", "--requires", "Tea", "--related", "Water", "--minutes", "90")
+    edited = aiw("graph", "edit", "tea ceremony", "--requires", "Fire", "--category", "rites", "--json")
+    assert json.loads(edited.stdout)[0]["statement"] == {
+        "name": "Tea ceremony",
+        "description": None,
+        "difficulty": None,
+        "category": "rites",
+        "subcategory": None,
+        "tags": [],
+        "quality": None,
+        "minutes": 90,
+        "relations": [
+            {"target": "Water", "type": "RELATED_TO", "weight": 1.0},
+            {"target": "Fire", "type": "REQUIRES", "weight": 1.0},
+        ],
+    }
+    assert "REQUIRES Fire" in aiw("graph", "stated").stdout
+    assert "Fire" in aiw("paths", "next").stdout
+    assert json.loads(aiw("paths", "next", "--limit", "1", "--json").stdout)[0]["concept"]["id"] == "fire"
+    assert aiw("graph", "remove", "Tea ceremony").exit_code == 0
+    assert json.loads(aiw("graph", "stated", "--json").stdout) == []
+    assert aiw("graph", "add", "?").exit_code == 2
+
+
+@pytest.mark.usefixtures("taught")
 def test_what_to_read_on_a_concept_and_who_learns_it_is_told(aiw: Aiw) -> None:
     assert "upload:notes.md" in aiw("graph", "resources", "Tea").stdout
     assert json.loads(aiw("graph", "resources", "Tea", "--json").stdout)[0]["title"] == "Notes"

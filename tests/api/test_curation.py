@@ -11,7 +11,7 @@ from resources.errors import ConflictError, NotFoundError, StaleError
 from resources.knowledge.curation import Relation, Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from api.dependencies import Services
 
@@ -58,7 +58,7 @@ def test_what_documents_say_speaks_again_when_the_statement_goes(
 def test_mistakes_are_named(client: ApiClient) -> None:
     client.state_concept(Statement(name="Cup"))
     client.merge_concepts("mug", "cup")
-    wrong = {
+    wrong: dict[str, Callable[[], object]] = {
         "concept_exists": lambda: client.state_concept(Statement(name="cup")),
         "concept_renamed": lambda: client.change_concept("cup", Statement(name="Saucer")),
         "concept_merged": lambda: client.state_concept(Statement(name="Mug")),

@@ -11,7 +11,6 @@ Always name the database: for ArcadeDB `neo4j` is an alias of "whatever is the d
 from __future__ import annotations
 
 import base64
-import functools
 import importlib.util
 import json
 import os
@@ -21,27 +20,23 @@ import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal
 
 import psutil
 
 from resources.errors import UnavailableError, UpstreamError
 from resources.servers import ports
-from resources.servers.files import claim, make_private, password_of
-from resources.servers.process import ChildProcess, Command
+from resources.servers.embedded import EmbeddedServer
+from resources.servers.files import password_of
+from resources.servers.process import Command
 from resources.telemetry.logging import get_logger
-
-if TYPE_CHECKING:
-    from filelock import FileLock
 
 log = get_logger(__name__)
 
 DATABASE = "graph"
 USER = "root"
 
-_START_TIMEOUT = 120.0
 _STOP_GRACE = 30.0
-_PORT_TRIES = 4
 _OPENED_PACKAGES = ("java.util.concurrent.atomic", "java.nio.channels.spi", "java.lang")
 
 
@@ -56,13 +51,13 @@ class BoltEndpoint:
     http_url: str
 
 
-class EmbeddedArcadeDB:
-    """An ArcadeDB server on the data in `data_dir`. One process at a time may own it.
-
-    `bolt_port` and `http_port` are taken if they are free. Once started, the server keeps its ports.
-    """
+class EmbeddedArcadeDB(EmbeddedServer):
+    """An ArcadeDB server on the data in `data_dir`, with the database `graph`. It prefers `bolt_port` and `http_port`."""
 
     name = "arcadedb"
+    title = "ArcadeDB"
+    dependency = "graph"
+    start_timeout = 120.0
 
     def __init__(
         self,
@@ -74,26 +69,15 @@ class EmbeddedArcadeDB:
         heap: str = "512m",
         mode: Literal["development", "production"] = "production",
     ) -> None:
-        self.data_dir = Path(os.path.abspath(data_dir))  # noqa: PTH100 - resolve() would follow the user's symlinks
-        self.log_file = Path(os.path.abspath(log_file)) if log_file else self.data_dir / "arcadedb.log"  # noqa: PTH100
-        self._preferred = (bolt_port, http_port)
+        super().__init__(data_dir, log_file=log_file, preferred=(bolt_port, http_port))
         self._heap = heap
         self._mode = mode
-        self._ports: tuple[int, int] | None = None
         self._password = ""
-        self._lock: FileLock | None = None
-        self._process: ChildProcess | None = None
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
 
     @property
     def endpoint(self) -> BoltEndpoint:
-        """Where the server is, with the password."""
-        if self._ports is None:
-            raise UnavailableError("The embedded ArcadeDB has not been started.", dependency="graph")
-        bolt, http = self._ports
+        """Where the server is, with the password. Raises UnavailableError before it has been started."""
+        bolt, http = self._known_ports()
         return BoltEndpoint(
             url=f"bolt://{ports.LOOPBACK}:{bolt}",
             user=USER,
@@ -102,71 +86,13 @@ class EmbeddedArcadeDB:
             http_url=f"http://{ports.LOOPBACK}:{http}",
         )
 
-    def start(self) -> None:
-        """Start the server and return when it answers over HTTP and Bolt and holds the database `graph`.
+    def _prepare(self) -> None:
+        fresh = not (self.data_dir / "config" / "server-users.jsonl").exists()
+        self._password = password_of(self.data_dir, fresh=fresh)
+        self._end_leftovers()
 
-        Raises ConflictError when another process owns the folder, UnavailableError when the server does not come up.
-        """
-        make_private(self.data_dir)
-        if self._lock is None:
-            self._lock = claim(self.data_dir, name="ArcadeDB server")
-        try:
-            fresh = not (self.data_dir / "config" / "server-users.jsonl").exists()
-            self._password = password_of(self.data_dir, fresh=fresh)
-            self._end_leftovers()
-            self._launch()
-        except BaseException:
-            if self._process is not None:
-                self._process.kill()
-            if self._ports is None:
-                self._release()
-            raise
-
-    def wait(self) -> int:
-        if self._process is None:
-            raise UnavailableError("The embedded ArcadeDB has not been started.", dependency="graph")
-        return self._process.wait()
-
-    def stop(self) -> None:
-        """Shut the server down and give the folder free."""
-        if self._process is not None:
-            self._process.stop()
-        self._release()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-
-    def _launch(self) -> None:
-        for attempt in range(1, _PORT_TRIES + 1):
-            bolt, http = self._ports or self._choose_ports(first=attempt == 1)
-            self._process = ChildProcess(self._command(bolt, http))
-            self._process.start()
-            try:
-                self._process.wait_ready(functools.partial(self._answers, bolt, http), timeout=_START_TIMEOUT)
-            except UnavailableError:
-                taken = not (ports.is_free(bolt) and ports.is_free(http))
-                if self._ports is not None or not taken or attempt == _PORT_TRIES:
-                    raise
-                log.info("arcadedb.port_taken", bolt=bolt, http=http)
-                continue
-            self._ports = (bolt, http)
-            return
-
-    def _choose_ports(self, *, first: bool) -> tuple[int, int]:
-        wanted = [port if first and port and ports.is_free(port) else None for port in self._preferred]
-        bolt, http = (port or spare for port, spare in zip(wanted, ports.free_ports(2), strict=True))
-        return bolt, http
-
-    def _command(self, bolt: int, http: int) -> Command:
+    def _command(self, *chosen: int) -> Command:
+        bolt, http = chosen
         package = package_folder()
         properties = {
             "java.awt.headless": "true",
@@ -210,8 +136,9 @@ class EmbeddedArcadeDB:
             grace=_STOP_GRACE,
         )
 
-    def _answers(self, bolt: int, http: int) -> bool:
+    def _answers(self, *chosen: int) -> bool:
         """Ready, on both ports, and ours: a stranger on the port would not take the password."""
+        bolt, http = chosen
         here = BoltEndpoint("", USER, self._password, DATABASE, f"http://{ports.LOOPBACK}:{http}")
         try:
             with urllib.request.urlopen(f"{here.http_url}/api/v1/ready", timeout=2) as answer:  # noqa: S310 - http, ours
@@ -219,6 +146,9 @@ class EmbeddedArcadeDB:
             return ready and ports.accepts_connections(bolt) and DATABASE in _databases(here)
         except (OSError, UpstreamError):
             return False
+
+    def _complete(self, *chosen: int) -> None:
+        """Nothing: the server has made its database itself (`defaultDatabases`)."""
 
     def _end_leftovers(self) -> None:
         """End a server that a killed supervisor left on this data. The caller holds the folder's lock."""

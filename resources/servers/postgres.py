@@ -26,7 +26,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import psutil
@@ -34,14 +34,14 @@ import psycopg
 
 from resources.errors import ConflictError, UnavailableError
 from resources.servers import ports
-from resources.servers.files import claim, make_private, password_of, write_private
-from resources.servers.process import ChildProcess, Command, dies_with_parent
+from resources.servers.embedded import EmbeddedServer
+from resources.servers.files import make_private, password_of, write_private
+from resources.servers.process import Command, dies_with_parent
 from resources.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from filelock import FileLock
 
 log = get_logger(__name__)
 
@@ -84,9 +84,7 @@ SELECT current_setting('server_version_num')::int,
        has_database_privilege(current_database(), 'CREATE'),
        clock_timestamp() AT TIME ZONE 'UTC'
 """
-_START_TIMEOUT = 120.0  # crash recovery replays up to max_wal_size
 _STOP_GRACE = 60.0
-_PORT_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +96,18 @@ class _Runtime:
     entry: tuple[str, ...] = ()
     user: tuple[int, int] | None = None
 
+    @property
+    def cluster(self) -> Path:
+        return self.folder / "pgdata"
 
-class EmbeddedPostgres:
-    """A PostgreSQL server on the data in `data_dir`. One process at a time may own it.
 
-    `port` is taken if it is free, so that an address can survive a restart. Once started, the server keeps its port.
-    """
+class EmbeddedPostgres(EmbeddedServer):
+    """A PostgreSQL server on the data in `data_dir`, with the database `aiw`. It prefers `port`."""
 
     name = "postgres"
+    title = "PostgreSQL"
+    dependency = "database"
+    start_timeout = 120.0  # crash recovery replays up to max_wal_size
 
     def __init__(
         self,
@@ -117,26 +119,17 @@ class EmbeddedPostgres:
         identity: Identity | None = None,
         system_folder: Path = SYSTEM_FOLDER,
     ) -> None:
-        self.data_dir = Path(os.path.abspath(data_dir))  # noqa: PTH100 - resolve() would follow the user's symlinks
-        self.log_file = Path(os.path.abspath(log_file)) if log_file else self.data_dir / "postgres.log"  # noqa: PTH100
-        self._preferred_port = port
+        super().__init__(data_dir, log_file=log_file, preferred=(port,))
         self._settings = {**SETTINGS, **(settings or {})}
         self._identity = identity
         self._system_folder = system_folder
-        self._port: int | None = None
         self._password: str | None = None
-        self._lock: FileLock | None = None
-        self._process: ChildProcess | None = None
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        self._runtime: _Runtime
 
     @property
     def port(self) -> int:
-        if self._port is None:
-            raise UnavailableError("The embedded PostgreSQL has not been started.", dependency="database")
-        return self._port
+        """Raises UnavailableError before the server has been started."""
+        return self._known_ports()[0]
 
     @property
     def url(self) -> str:
@@ -147,74 +140,18 @@ class EmbeddedPostgres:
         """Address of another database of this server."""
         return f"postgresql://{SUPERUSER}:{self._password}@{ports.LOOPBACK}:{self.port}/{quote(database)}"
 
-    def start(self) -> None:
-        """Start the server and return when it answers and holds the database `aiw`.
-
-        Raises ConflictError when another process owns the folder, UnavailableError when the server does not come up.
-        """
-        make_private(self.data_dir)
-        if self._lock is None:
-            self._lock = claim(self.data_dir, name="PostgreSQL server")
-        try:
-            self._start()
-        except BaseException:
-            if self._process is not None:
-                self._process.kill()
-            if self._port is None:
-                self._release()
-            raise
-
-    def wait(self) -> int:
-        if self._process is None:
-            raise UnavailableError("The embedded PostgreSQL has not been started.", dependency="database")
-        return self._process.wait()
-
-    def stop(self) -> None:
-        """Shut the server down (open transactions are rolled back) and give the folder free."""
-        if self._process is not None:
-            self._process.stop()
-        self._release()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-
-    def _start(self) -> None:
+    def _prepare(self) -> None:
         runtime = _prepare_runtime(self.data_dir, identity=self._identity, system_folder=self._system_folder)
-        cluster = runtime.folder / "pgdata"
-        self._password = password_of(self.data_dir, fresh=not cluster.exists())
-        if not cluster.exists():
-            _initialise(cluster, runtime, password=self._password)
-        _end_leftovers(cluster)
-        self._launch(cluster, runtime)
-        self._ensure_database()
+        fresh = not runtime.cluster.exists()
+        self._password = password_of(self.data_dir, fresh=fresh)
+        if fresh:
+            _initialise(runtime, password=self._password)
+        _end_leftovers(runtime.cluster)
+        self._runtime = runtime
 
-    def _launch(self, cluster: Path, runtime: _Runtime) -> None:
-        for attempt in range(1, _PORT_TRIES + 1):
-            port = self._port or ports.free_port(self._preferred_port if attempt == 1 else None)
-            self._process = ChildProcess(self._command(cluster, runtime, port))
-            self._process.start()
-            try:
-                self._process.wait_ready(functools.partial(self._answers, port), timeout=_START_TIMEOUT)
-            except UnavailableError:
-                taken = not ports.is_free(port)
-                if self._port is not None or not taken or attempt == _PORT_TRIES:
-                    raise
-                log.info("postgres.port_taken", port=port)
-                continue
-            self._refuse_foreign_server(port, cluster)
-            self._port = port
-            return
-
-    def _command(self, cluster: Path, runtime: _Runtime, port: int) -> Command:
+    def _command(self, *chosen: int) -> Command:
+        (port,) = chosen
+        runtime = self._runtime
         options = {
             "listen_addresses": ports.LOOPBACK,
             "port": str(port),
@@ -225,7 +162,7 @@ class EmbeddedPostgres:
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return Command(
             name=self.name,
-            argv=(str(runtime.programs / "postgres"), "-D", str(cluster), *flags),
+            argv=(str(runtime.programs / "postgres"), "-D", str(runtime.cluster), *flags),
             log_file=self.log_file,
             directory=runtime.folder,
             environment=_environment(),
@@ -246,7 +183,8 @@ class EmbeddedPostgres:
             autocommit=True,
         )
 
-    def _answers(self, port: int) -> bool:
+    def _answers(self, *chosen: int) -> bool:
+        (port,) = chosen
         if not ports.accepts_connections(port):
             return False
         try:
@@ -255,19 +193,18 @@ class EmbeddedPostgres:
             return False
         return True
 
-    def _refuse_foreign_server(self, port: int, cluster: Path) -> None:
+    def _complete(self, *chosen: int) -> None:
+        (port,) = chosen
+        cluster = self._runtime.cluster
         with self._connect(port) as connection:
             row = connection.execute("SHOW data_directory").fetchone()
-        shown = row[0] if row else ""
-        if not Path(shown).samefile(cluster):
-            raise ConflictError(
-                f"The PostgreSQL server that answers on port {port} keeps its data in {shown!r}, not in {str(cluster)!r}. "
-                "Nothing was written. Start again.",
-                code="server_foreign",
-            )
-
-    def _ensure_database(self) -> None:
-        with self._connect(self.port) as connection:
+            shown = row[0] if row else ""
+            if not Path(shown).samefile(cluster):
+                raise ConflictError(
+                    f"The PostgreSQL server that answers on port {port} keeps its data in {shown!r}, not in "
+                    f"{str(cluster)!r}. Nothing was written. Start again.",
+                    code="server_foreign",
+                )
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
@@ -384,7 +321,8 @@ def _copy_programs(system_folder: Path) -> Path:
     return target / package.name / "pginstall" / "bin"
 
 
-def _initialise(cluster: Path, runtime: _Runtime, *, password: str) -> None:
+def _initialise(runtime: _Runtime, *, password: str) -> None:
+    cluster = runtime.cluster
     draft, secret = cluster.with_name("pgdata.tmp"), cluster.with_name("initdb.password")
     _end_leftovers(draft)
     if draft.exists():

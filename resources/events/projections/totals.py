@@ -31,6 +31,9 @@ MOST_NAMES: Final = 200
 OTHER: Final = "other"
 """What stands for names that are too many, or that are none: they come from events, and each makes a series of its own."""
 
+_MOST: Final = 10**9
+"""What one event can add: sums have to stay numbers that can be stored, whatever an event says."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,99}")
 _RUNS: Final = ("created", "started", "completed", "failed", "cancelled")
 _NODES: Final = ("completed", "failed", "retried", "skipped")
@@ -102,10 +105,10 @@ def _add_call(row: Row, what: str, data: Mapping[str, Any]) -> None:
     if not memo:
         _time(row, data.get("duration_ms"), AI_BOUNDS)
     for kind in ("prompt", "completion"):
-        row[kind] = row.get(kind, 0) + (data.get(f"{kind}_tokens") or 0)
+        row[kind] = row.get(kind, 0) + min(data.get(f"{kind}_tokens") or 0, _MOST)
     if what == "rate_limit_hit":
         return
-    if data["cost_usd"] is None:
+    if data["cost_usd"] is None or Decimal(data["cost_usd"]) > _MOST:
         _count(row, "unpriced")
     else:
         row["cost_usd"] = str(Decimal(row.get("cost_usd", "0")) + Decimal(data["cost_usd"]))
@@ -131,5 +134,6 @@ def _time(row: Row, milliseconds: float | None, bounds: Sequence[float]) -> None
     if milliseconds is None:
         return
     buckets = row.setdefault("seconds", [0] * (len(bounds) + 2))
-    buckets[bisect_left(bounds, milliseconds / 1000)] += 1
-    buckets[-1] += milliseconds / 1000
+    seconds = min(milliseconds, _MOST) / 1000
+    buckets[bisect_left(bounds, seconds)] += 1
+    buckets[-1] += seconds

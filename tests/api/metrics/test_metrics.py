@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import httpx
@@ -10,13 +13,18 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.metrics.families import FAMILIES
+from resources.ai.budgets.model import Budget
+from resources.database.postgres import begin_as
+from resources.events.model import NewEvent, StreamId
+from resources.events.projections.projector import Projector
+from resources.events.projections.totals import PlatformTotals
+from resources.registry.model import Registration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fastapi import FastAPI
 
     from api.dependencies import Services
+    from resources.database.postgres import Database
 
 V1 = "/api/v1"
 Found = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -141,26 +149,77 @@ def test_a_database_that_is_away_takes_nothing_else_along(
     assert of(found, "aiw_http_requests_in_flight") == 1
 
 
-def test_many_who_ask_cost_the_database_one_read(
-    http: httpx.Client, _app: FastAPI, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads: list[int] = []
-    read = services.figures.read
-
-    class Counting:
-        def read(self) -> object:
-            reads.append(1)
-            return read()
-
-    del Counting, read
-    monkeypatch.setattr(_app.state.metrics, "_every", 60.0)
+def test_many_who_ask_cost_one_read(http: httpx.Client, _app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     first = scrape(http)
-    sources: Mapping[str, object] = _app.state.metrics._sources
+    monkeypatch.setattr(_app.state.metrics, "_every", 600.0)
 
     def unexpected() -> None:
-        reads.append(1)
+        pytest.fail("it was read again")
 
-    for name in list(sources):
+    for name in list(_app.state.metrics._sources):
         monkeypatch.setitem(_app.state.metrics._sources, name, unexpected)
     assert of(scrape(http), "aiw_events_appended_total") == of(first, "aiw_events_appended_total")
-    assert reads == []
+
+
+def test_what_workflows_and_models_did_is_told_when_the_read_models_know_it(
+    http: httpx.Client, services: Services, tenant: str
+) -> None:
+    projector = Projector(services.events, services.projections)
+    projector.update(PlatformTotals())
+    before = scrape(http)
+    own = {"workflow_id": tenant}
+    asked = {"request_id": "r", "provider": "scripted", "model": "tiny", "prompt_tokens": 7, "cost_usd": "0.5"}
+    events = [
+        NewEvent("workflow.started", own | {"workflow_type": "tea"}),
+        NewEvent("workflow.node_completed", own | {"node_id": "n", "node_type": "template", "duration_ms": 20}),
+        NewEvent("workflow.completed", own | {"duration_ms": 1500, "nodes_executed": 1}),
+        NewEvent("ai.response_received", asked),
+    ]
+    services.events.append(StreamId("workflow", tenant), events, tenant=tenant)
+    projector.update(PlatformTotals())
+    after = scrape(http)
+    model = {"provider": "scripted", "model": "tiny"}
+    for name, labels, more in (
+        ("aiw_workflow_runs_total", {"status": "completed"}, 1),
+        ("aiw_workflow_run_duration_seconds_sum", {}, 1.5),
+        ("aiw_workflow_run_duration_seconds_bucket", {"le": "2.5"}, 1),
+        ("aiw_workflow_nodes_total", {"type": "template", "outcome": "completed"}, 1),
+        ("aiw_workflow_node_duration_seconds_count", {"type": "template"}, 1),
+        ("aiw_ai_requests_total", model | {"outcome": "answered"}, 1),
+        ("aiw_ai_tokens_total", model | {"type": "prompt"}, 7),
+        ("aiw_ai_cost_usd_total", model, 0.5),
+    ):
+        assert of(after, name, **labels) - of(before, name, **labels) == pytest.approx(more), name
+    assert of(after, "aiw_projection_lag_events", projection="platform_totals") == 0
+    assert tenant not in str(after)
+
+
+def test_what_waits_and_what_is_spent_is_told(
+    http: httpx.Client, services: Services, database: Database, tenant: str
+) -> None:
+    before = scrape(http)
+    now = datetime.now(UTC)
+    capability = f"brew-{tenant}"
+    agent = Registration("ada", "https://agents.example/x", (capability,))
+    services.agents.register(agent, tenant=tenant, now=now)
+    services.agents.register(replace(agent, name="bob"), tenant=tenant, now=now - timedelta(days=1))
+    budget = services.ai.budgets.put(Budget("provider", "day", Decimal(10), tenant=tenant, subject=tenant))
+    with database.transaction() as connection:
+        begin_as(connection, None)
+        connection.execute(
+            "INSERT INTO aiw.ai_spend (budget_id, subject, period_start, tenant, spent, reserved)"
+            " VALUES (%s, %s, aiw.ai_period_start('day', NULL, NULL, now()), %s, 4, 96)",
+            (budget.budget_id, tenant, tenant),
+        )
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO aiw.run_queue (run_id, job) VALUES (%s, 'x')", (tenant,))
+    try:
+        after = scrape(http)
+    finally:
+        with database.transaction() as connection:
+            connection.execute("DELETE FROM aiw.run_queue WHERE run_id = %s", (tenant,))
+        services.ai.budgets.remove(budget.budget_id, tenant=tenant)
+    waiting = "aiw_workflow_runs_active"
+    assert of(after, waiting, state="waiting") - of(before, waiting, state="waiting") == 1
+    assert of(after, "aiw_ai_budget_used_ratio", scope="provider", unit="usd") >= 10
+    assert of(after, "aiw_registered_agents", capability=capability) == 1

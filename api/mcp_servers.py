@@ -204,7 +204,7 @@ class ConnectionOut(BaseModel):
         return cls(**asdict(status))
 
 
-class CheckOut(BaseModel):
+class McpServerCheckOut(BaseModel):
     """It answers."""
 
     tools: int

@@ -17,7 +17,7 @@ from resources.agents.approvals import Approval, Approvals
 router = APIRouter(prefix="/approvals", tags=["approvals"])
 
 
-class DecisionIn(BaseModel):
+class ApprovalDecisionIn(BaseModel):
     """Why it was decided so; the agent's model is told when it was denied."""
 
     model_config = ConfigDict(extra="forbid")
@@ -45,7 +45,7 @@ def show_approval(approval_id: UUID, services: ServicesDep, tenant: TenantDep) -
 
 @router.post("/{approval_id}/grant", summary="Grant an approval", responses=problems.responses(404, 409, 422, 503))
 def grant_approval(
-    approval_id: UUID, services: ServicesDep, principal: PrincipalDep, body: DecisionIn | None = None
+    approval_id: UUID, services: ServicesDep, principal: PrincipalDep, body: ApprovalDecisionIn | None = None
 ) -> Approval:
     """The agent may use the tool, once. Execute its run again: it goes on from there."""
     return _decide(approval_id, services, principal, body, granted=True)
@@ -53,14 +53,14 @@ def grant_approval(
 
 @router.post("/{approval_id}/deny", summary="Deny an approval", responses=problems.responses(404, 409, 422, 503))
 def deny_approval(
-    approval_id: UUID, services: ServicesDep, principal: PrincipalDep, body: DecisionIn | None = None
+    approval_id: UUID, services: ServicesDep, principal: PrincipalDep, body: ApprovalDecisionIn | None = None
 ) -> Approval:
     """The agent may not. Executed again, its run goes on without the tool."""
     return _decide(approval_id, services, principal, body, granted=False)
 
 
 def _decide(
-    approval_id: UUID, services: ServicesDep, principal: PrincipalDep, body: DecisionIn | None, *, granted: bool
+    approval_id: UUID, services: ServicesDep, principal: PrincipalDep, body: ApprovalDecisionIn | None, *, granted: bool
 ) -> Approval:
     return Approvals(services.events).decide(
         str(approval_id),

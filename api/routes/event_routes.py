@@ -78,7 +78,7 @@ def show_route(
 
 
 @router.get("/{name}/versions", summary="List a rule's versions", responses=problems.responses(400, 404, 422, 503))
-def list_versions(name: Name, services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[RouteOut]:
+def list_route_versions(name: Name, services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[RouteOut]:
     """All versions, newest first. None is ever overwritten."""
     found = services.rules.versions(name, tenant=tenant)
     return [_out(stored, None) for stored in page.of(found, lambda stored: (stored.version,), newest=True)]

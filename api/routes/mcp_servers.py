@@ -14,9 +14,9 @@ from api.auth.principal import PrincipalDep
 from api.dependencies import NowDep, ServicesDep, TenantDep
 from api.mcp_servers import (
     CalledOut,
-    CheckOut,
     ConnectionOut,
     McpLoginIn,
+    McpServerCheckOut,
     McpServerIn,
     McpServerList,
     McpServerOut,
@@ -169,10 +169,10 @@ def call_mcp_tool(
 
 
 @router.post("/{name}/check", summary="Check an MCP server", responses=problems.responses(404, 409, 422, 502, 503))
-def check_mcp_server(name: Name, services: ServicesDep, tenant: TenantDep) -> CheckOut:
+def check_mcp_server(name: Name, services: ServicesDep, tenant: TenantDep) -> McpServerCheckOut:
     """Connect, list its tools, and tell how each of its connections is."""
     began = time.monotonic()
     tools = services.mcp_servers.tools(name, tenant=tenant, fresh=True)
     took = 1000 * (time.monotonic() - began)
     connections = services.mcp_servers.status(name, tenant=tenant)
-    return CheckOut(tools=len(tools), milliseconds=took, connections=[ConnectionOut.of(one) for one in connections])
+    return McpServerCheckOut(tools=len(tools), milliseconds=took, connections=[ConnectionOut.of(one) for one in connections])

@@ -82,7 +82,7 @@ class GoldenOut(BaseModel):
     difference: str | None
 
 
-class DiffOut(BaseModel):
+class PromptDiffOut(BaseModel):
     """A unified diff; empty when both are the same."""
 
     diff: str
@@ -134,7 +134,7 @@ def show_prompt(id: PromptId, services: ServicesDep, tenant: TenantDep, which: W
 
 
 @router.get("/{id}/versions", summary="List a prompt's versions", responses=problems.responses(400, 404, 422, 503))
-def list_versions(id: PromptId, services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[PromptOut]:
+def list_prompt_versions(id: PromptId, services: ServicesDep, tenant: TenantDep, page: PageDep) -> list[PromptOut]:
     """All versions, the oldest first."""
     labels = services.prompts.labels(id, tenant=tenant)
     found = page.of(services.prompts.versions(id, tenant=tenant), lambda prompt: (prompt.version,))
@@ -189,9 +189,9 @@ def diff_prompt(
     tenant: TenantDep,
     one: Annotated[str, Query(pattern=r"^[a-z0-9-]{1,63}$", description="A version or a label")],
     other: Annotated[str, Query(pattern=r"^[a-z0-9-]{1,63}$")] = "latest",
-) -> DiffOut:
+) -> PromptDiffOut:
     """What changed from one version to the other."""
-    return DiffOut(diff=services.prompts.diff(_reference(id, one), _reference(id, other), tenant=tenant))
+    return PromptDiffOut(diff=services.prompts.diff(_reference(id, one), _reference(id, other), tenant=tenant))
 
 
 def _reference(id: str, which: str | None) -> str:

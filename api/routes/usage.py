@@ -17,7 +17,7 @@ from api.paging import LongPageDep
 from resources.ai.ledger.model import CallRecord, Dimension, Totals
 from resources.ai.prices.forecast import forecast_partitions, forecast_runs
 from resources.ai.usage.export import ExportFormat, export
-from resources.ai.usage.model import Granularity, MonthlyReport, Point, Recommendation, Summary, UsageForecast
+from resources.ai.usage.model import Granularity, MonthlyReport, Point, Summary, UsageAdvice, UsageForecast
 from resources.errors import InvalidInputError
 
 router = APIRouter(prefix="/usage", tags=["usage"])
@@ -179,9 +179,9 @@ def estimate(
 
 
 @router.get("/recommendations", summary="What could cost less", responses=problems.responses(400, 422, 503))
-def recommendations(
+def usage_recommendations(
     services: ServicesDep, tenant: TenantDep, since: Since = None, until: Until = None
-) -> list[Recommendation]:
+) -> list[UsageAdvice]:
     """Computed from the calls that were made; the greatest saving first."""
     start, end = _period(since, until)
     return list(services.ai.usage.recommendations(tenant=tenant, since=start, until=end))

@@ -49,7 +49,7 @@ class Claim(_Frozen):
     )
 
 
-class Citation(_Frozen):
+class Quotation(_Frozen):
     """Where the support of a sentence stands: `text[start:end]` of the document's parsed text is `quote`."""
 
     document_id: str
@@ -66,7 +66,7 @@ class CitedSentence(_Frozen):
 
     text: str
     support: float | None = Field(description="How near it is to the question, 0 to 1; null for a model's sentence")
-    citations: tuple[Citation, ...] = Field(min_length=1)
+    citations: tuple[Quotation, ...] = Field(min_length=1)
 
 
 class CitedAnswer(_Frozen):
@@ -97,7 +97,7 @@ def extract(question: str, passages: Sequence[SearchHit], embedder: Embedder, *,
     return _answer(
         [
             CitedSentence(
-                text=" ".join(text.split()), support=round(support, 4), citations=(_citation(passage, start, text),)
+                text=" ".join(text.split()), support=round(support, 4), citations=(_quotation(passage, start, text),)
             )
             for support, text, start, passage in kept
         ]
@@ -114,7 +114,7 @@ def checked(claims: Sequence[Claim], passages: Sequence[SearchHit]) -> CitedAnsw
         place = _place(claim.quote, passage.text)
         if place is not None:
             start, end = place
-            cited = _citation(passage, start, passage.text[start:end])
+            cited = _quotation(passage, start, passage.text[start:end])
             kept.append(CitedSentence(text=" ".join(claim.text.split()), support=None, citations=(cited,)))
     return _answer(kept, dropped=len(claims) - len(kept))
 
@@ -159,8 +159,8 @@ def _place(quote: str, text: str) -> tuple[int, int] | None:
     return None if match is None else match.span()
 
 
-def _citation(passage: SearchHit, start: int, quote: str) -> Citation:
-    return Citation(
+def _quotation(passage: SearchHit, start: int, quote: str) -> Quotation:
+    return Quotation(
         document_id=passage.document_id,
         document_title=passage.document_title,
         section=passage.section,

@@ -18,7 +18,7 @@ from api.paging import whole
 from api.routes import approvals as approval_routes
 from api.routes import budgets, documents, executions, knowledge, runs, usage, workflows
 from api.routes import search as finding
-from api.routes.approvals import DecisionIn
+from api.routes.approvals import ApprovalDecisionIn
 from api.routes.budgets import BudgetStatusOut
 from api.routes.workflows import PublishedOut, ValidatedOut
 from api.schemas import AskOut, DocumentPage, SearchIn, SearchOut
@@ -210,7 +210,7 @@ def _runs(tools: Tools) -> None:
     ) -> Approval:
         """Grant or deny what an agent asks for. Execute its run again afterwards: it goes on from there."""
         decide = approval_routes.grant_approval if decision == "grant" else approval_routes.deny_approval
-        return decide(approval_id, call.services, call.principal, DecisionIn(comment=comment))
+        return decide(approval_id, call.services, call.principal, ApprovalDecisionIn(comment=comment))
 
 
 def _knowledge(tools: Tools) -> None:

@@ -17,9 +17,9 @@ from resources.ai.usage.model import (
     Direction,
     MonthlyReport,
     Point,
-    Recommendation,
     Share,
     Summary,
+    UsageAdvice,
     UsageForecast,
 )
 from resources.errors import InvalidInputError
@@ -83,7 +83,7 @@ class UsageAnalysis:
             based_on_days=len(points),
         )
 
-    def recommendations(self, *, tenant: str, since: datetime, until: datetime) -> Sequence[Recommendation]:
+    def recommendations(self, *, tenant: str, since: datetime, until: datetime) -> Sequence[UsageAdvice]:
         """What would have been cheaper, the greatest saving first."""
         found = _recommend(self._days(tenant, since, until), self._cheaper(tenant))
         return sorted(found, key=lambda one: (-(one.saves or Decimal(0)), one.kind, one.subject))
@@ -223,7 +223,7 @@ _SMALLER: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 
 def _recommend(
     buckets: Sequence[Bucket], price: Callable[[str, str, Usage], Decimal | None]
-) -> Iterable[Recommendation]:
+) -> Iterable[UsageAdvice]:
     for (provider, model), group in _by_model(buckets).items():
         yield from _cheaper_model(provider, model, group, price)
         made = group.calls - group.hits
@@ -231,18 +231,18 @@ def _recommend(
             message = (
                 f"{group.short} of {made} calls of {model} have fewer than 100 tokens. Ask several things at once."
             )
-            yield Recommendation(kind="batching", subject=f"{provider}/{model}", message=message, saves=None)
+            yield UsageAdvice(kind="batching", subject=f"{provider}/{model}", message=message, saves=None)
         if made >= _MANY_CALLS and group.failed > made * _FAILED_SHARE:
             message = f"{group.failed} of {made} calls of {model} failed. Look at their errors, or add a fallback."
-            yield Recommendation(kind="failures", subject=f"{provider}/{model}", message=message, saves=None)
+            yield UsageAdvice(kind="failures", subject=f"{provider}/{model}", message=message, saves=None)
         if group.unpriced:
             message = f"{group.unpriced} calls of {model} have no price. Add one, so that budgets can count them."
-            yield Recommendation(kind="prices", subject=f"{provider}/{model}", message=message, saves=None)
+            yield UsageAdvice(kind="prices", subject=f"{provider}/{model}", message=message, saves=None)
 
 
 def _cheaper_model(
     provider: str, model: str, group: Bucket, price: Callable[[str, str, Usage], Decimal | None]
-) -> Iterable[Recommendation]:
+) -> Iterable[UsageAdvice]:
     if group.cost < _DEAR or group.calls < _MANY_CALLS:
         return
     used = Usage(input=group.input_tokens, output=group.output_tokens)
@@ -255,7 +255,7 @@ def _cheaper_model(
             message = (
                 f"{smaller} would have done the {group.calls} calls of {model} for ${cost:.2f}, not ${group.cost:.2f}."
             )
-            yield Recommendation(kind="cheaper_model", subject=f"{provider}/{model}", message=message, saves=saves)
+            yield UsageAdvice(kind="cheaper_model", subject=f"{provider}/{model}", message=message, saves=saves)
             return
 
 

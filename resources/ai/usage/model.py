@@ -96,7 +96,7 @@ class UsageForecast(_Figures):
     based_on_days: int
 
 
-class Recommendation(_Figures):
+class UsageAdvice(_Figures):
     """What could be done, and what it would save in the same period, computed from the calls that were made."""
 
     kind: Literal["cheaper_model", "batching", "memo", "failures", "prices"]
@@ -113,4 +113,4 @@ class MonthlyReport(_Figures):
     change_of_cost: float | None = Field(description="Against the month before: 0.2 = a fifth more; None without one")
     days: tuple[Point, ...]
     insights: tuple[str, ...]
-    recommendations: tuple[Recommendation, ...]
+    recommendations: tuple[UsageAdvice, ...]

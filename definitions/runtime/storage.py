@@ -246,3 +246,14 @@ class PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
 
 class PooledScheduleStorage(_Pooled, PostgresScheduleStorage):
     """Schedules, sensors and their ticks."""
+
+    def _has_instigators_table(self, conn: Connection) -> bool:
+        ask = super()._has_instigators_table
+        return self._once_true("instigators", lambda: ask(conn))
+
+    def has_instigators_table(self) -> bool:
+        return self._once_true("instigators", super().has_instigators_table)
+
+    def has_built_index(self, migration_name: str) -> bool:
+        ask = super().has_built_index
+        return self._once_true(f"schedules' index {migration_name}", lambda: ask(migration_name))

@@ -67,6 +67,24 @@ def test_processes_that_start_at_once_create_the_tables_once(empty_database_url:
         storage._engine.dispose()
 
 
+def test_what_the_schema_has_is_not_asked_for_at_each_tick(runtime: Runtime) -> None:
+    storage = runtime.instance.schedule_storage
+    assert isinstance(storage, PooledScheduleStorage)
+    asked: list[str] = []
+    storage.all_instigator_state()
+    with storage.connect() as connection:
+        engine = connection.engine
+    listener = (engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    sqlalchemy.event.listen(*listener)
+    try:
+        storage.all_instigator_state()
+        storage.purge_ticks("no", "such", before=0.0)
+    finally:
+        sqlalchemy.event.remove(*listener)
+    assert asked
+    assert [statement for statement in asked if "pg_catalog" in statement or "secondary_indexes" in statement] == []
+
+
 def test_statements_share_a_connection(runtime: Runtime) -> None:
     storage = runtime.instance.run_storage
     assert isinstance(storage, PooledRunStorage)

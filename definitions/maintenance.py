@@ -44,6 +44,7 @@ def delete_old_history(
         "runs_with_values": pruned.runs_with_outputs,
         "orphaned_files": pruned.orphans,
         "keys": pruned.keys,
+        "unused_documents": pruned.blobs,
         "dry_run": config.dry_run,
     }
     return dg.Output(pruned.events, metadata={name: value for name, value in told.items() if value is not None})

@@ -23,6 +23,7 @@ from definitions.runtime.postgres import (
     RunKeys,
 )
 from definitions.runtime.storage import in_our_words
+from resources.content.postgres import PostgresDocumentStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ _OF_STEPS = [
 class Pruned:
     """What was deleted, or would be: events of steps of how many runs. Values, files and keys of a dry run are not counted.
 
-    `orphans` are files of values that no run refers to.
+    `orphans` are files of values that no run refers to, `blobs` bytes that no document names.
     """
 
     runs: int
@@ -69,6 +70,7 @@ class Pruned:
     runs_with_outputs: int | None
     orphans: int | None
     keys: int | None
+    blobs: int | None
 
 
 def prune(
@@ -84,7 +86,7 @@ def prune(
             events += found
             runs += len(chunk) if found else 0
     if dry_run:
-        return Pruned(runs, events, None, None, None)
+        return Pruned(runs, events, None, None, None, None)
     outputs = NodeOutputs(database)
     return Pruned(
         runs,
@@ -92,6 +94,7 @@ def prune(
         runs_with_outputs=outputs.delete_before(before),
         orphans=outputs.delete_orphans(folder, before=before),
         keys=RunKeys(database).delete_before(before),
+        blobs=PostgresDocumentStore(database).sweep(),
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -26,12 +28,16 @@ if TYPE_CHECKING:
     from resources.content.model import Analysis, Chunk, Document, ParsedDocument, SearchHit
 
 
+_UNUSED: Final = timedelta(hours=1)
+
+
 class MemoryDocumentStore:
     """A DocumentStore of dictionaries. Safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._blobs: dict[str, bytes] = {}
+        self._stored: dict[str, float] = {}
         self._documents: dict[tuple[str, str], Document] = {}
         self._parsed: dict[tuple[str, str], tuple[str, ParsedDocument]] = {}
         self._analyses: dict[tuple[str, str], tuple[str, Analysis]] = {}
@@ -41,6 +47,7 @@ class MemoryDocumentStore:
         sha256 = sha256_of(whole)
         with self._lock:
             self._blobs.setdefault(sha256, whole)
+            self._stored[sha256] = time.monotonic()
         return sha256
 
     def get_blob(self, sha256: str, *, tenant: str) -> bytes:  # noqa: ARG002
@@ -135,7 +142,22 @@ class MemoryDocumentStore:
         with self._lock:
             self._parsed.pop((tenant, document_id), None)
             self._analyses.pop((tenant, document_id), None)
-            return self._documents.pop((tenant, document_id), None) is not None
+            document = self._documents.pop((tenant, document_id), None)
+            if document is not None:
+                self._drop_unused({document.sha256}, _UNUSED)
+            return document is not None
+
+    def sweep(self, *, unused: timedelta = _UNUSED) -> int:
+        with self._lock:
+            return self._drop_unused(set(self._blobs), unused)
+
+    def _drop_unused(self, hashes: set[str], unused: timedelta) -> int:
+        named = {document.sha256 for document in self._documents.values()}
+        before = time.monotonic() - unused.total_seconds()
+        dropped = [sha256 for sha256 in hashes & self._blobs.keys() - named if self._stored[sha256] <= before]
+        for sha256 in dropped:
+            del self._blobs[sha256], self._stored[sha256]
+        return len(dropped)
 
     def save_parsed(self, document_id: str, sha256: str, parsed: ParsedDocument, *, tenant: str) -> None:
         self.get(document_id, tenant=tenant)

@@ -7,8 +7,8 @@ for what is new in it, and for nothing else. How passages are found is told in `
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from psycopg.errors import CheckViolation
@@ -41,13 +41,19 @@ if TYPE_CHECKING:
 
 _DOCUMENT = """id, tenant, source, media_type, encode(sha256, 'hex') AS sha256, size_bytes, status, title, language,
     chunk_count, concept_count, rejection_code, rejection_reason, received_at, updated_at"""
-_PUT_BLOB = """INSERT INTO aiw.blob (tenant, sha256, content) VALUES (aiw.home_of(%s), %s, %b)
-ON CONFLICT (sha256, tenant) DO NOTHING"""
+_WANTED_AGAIN = """ON CONFLICT (sha256, tenant) DO UPDATE SET stored_at = now()
+WHERE blob.stored_at < now() - interval '10 minutes'"""
+_PUT_BLOB = f"INSERT INTO aiw.blob (tenant, sha256, content) VALUES (aiw.home_of(%s), %s, %b) {_WANTED_AGAIN}"
 # COPY is the one statement whose data need not be in memory first; it does not write to tables with walls between tenants.
 _SPOOL = "CREATE TEMPORARY TABLE spooled (content bytea STORAGE EXTERNAL) ON COMMIT DROP"
 _COPY_BLOB = "COPY pg_temp.spooled FROM STDIN (FORMAT binary)"
-_KEEP_SPOOLED = """INSERT INTO aiw.blob (tenant, sha256, content) SELECT aiw.home_of(%s), %s, content FROM pg_temp.spooled
-ON CONFLICT (sha256, tenant) DO NOTHING"""
+_KEEP_SPOOLED = f"""INSERT INTO aiw.blob (tenant, sha256, content) SELECT aiw.home_of(%s), %s, content FROM pg_temp.spooled
+{_WANTED_AGAIN}"""
+# Of all tenants: bytes in the common tables are shared. What was stored lately may be of a document whose row is still to come.
+_DROP_UNUSED = """DELETE FROM aiw.blob b
+WHERE (%(sha256)s::bytea IS NULL OR b.sha256 = %(sha256)s) AND b.stored_at < now() - %(unused)s
+    AND NOT EXISTS (SELECT FROM aiw.document d WHERE d.sha256 = b.sha256 AND aiw.home_of(d.tenant) = b.tenant)"""
+_UNUSED: Final = timedelta(hours=1)
 _COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8) + (1).to_bytes(2, "big")
 _COPY_END = b"\xff\xff"
 _GET_BLOB = "SELECT content FROM aiw.blob WHERE tenant = aiw.home_of(%s) AND sha256 = %s"
@@ -77,7 +83,7 @@ _SET_STATUS = """UPDATE aiw.document SET status = %(status)s, updated_at = %(now
     rejection_code = %(rejection_code)s, rejection_reason = %(rejection_reason)s
 WHERE tenant = %(tenant)s AND id = %(id)s AND NOT (%(unless_rejected)s AND status = 'rejected')"""
 _EXISTS = "SELECT 1 FROM aiw.document WHERE tenant = %s AND id = %s FOR KEY SHARE"
-_FORGET = "DELETE FROM aiw.document WHERE tenant = %s AND id = %s"
+_FORGET = "DELETE FROM aiw.document WHERE tenant = %s AND id = %s RETURNING sha256"
 _SAVE_PARSED = """INSERT INTO aiw.parsed_document (tenant, document_id, sha256, parsed)
 VALUES (%s, %s, decode(%s, 'hex'), %s::jsonb)
 ON CONFLICT (tenant, document_id) DO UPDATE SET sha256 = excluded.sha256, parsed = excluded.parsed"""
@@ -267,7 +273,18 @@ class PostgresDocumentStore(_Tenants):
 
     def remove(self, document_id: str, *, tenant: str) -> bool:
         with self._transaction(tenant) as connection:
-            return connection.execute(_FORGET, (tenant, document_id)).rowcount > 0
+            row = connection.cursor(binary=True).execute(_FORGET, (tenant, document_id)).fetchone()
+        if row is not None:
+            self._drop_unused(row[0], _UNUSED)
+        return row is not None
+
+    def sweep(self, *, unused: timedelta = _UNUSED) -> int:
+        return self._drop_unused(None, unused)
+
+    def _drop_unused(self, sha256: bytes | None, unused: timedelta) -> int:
+        with self._database.transaction() as connection:
+            begin_as(connection, None)
+            return connection.execute(_DROP_UNUSED, {"sha256": sha256, "unused": unused}).rowcount
 
     def save_parsed(self, document_id: str, sha256: str, parsed: ParsedDocument, *, tenant: str) -> None:
         self._save_result(_SAVE_PARSED, document_id, sha256, parsed.model_dump_json(), tenant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class DocumentStore(Protocol):
     """
 
     def put_blob(self, content: bytes | Spooled, *, tenant: str) -> str:
-        """Keep the bytes under their sha256 (returned). Storing the same bytes again does nothing.
+        """Keep the bytes under their sha256 (returned). Storing the same bytes again only says that they are wanted.
 
         Those that stand in a file are not read into memory as a whole, where the store is not itself in memory.
         """
@@ -81,8 +82,14 @@ class DocumentStore(Protocol):
         """
 
     def remove(self, document_id: str, *, tenant: str) -> bool:
-        """Forget the entry, the parsed text and the analysis; whether there was one. Its bytes stay, as those of
-        earlier revisions do: others may have the same.
+        """Forget the entry, the parsed text and the analysis; whether there was one. Its bytes go along, unless another
+        document has the same, or they have been stored within the last hour: then they go with the next sweep.
+        """
+
+    def sweep(self, *, unused: timedelta = timedelta(hours=1)) -> int:
+        """Delete bytes that no document of any tenant names any more, and nobody has stored for so long; how many there were.
+
+        Those of earlier revisions are among them. Who stores bytes and then saves the document within that time never loses them.
         """
 
     def save_parsed(self, document_id: str, sha256: str, parsed: ParsedDocument, *, tenant: str) -> None:

@@ -102,6 +102,26 @@ class DocumentStoreContract:
         content = tenant.encode()
         assert store.put_blob(content, tenant=tenant) == store.put_blob(content, tenant=tenant)
 
+    def test_bytes_that_nobody_names_are_swept_and_others_stay(self, store: DocumentStore, tenant: str) -> None:
+        former, shared = f"{tenant} first".encode(), f"{tenant} second".encode()
+        document = make_document(tenant).model_copy(update={"sha256": store.put_blob(former, tenant=tenant)})
+        store.save(document)
+        store.save(document.model_copy(update={"sha256": store.put_blob(shared, tenant=tenant)}))  # a new revision
+        other = make_document(f"{tenant}-other").model_copy(update={"sha256": sha256_of(shared)})
+        store.put_blob(shared, tenant=other.tenant)
+        store.save(other)
+        store.remove(document.id, tenant=tenant)
+        assert store.get_blob(sha256_of(shared), tenant=other.tenant) == shared
+
+        store.sweep()
+        assert (
+            store.get_blob(sha256_of(former), tenant=tenant) == former
+        )  # stored just now: its document may be on the way
+        assert store.sweep(unused=timedelta(0)) >= 1
+        assert store.get_blob(sha256_of(shared), tenant=other.tenant) == shared
+        with pytest.raises(NotFoundError):
+            store.get_blob(sha256_of(former), tenant=tenant)
+
     def test_unknown_bytes_are_not_found(self, store: DocumentStore, tenant: str) -> None:
         with pytest.raises(NotFoundError):
             store.get_blob("0" * 64, tenant=tenant)

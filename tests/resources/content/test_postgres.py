@@ -9,12 +9,13 @@ from resources.content.model import MediaType
 from resources.content.postgres import PostgresChunkIndex, PostgresDocumentStore
 from resources.content.retrieval.model import POOL, Facts, Filters, Wanted
 from resources.content.retrieval.postgres import statement
-from resources.database.postgres import Database
-from resources.errors import UnavailableError
+from resources.database.postgres import Database, begin_as
+from resources.errors import NotFoundError, UnavailableError
 from tests.contracts.chunk_index import MODEL, ChunkIndexContract, make_chunks, unit
 from tests.contracts.document_store import DocumentStoreContract, make_document
 
 if TYPE_CHECKING:
+    from resources.content.model import Document
     from resources.content.store import ChunkIndex, DocumentStore
 
 
@@ -33,6 +34,40 @@ def test_bytes_come_in_pieces_whatever_their_number(
         content = (tenant.encode() * 100)[:size]
         sha256 = store.put_blob(content, tenant=tenant)
         assert b"".join(store.blob_pieces(sha256, tenant=tenant)) == content
+
+
+@pytest.fixture
+def stored_long_ago(database: Database, tenant: str) -> tuple[PostgresDocumentStore, Document]:
+    store = PostgresDocumentStore(database)
+    sha256 = store.put_blob(tenant.encode(), tenant=tenant)
+    document = make_document(tenant).model_copy(update={"sha256": sha256})
+    store.save(document)
+    with database.transaction() as connection:
+        begin_as(connection, None)
+        connection.execute(
+            "UPDATE aiw.blob SET stored_at = now() - interval '2 hours' WHERE tenant = '' AND sha256 = %s",
+            (bytes.fromhex(sha256),),
+        )
+    return store, document
+
+
+def test_the_bytes_of_a_removed_document_go_with_it(
+    stored_long_ago: tuple[PostgresDocumentStore, Document], tenant: str
+) -> None:
+    store, document = stored_long_ago
+    assert store.remove(document.id, tenant=tenant)
+    with pytest.raises(NotFoundError):
+        store.get_blob(document.sha256, tenant=tenant)
+
+
+def test_bytes_that_are_on_their_way_in_again_outlive_the_document_that_is_removed(
+    stored_long_ago: tuple[PostgresDocumentStore, Document], tenant: str
+) -> None:
+    store, document = stored_long_ago
+    store.put_blob(tenant.encode(), tenant=f"{tenant}-other")  # its document is saved after the removal
+    assert store.remove(document.id, tenant=tenant)
+    store.sweep()
+    assert store.get_blob(document.sha256, tenant=f"{tenant}-other") == tenant.encode()
 
 
 class TestPostgresChunkIndex(ChunkIndexContract):

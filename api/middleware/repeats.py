@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from api import problems
 from api.auth.principal import principal_of
-from api.bodies import body_of, given
+from api.bodies import held
 from resources.errors import InvalidInputError, PlatformError, UnavailableError
 from resources.idempotency.store import Answer, Key
 from resources.telemetry.logging import get_logger
@@ -64,30 +65,34 @@ class RepeatsMiddleware:
             await self._app(scope, receive, send)  # it is refused there
             return
         key = Key(principal.tenant, principal.key_id or principal.subject, name)
-        try:
-            if not _KEY.fullmatch(name):
-                raise InvalidInputError(
-                    "An Idempotency-Key is 1 to 200 visible ASCII characters.", code="validation_failed"
+        digest = hashlib.sha256(b"\n".join((scope["path"].encode(), scope["query_string"], b"")))
+        async with AsyncExitStack() as stack:
+            try:
+                if not _KEY.fullmatch(name):
+                    raise InvalidInputError(
+                        "An Idempotency-Key is 1 to 200 visible ASCII characters.", code="validation_failed"
+                    )
+                again = await stack.enter_async_context(held(receive, digest.update))
+                kept = await to_thread.run_sync(
+                    lambda: self._answers.claim(key, digest.digest(), now=datetime.now(UTC))
                 )
-            body = await body_of(receive)
-            digest = hashlib.sha256(b"\n".join((scope["path"].encode(), scope["query_string"], body))).digest()
-            kept = await to_thread.run_sync(lambda: self._answers.claim(key, digest, now=datetime.now(UTC)))
-        except PlatformError as error:
-            refused = problems.of_error(error, instance=scope["path"])
-            await problems.response(refused, headers=problems.headers_of(error))(scope, receive, send)
-            return
-        except HTTPException as error:  # the body is too large or too slow
-            await problems.of_http(error, path=scope["path"])(scope, receive, send)
-            return
-        if kept is not None:
-            headers = [(kind.encode(), value.encode("latin-1")) for kind, value in kept.headers.items()]
-            headers += [(b"content-length", b"%d" % len(kept.body)), (b"idempotency-replayed", b"true")]
-            await send({"type": "http.response.start", "status": kept.status, "headers": headers})
-            await send({"type": "http.response.body", "body": kept.body})
-            return
+            except PlatformError as error:
+                refused = problems.of_error(error, instance=scope["path"])
+                await problems.response(refused, headers=problems.headers_of(error))(scope, receive, send)
+                return
+            except HTTPException as error:  # the body is too large or too slow
+                await problems.of_http(error, path=scope["path"])(scope, receive, send)
+                return
+            if kept is None:
+                await self._answered(key, scope, again, send)
+            else:
+                await _answer_again(kept, send)
+
+    async def _answered(self, key: Key, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the request answered, and keep that."""
         recorded = _Recorded(send)
         try:
-            await self._app(scope, given(body, receive), recorded)
+            await self._app(scope, receive, recorded)
         finally:
             answer = recorded.answer()
             settle = (
@@ -98,6 +103,13 @@ class RepeatsMiddleware:
             except UnavailableError as error:  # the claim ends by itself, in a minute
                 log.warning("idempotency.not_settled", reason=error.message)
             await recorded.finish()
+
+
+async def _answer_again(kept: Answer, send: Send) -> None:
+    headers = [(kind.encode(), value.encode("latin-1")) for kind, value in kept.headers.items()]
+    headers += [(b"content-length", b"%d" % len(kept.body)), (b"idempotency-replayed", b"true")]
+    await send({"type": "http.response.start", "status": kept.status, "headers": headers})
+    await send({"type": "http.response.body", "body": kept.body})
 
 
 def etag_of(body: bytes) -> bytes:

@@ -15,6 +15,8 @@ from api.auth.principal import PrincipalDep
 from api.content import AnalyzeIn, BatchIn, JobOut, JobPage
 from api.dependencies import ServicesDep, TenantDep
 from resources.content.jobs.model import AnalysisOptions, AnalysisRequest, JobStatus
+from resources.content.parse import refuse_large
+from resources.content.spool import Spooled
 
 router = APIRouter(prefix="/analyze", tags=["documents"])
 aliases = APIRouter(prefix="/analyze", tags=["documents"])
@@ -42,10 +44,13 @@ async def analyze_upload(
     timeout_seconds: Annotated[float, Form(gt=0, le=300)] = 30.0,
 ) -> JobOut:
     """The same for a file of a form. Its name and declared type help to tell what it is."""
+    name = (file.filename or "").replace("\\", "/").rpartition("/")[2][:255]
+    held = await run_in_threadpool(Spooled.measured, file.file)
+    refuse_large(held, name=name, limits=services.parse_limits)
     request = AnalysisRequest(
-        name=(file.filename or "").replace("\\", "/").rpartition("/")[2][:255],
+        name=name,
         media_type=service.media_type_of(file.content_type, strict=False),
-        content=await file.read(),
+        content=held.whole(),
         options=AnalysisOptions(
             provider=provider if model else None, model=model if provider else None, timeout_seconds=timeout_seconds
         ),

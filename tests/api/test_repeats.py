@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import tracemalloc
 from typing import TYPE_CHECKING
 from unittest.mock import MagicMock
 
 import pytest
 
 from api.app import create_app
+from api.bodies import held
 from api.middleware.repeats import KEYED
 from resources.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import httpx
+    from starlette.types import Message
 
 EVENT = {"type": "run.started", "data": {"run_id": "a", "job": "b"}, "stream": "run/a"}
 WITHOUT_A_KEY = {
@@ -90,3 +96,40 @@ def test_whatever_is_made_can_be_made_once() -> None:
         if makes and not own and path.startswith("/api/v1/") and not KEYED.fullmatch(path):
             without.add(path.removeprefix("/api/v1"))
     assert without == set(WITHOUT_A_KEY)
+
+
+async def test_a_large_body_waits_on_disk_and_comes_as_it_was() -> None:
+    parts = [bytes([number % 251]) * 65_536 for number in range(40)]
+    messages: Iterator[Message] = iter(
+        [
+            *({"type": "http.request", "body": part, "more_body": True} for part in parts),
+            {"type": "http.request", "body": b"", "more_body": False},
+            {"type": "http.disconnect"},
+        ]
+    )
+
+    async def receive() -> Message:
+        return next(messages)
+
+    digest = hashlib.sha256()
+    read: list[bytes] = []
+    tracemalloc.start()
+    async with held(receive, digest.update) as again:
+        held_in_memory = tracemalloc.get_traced_memory()[0]
+        while (message := await again())["type"] == "http.request":
+            read.append(message["body"])
+            assert len(message["body"]) <= 256 * 1024
+            assert message["more_body"] == (sum(map(len, read)) < sum(map(len, parts)))
+    tracemalloc.stop()
+    assert b"".join(read) == b"".join(parts)
+    assert digest.digest() == hashlib.sha256(b"".join(parts)).digest()
+    assert held_in_memory < 512 * 1024
+
+
+def test_a_large_document_takes_a_key(http: httpx.Client) -> None:
+    path, content = "/api/v1/documents?name=large.txt", b"One sentence of many. " * 150_000
+    first, again = (http.post(path, content=content, headers=keyed("k")) for _ in range(2))
+    assert (first.status_code, again.headers["idempotency-replayed"]) == (202, "true")
+    assert first.json()["document"]["sha256"] == hashlib.sha256(content).hexdigest()
+    other = http.post(path, content=content + b"!", headers=keyed("k"))
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")

@@ -10,6 +10,7 @@ from api.client.answers import V1, Seen, list_of, model_of
 from api.schemas import (
     AggregateOut,
     BatchOut,
+    DataStoredOut,
     DeadLetterOut,
     DeadLetterPage,
     DryRunOut,
@@ -47,6 +48,10 @@ class EventsClient(HttpClient):
         """Store several events; the answer has a result for each."""
         body = [dict(event) for event in events]
         return model_of(BatchOut, (await self._send("POST", f"{V1}/events", json=body)))
+
+    async def append_data(self, data: Any) -> DataStoredOut:
+        """Store data of whatever form, as an event `data.received`; the answer says whether a rule works with it."""
+        return model_of(DataStoredOut, (await self._send("POST", f"{V1}/events/data", json={"data": data})))
 
     async def read_events(
         self,

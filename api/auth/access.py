@@ -59,6 +59,7 @@ ACCESS: dict[str, str] = {
     "DELETE /provider-keys/{provider}": "manage:keys",
     # Events
     "POST /events": "write:events",
+    "POST /events/data": "write:events",
     "GET /events": "read:events",
     "GET /events/tail": "subscribe:events",
     "GET /events/statistics": "read:events",

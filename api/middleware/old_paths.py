@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _V1: Final = "/api/v1"
+_UPSTREAM: Final = "/dagster"
 _PAGES: Final = {
     "/swagger-ui": "/docs",
     "/swagger-ui/": "/docs",
     "/api-docs/openapi.json": "/openapi.json",
     f"{_V1}/graphql": "/graphql",
 }
+# Where what was sent once had another form.
+_POSTED: Final = {"/events": f"{_V1}/events/data"}
 # Of what stood before all others once, and the agents, who have a registry now.
 _AREAS: Final = {
     **{f"/{area}": f"{_V1}/{area}" for area in ("auth", "events", "metrics", "registry", "templates", "workflows")},
@@ -33,9 +36,12 @@ class OldPathsMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path = present_path(scope["path"])
+            path = _POSTED.get(scope["path"]) if scope["method"] == "POST" else None
+            path = path or present_path(scope["path"])
             if path != scope["path"]:
                 scope = {**scope, "path": path, "raw_path": path.encode()}
+            if scope["method"] == "HEAD" and not path.startswith(_UPSTREAM):
+                scope = {**scope, "method": "GET"}  # the server, which knows better, leaves the body out
         await self._app(scope, receive, send)
 
 

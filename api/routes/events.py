@@ -7,14 +7,24 @@ from concurrent.futures import Future
 from dataclasses import replace
 from http import HTTPStatus
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ValidationError
 
 from api import problems
 from api.dependencies import Services, ServicesDep, TenantDep
-from api.schemas import BatchItem, BatchOut, EventIn, EventOut, EventPage, EventStatisticsOut, Storable
+from api.schemas import (
+    BatchItem,
+    BatchOut,
+    DataIn,
+    DataStoredOut,
+    EventIn,
+    EventOut,
+    EventPage,
+    EventStatisticsOut,
+    Storable,
+)
 from resources.errors import (
     InvalidInputError,
     NotFoundError,
@@ -23,12 +33,18 @@ from resources.errors import (
     Problem,
     UnavailableError,
 )
-from resources.events.catalog import CATALOG, DocumentReceived
-from resources.events.model import Appended, Expected, NewEvent, RecordedEvent, StreamId
-from resources.events.routing.model import expand
+from resources.events.catalog import CATALOG, DataReceived, DocumentReceived
+from resources.events.model import Appended, EventMetadata, Expected, NewEvent, RecordedEvent, StreamId
+from resources.events.routing.model import expand, in_force, route
 from resources.telemetry import correlation
 
 MAX_BATCH = 1000
+_BODIES = [
+    {"$ref": "#/components/schemas/DataIn"},
+    {"$ref": "#/components/schemas/EventIn"},
+    {"type": "array", "minItems": 1, "maxItems": MAX_BATCH, "items": {"$ref": "#/components/schemas/EventIn"}},
+]
+_Fate = Literal["queued", "stored_not_queued", "stored_only"]
 _IDENTITY = ("tenant.", "user.", "key.")
 
 router = APIRouter(prefix="/events", tags=["events"])
@@ -59,17 +75,7 @@ Tags = Annotated[
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": {
-                        "oneOf": [
-                            {"$ref": "#/components/schemas/EventIn"},
-                            {
-                                "type": "array",
-                                "minItems": 1,
-                                "maxItems": MAX_BATCH,
-                                "items": {"$ref": "#/components/schemas/EventIn"},
-                            },
-                        ]
-                    }
+                    "schema": {"oneOf": _BODIES[1:]},
                 }
             },
         }
@@ -92,6 +98,58 @@ def append_events(
     refused = sum(item.event is None for item in results)
     stored = BatchOut(accepted=len(results) - refused, refused=refused, results=results)
     return _answer(stored, HTTPStatus.MULTI_STATUS if refused else HTTPStatus.CREATED)
+
+
+@router.post(
+    "/data",
+    response_model=DataStoredOut | EventOut | BatchOut,
+    summary="Append data of whatever form, as the first API took it",
+    responses={
+        201: {"model": EventOut | BatchOut, "description": "The body was what `POST /events` takes"},
+        207: {"model": BatchOut, "description": "The same, and some events of the batch were refused"},
+        **problems.responses(400, 403, 409, 413, 422, 503),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"oneOf": _BODIES}}},
+        }
+    },
+)
+def append_data(
+    body: Annotated[dict[str, Any] | list[Any], Body()], services: ServicesDep, tenant: TenantDep
+) -> Response:
+    """`{"data": …}` becomes an event of the type `data.received`; any other body is taken as `POST /events` takes it.
+
+    `POST /events` without `/api/v1` leads here.
+    """
+    if not (isinstance(body, dict) and body.keys() == DataIn.model_fields.keys()):
+        return append_events(body, services, tenant)
+    sent = DataIn.model_validate(body)
+    event = NewEvent(
+        DataReceived.event_type, {"data": sent.data}, metadata=EventMetadata(correlation_id=correlation.current())
+    )
+    try:
+        appended = services.events.append(StreamId("data", str(event.event_id)), [event], tenant=tenant)
+    except InvalidInputError as error:
+        raise at(error, "body") from error
+    services.pushes.push(appended.events)
+    status, message = _fate(appended.events[-1], services)
+    return Response(
+        DataStoredOut(message=message, event_id=event.event_id, status=status).model_dump_json(),
+        media_type="application/json",
+    )
+
+
+def _fate(event: RecordedEvent, services: Services) -> tuple[_Fate, str]:
+    """What becomes of an event that is stored, and that in words."""
+    try:
+        rules = in_force(services.rules.list(tenant=event.tenant), event)
+    except UnavailableError:
+        return "stored_not_queued", "The event is stored; the rules are looked at later."
+    if any(found.matched for found in route([event], rules)):
+        return "queued", "The event is stored, and a rule works with it."
+    return "stored_only", "The event is stored; there is no rule for it."
 
 
 @router.get("", summary="Read events in order of position", responses=problems.responses(422, 503))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -66,6 +66,23 @@ class EventIn(Strict):
             **when,
         )
         return StreamId(stream_type, stream_id), event
+
+
+class DataIn(Strict):
+    """Data of whatever form, as the first API took it."""
+
+    data: Any = Field(examples=["water is hot", {"temperature": 96}])
+
+
+class DataStoredOut(BaseModel):
+    """What became of the data. It is stored in any case, as an event of the type `data.received`."""
+
+    message: str
+    event_id: UUID
+    status: Literal["queued", "stored_not_queued", "stored_only"] = Field(
+        description="queued = a rule works with it; stored_not_queued = the rules cannot be read now: a sensor looks at it later;"
+        " stored_only = there is no rule for it"
+    )
 
 
 class EventOut(BaseModel):

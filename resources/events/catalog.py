@@ -118,6 +118,16 @@ class RunFailed(_Run):
     duration_ms: int | None = Field(default=None, ge=0)
 
 
+# Data of whatever form: one stream each, `data/<event id>`
+
+
+@CATALOG.event("data.received")
+class DataReceived(EventData):
+    """Somebody has sent data that no other type tells of. A rule may start a workflow with it."""
+
+    data: Any
+
+
 # Workflows: one stream a workflow execution, `workflow/<id>`
 
 

@@ -18,7 +18,16 @@ WORKFLOW = {"name": "old", "nodes": {"greet": {"type": "template", "config": {"t
 AGENT = {"name": "ada", "endpoint": "https://agents.example/x", "capabilities": ["x"]}
 # Method, path and body; the status of the answer, and its code or members that it has.
 ANSWERS: list[tuple[str, str, Any, int, str]] = [
-    ("POST", "/events", STARTED, 201, "event_id"),
+    ("POST", "/events", STARTED, 201, "recorded_at"),
+    ("POST", "/events", [STARTED], 201, "results"),
+    ("POST", "/events", {"data": "water is hot"}, 200, "stored_only"),
+    ("POST", "/events", {"data": {"any": ["form"]}}, 200, "stored_only"),
+    ("POST", "/events", {"data": 1, "extra": 2}, 422, "body.type"),
+    ("POST", "/events", {}, 422, "body.type"),
+    ("POST", "/events", "water", 422, "validation_failed"),
+    ("GET", "/events", None, 200, "next_after"),
+    ("GET", "/metrics", None, 200, "aiw_http_requests_total"),
+    ("GET", "/metrics/summary", None, 200, "uptime_seconds"),
     ("POST", "/login", {"username": "nobody", "password": "wrong password"}, 401, "credentials_wrong"),
     ("POST", f"{V1}/auth/login", {"username": "nobody", "password": "wrong password"}, 401, "credentials_wrong"),
     ("POST", "/refresh", {"refresh_token": "nonsense"}, 401, "refresh_invalid"),

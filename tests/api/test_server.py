@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -13,13 +14,16 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from api.listening import bind, bind_all, has_told_its_port
+from api.metrics.series import decoded
 from api.server import main
 from resources.errors import InvalidInputError, UnavailableError
 from resources.servers.process import Command, CommandService, Supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from resources.settings import Settings
@@ -128,9 +132,15 @@ def test_settings_are_read_again_on_sighup_and_no_connection_notices(api_setting
             process.send_signal(signal.SIGHUP)
             told = next(line for line in map(json.loads, process.stderr) if line["event"] == "api.reloaded")
             assert (told["log_level"], told["principal_per_minute"]) == ("info", 77)
-            (tmp_path / ".env").write_text("AIW_LOG__LEVEL=loud\n")
+            (tmp_path / ".env").write_text("AIW_LOG__LEVEL=canary\nAIW_LIMITS__PRINCIPAL_PER_MINUTE=88\n")
             process.send_signal(signal.SIGHUP)
-            assert next(line for line in map(json.loads, process.stderr) if line["event"] == "api.reload_refused")
+            told = next(line for line in map(json.loads, process.stderr) if line["event"] == "api.reload_refused")
+            assert told["reason"].startswith("AIW_LOG__LEVEL: ")
+            assert "canary" not in json.dumps(told)
+            (tmp_path / ".env").write_text("AIW_LIMITS__TENANT_PER_MINUTE=99\n")
+            process.send_signal(signal.SIGHUP)
+            told = next(line for line in map(json.loads, process.stderr) if line["event"] == "api.reloaded")
+            assert (told["log_level"], told["principal_per_minute"]) == ("info", 77)
             after = client.get("/api/v1/auth/whoami").extensions["network_stream"].get_extra_info("client_addr")
             assert after == before
             finished = next(line for line in map(json.loads, process.stderr) if line["event"] == "request.finished")
@@ -140,7 +150,7 @@ def test_settings_are_read_again_on_sighup_and_no_connection_notices(api_setting
         process.communicate(timeout=30)
 
 
-def test_a_process_that_is_killed_comes_back_and_nobody_is_refused_meanwhile(
+def test_a_process_that_is_killed_comes_back_and_nobody_is_refused_nor_forgotten_meanwhile(
     api_settings: Settings, tmp_path: Path
 ) -> None:
     listeners = bind_all("127.0.0.1", 0, 2)
@@ -153,13 +163,17 @@ def test_a_process_that_is_killed_comes_back_and_nobody_is_refused_meanwhile(
         with ThreadPoolExecutor(2) as starts:
             list(starts.map(supervisor.start, services))
         assert len({listener.getsockname()[1] for listener in listeners}) == 1
-        url = f"http://127.0.0.1:{listeners[0].getsockname()[1]}/live"
+        api = f"http://127.0.0.1:{listeners[0].getsockname()[1]}"
+        url = f"{api}/live"
+        assert {httpx.get(url, trust_env=False, timeout=60).status_code for _ in range(12)} == {200}
+        wait_until(lambda: written(tmp_path / "metrics", "/live") == 12)
         victim = psutil.Process(services[0].pid)
         victim.kill()
         victim.wait(30)
         # Each on a connection of its own: with so many, some come to the socket that nobody serves at the moment.
         assert {httpx.get(url, trust_env=False, timeout=60).status_code for _ in range(24)} == {200}
         assert services[0].pid not in {None, victim.pid}
+        wait_until(lambda: told(api, "/live") == 36)  # whichever of them is asked
     finally:
         supervisor.stop()
         for listener in listeners:
@@ -167,10 +181,34 @@ def test_a_process_that_is_killed_comes_back_and_nobody_is_refused_meanwhile(
     assert not any(service.pid for service in services)
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.05)
+
+
+def written(folder: Path, route: str) -> float:
+    """How many requests of the route all processes have written down."""
+    found = [decoded(path.read_bytes())[0] for path in folder.glob("*.json")]
+    return sum(series.total("aiw_http_requests_total", "GET", route) for series in found)
+
+
+def told(api: str, route: str) -> float:
+    """How many a process tells of that is asked for its metrics."""
+    text = httpx.get(f"{api}/metrics", trust_env=False, timeout=60).text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    named = [sample for sample in samples if sample.name == "aiw_http_requests_total"]
+    return sum(sample.value for sample in named if sample.labels["route"] == route)
+
+
 def worker(settings: Settings, listener: socket.socket, port_file: Path) -> CommandService:
     command = Command(
         name=port_file.name,
-        argv=(sys.executable, "-m", "api.server", "--fd", str(listener.fileno()), "--port-file", str(port_file)),
+        argv=(
+            *(sys.executable, "-m", "api.server", "--fd", str(listener.fileno()), "--port-file", str(port_file)),
+            *("--metrics-folder", str(port_file.with_name("metrics"))),
+        ),
         log_file=port_file.with_suffix(".log"),
         environment=environment(settings),
         descriptors=(listener.fileno(),),

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,9 +20,11 @@ from resources.events.projections.totals import PlatformTotals
 from resources.registry.model import Registration
 
 if TYPE_CHECKING:
+    import httpx
     from fastapi import FastAPI
 
     from api.dependencies import Services
+    from api.metrics.collector import Collector
     from resources.database.postgres import Database
 
 V1 = "/api/v1"
@@ -46,9 +47,11 @@ def of(found: Found, name: str, **labels: str) -> float:
 
 
 @pytest.fixture(autouse=True)
-def _fresh(_app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+def collector(_app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Collector:
     """What is read from the database is read at each scrape."""
-    monkeypatch.setattr(_app.state.metrics, "_every", 0.0)
+    collector: Collector = _app.state.metrics
+    monkeypatch.setattr(collector, "_every", 0.0)
+    return collector
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,7 @@ def test_all_that_is_told_is_in_the_table_and_of_its_kind(http: httpx.Client) ->
     families = {(family.name.removesuffix("_total"), family.kind): tuple(sorted(family.labels)) for family in FAMILIES}
     text = http.get(f"{V1}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert text.headers["content-type"].startswith("application/openmetrics-text")
-    for metric in openmetrics(text.text):
+    for metric in openmetrics(text.text):  # type: ignore[no-untyped-call]  # the library leaves it so
         labels = families[metric.name, metric.type]
         assert {tuple(sorted(set(sample.labels) - {"le"})) for sample in metric.samples} == {labels}
         assert metric.documentation
@@ -134,14 +137,14 @@ def test_the_summary_says_the_same(http: httpx.Client) -> None:
 
 
 def test_a_database_that_is_away_takes_nothing_else_along(
-    http: httpx.Client, _app: FastAPI, monkeypatch: pytest.MonkeyPatch
+    http: httpx.Client, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from resources.errors import UnavailableError
 
     def away() -> None:
         raise UnavailableError("The database is away.", dependency="database")
 
-    monkeypatch.setitem(_app.state.metrics._sources, "database", away)
+    monkeypatch.setitem(collector._sources, "database", away)
     found = scrape(http)
     assert of(found, "aiw_source_up", source="database") == 0
     assert of(found, "aiw_source_up", source="machine") == 1
@@ -149,15 +152,15 @@ def test_a_database_that_is_away_takes_nothing_else_along(
     assert of(found, "aiw_http_requests_in_flight") == 1
 
 
-def test_many_who_ask_cost_one_read(http: httpx.Client, _app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_who_ask_cost_one_read(http: httpx.Client, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     first = scrape(http)
-    monkeypatch.setattr(_app.state.metrics, "_every", 600.0)
+    monkeypatch.setattr(collector, "_every", 600.0)
 
     def unexpected() -> None:
         pytest.fail("it was read again")
 
-    for name in list(_app.state.metrics._sources):
-        monkeypatch.setitem(_app.state.metrics._sources, name, unexpected)
+    for name in list(collector._sources):
+        monkeypatch.setitem(collector._sources, name, unexpected)
     assert of(scrape(http), "aiw_events_appended_total") == of(first, "aiw_events_appended_total")
 
 

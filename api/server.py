@@ -169,17 +169,23 @@ def reload(rates: Rates) -> None:
     not valid change nothing.
     """
     from dotenv import dotenv_values
+    from pydantic import ValidationError
 
     from resources.settings import Settings
     from resources.telemetry.logging import get_logger, set_level
 
     log = get_logger(__name__)
-    written = {name: value for name, value in dotenv_values(".env").items() if name.startswith("AIW_") and value}
-    os.environ.update(written)
+    before = dict(os.environ)
+    os.environ.update({name: text for name, text in dotenv_values(".env").items() if name.startswith("AIW_") and text})
     try:
         settings = Settings()
     except ValueError as error:
-        log.error("api.reload_refused", reason=str(error))  # noqa: TRY400 - the reason says it all
+        os.environ.clear()
+        os.environ.update(before)
+        # What was written there is not repeated: it may be a secret.
+        found = error.errors(include_input=False) if isinstance(error, ValidationError) else ()
+        wrong = [f"AIW_{'__'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in found]
+        log.error("api.reload_refused", reason="; ".join(wrong) or type(error).__name__)  # noqa: TRY400 - it says it all
         return
     set_level(settings.log.level)
     rates.change(settings.limits)

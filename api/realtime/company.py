@@ -10,7 +10,7 @@ from api.realtime import frames
 from api.realtime.connection import Connection, Frame
 from resources.realtime import topics
 from resources.realtime.model import Notice, Priority
-from resources.realtime.presence.model import TYPING_SECONDS
+from resources.realtime.presence.model import TYPING_SECONDS, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
@@ -23,18 +23,23 @@ _PAUSE = 0.05
 
 
 class Company:
-    """`thread` runs what waits for the database, `spawn` what goes on in the background."""
+    """`thread` runs what waits for the database, `spawn` what goes on in the background.
+
+    After `patience` seconds every process has written those who are connected to it again, whatever the database forgot.
+    """
 
     def __init__(
         self,
         messages: MessageStore,
         presence: PresenceStore,
         *,
+        patience: float,
         thread: Callable[..., Coroutine[Any, Any, Any]],
         spawn: Callable[[Coroutine[Any, Any, Any]], object],
     ) -> None:
         self._messages = messages
         self._presence = presence
+        self._patience = patience
         self._thread = thread
         self._spawn = spawn
         self._typing: dict[tuple[str, str, str], asyncio.TimerHandle] = {}
@@ -82,12 +87,27 @@ class Company:
     async def _tell_changes(self, tenant: str, room: Room) -> None:
         await asyncio.sleep(_PAUSE)  # who comes back with many devices is told of once
         users, room.changed_users = room.changed_users, set()
-        await self.tell(tenant, users, room.index.matching(topics.PRESENCE))
+        await self.tell(tenant, room, users, to=room.index.matching(topics.PRESENCE))
 
-    async def tell(self, tenant: str, users: Collection[str] | None, to: Collection[Connection]) -> None:
+    def missed(self, tenant: str, room: Room) -> None:
+        """It may not have been told who came and went: say it all once more."""
+        if room.index.matching(topics.PRESENCE):
+            self._spawn(self._tell_again(tenant, room))
+
+    async def _tell_again(self, tenant: str, room: Room) -> None:
+        await asyncio.sleep(self._patience)
+        there = await self._thread(self._presence.find, None, tenant=tenant, now=datetime.now(UTC))
+        users = room.present.union(presence.user for presence in there)
+        await self.tell(tenant, room, users, to=room.index.matching(topics.PRESENCE))
+
+    async def tell(self, tenant: str, room: Room, users: Collection[str] | None, *, to: Collection[Connection]) -> None:
         """How the users are now; None = all of the tenant."""
         now = datetime.now(UTC)
         for presence in await self._thread(self._presence.find, users, tenant=tenant, now=now):
+            if presence.status is Status.OFFLINE:
+                room.present.discard(presence.user)
+            else:
+                room.present.add(presence.user)
             data = {
                 "user_id": presence.user,
                 "status": presence.status,

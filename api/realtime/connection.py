@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 QUEUE = 1000
+MOST_CHARACTERS = 16 * 1024 * 1024
+"""Of all frames that wait: a thousand large ones would be too much for one reader who takes none."""
+
 TRY_AGAIN_LATER = 1013
 GONE = 1006
 _BREATH = 64
@@ -61,8 +64,9 @@ class Connection:
     """
 
     __slots__ = (
-        "_flushing", "_passing", "_queue", "_room", "_size", "_write", "active_at", "bucket", "caught_up", "closing", "dialect",
-        "end", "id", "missed", "on_receipt", "patterns", "pinged_at", "pongs", "present", "principal", "since", "warned",
+        "_flushing", "_load", "_passing", "_queue", "_room", "_size", "_write", "active_at", "bucket", "caught_up", "closing",
+        "dialect", "end", "id", "missed", "on_receipt", "patterns", "pinged_at", "pongs", "present", "principal", "since",
+        "warned",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +100,7 @@ class Connection:
         self._size = size
         self._queue: deque[Frame] = deque()
         self._passing = 0
+        self._load = 0
         self._flushing: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
@@ -104,14 +109,21 @@ class Connection:
         """Frames that are not sent yet."""
         return len(self._queue)
 
+    @property
+    def half_full(self) -> bool:
+        """Whether who has much to say should wait (`drained`)."""
+        return len(self._queue) > self._size // 2 or self._load > MOST_CHARACTERS // 2
+
     def offer(self, frame: Frame) -> bool:
         """Send the frame as soon as possible; False when it will not be sent."""
         if self.closing is not None:
             return False
-        if len(self._queue) >= self._size and not self._make_room(frame):
-            return False
+        while self._queue and (len(self._queue) >= self._size or self._load + len(frame.text) > MOST_CHARACTERS):
+            if not self._make_room(frame):
+                return False
         self._queue.append(frame)
         self._passing += frame.place is None
+        self._load += len(frame.text)
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
         return True
@@ -122,7 +134,7 @@ class Connection:
 
     async def drained(self) -> None:
         """Wait until at most half of the queue is used, or the connection ends."""
-        while len(self._queue) > self._size // 2 and self.closing is None:
+        while self.half_full and self.closing is None:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
 
@@ -137,7 +149,7 @@ class Connection:
             return
         self.closing = (code, reason)
         self._queue.clear()
-        self._passing = 0
+        self._passing = self._load = 0
         if self._flushing is not None:
             self._flushing.cancel()
         self._wake()
@@ -149,10 +161,11 @@ class Connection:
             while self._queue:
                 frame = self._queue.popleft()
                 self._passing -= frame.place is None
+                self._load -= len(frame.text)
                 await self._write(frame)
                 if frame.receipt is not None and self.on_receipt is not None:
                     self.on_receipt(self, frame.receipt)
-                if self._room is not None and len(self._queue) <= self._size // 2:
+                if self._room is not None and not self.half_full:
                     self._wake()
                 sent += 1
                 if sent % _BREATH == 0:
@@ -170,6 +183,7 @@ class Connection:
             if frame.place is not None or least.priority < frame.priority:
                 self._queue.remove(least)
                 self._passing -= 1
+                self._load -= len(least.text)
                 return True
         if frame.place is None:
             return False

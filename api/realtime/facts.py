@@ -35,7 +35,7 @@ _TYPES = tuple(live.types())
 class FactsFeed:
     """Belongs to the loop of its hub. `wanted` counts subscriptions, `seen` is the position that was told.
 
-    `thread` runs what waits for the database, `spawn` what goes on in the background; `queue` is what a connection holds.
+    `thread` runs what waits for the database, `spawn` what goes on in the background.
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class FactsFeed:
         *,
         thread: Callable[..., Coroutine[Any, Any, Any]],
         spawn: Callable[[Coroutine[Any, Any, Any]], object],
-        queue: int,
     ) -> None:
         self.seen = 0
         self.wanted = 0
@@ -55,7 +54,6 @@ class FactsFeed:
         self._runs = runs
         self._thread = thread
         self._spawn = spawn
-        self._queue = queue
         self._running = False
         self._again = False
         self._known: OrderedDict[str, int] = OrderedDict()
@@ -84,7 +82,7 @@ class FactsFeed:
                 topic = next((one for one in live.topics_of(event) if topics.any_fits(patterns, one)), None)
                 if topic is not None:
                     connection.offer(_fact_frame(event, topic, connection.dialect))
-                    if connection.waiting > self._queue // 2:
+                    if connection.half_full:
                         await connection.drained()
             after = page[-1].position if len(page) == _PAGE else up_to
         return after

@@ -36,7 +36,7 @@ _RETRY = 0.5
 class MessageFeed:
     """Belongs to the loop of its hub, whose `rooms` it opens and serves.
 
-    `thread` runs what waits for the database, `spawn` what goes on in the background; `queue` is what a connection holds.
+    `thread` runs what waits for the database, `spawn` what goes on in the background.
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class MessageFeed:
         *,
         thread: Callable[..., Coroutine[Any, Any, Any]],
         spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
-        queue: int,
     ) -> None:
         self.origins: dict[UUID, Connection] = {}
         """Who said what is not told yet, and gets no copy."""
@@ -54,7 +53,6 @@ class MessageFeed:
         self._messages = messages
         self._thread = thread
         self._spawn = spawn
-        self._queue = queue
 
     async def room(self, tenant: str) -> Room:
         """The tenant's room, its feed begun."""
@@ -179,7 +177,7 @@ class MessageFeed:
             for message in page:
                 if message.live_at(now) and _hears_all(heard, message) and not _came_by_itself(connection, message):
                     self.offer(connection, message, {})
-                    if connection.waiting > self._queue // 2:
+                    if connection.half_full:
                         await connection.drained()
             after = reached
         return after

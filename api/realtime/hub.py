@@ -90,13 +90,11 @@ class Hub:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cancel: Callable[[], None] | None = None
-        self._feed = MessageFeed(
-            self._rooms, self.messages, thread=self._thread, spawn=self._spawn, queue=self.limits.queue
+        self._feed = MessageFeed(self._rooms, self.messages, thread=self._thread, spawn=self._spawn)
+        self._facts = FactsFeed(self._rooms, events, runs, thread=self._thread, spawn=self._spawn)
+        self.company = Company(
+            self.messages, presence, patience=2 * self.limits.beat, thread=self._thread, spawn=self._spawn
         )
-        self._facts = FactsFeed(
-            self._rooms, events, runs, thread=self._thread, spawn=self._spawn, queue=self.limits.queue
-        )
-        self.company = Company(self.messages, presence, thread=self._thread, spawn=self._spawn)
         self._starting = asyncio.Lock()
         self._open = 0
         self._empty = asyncio.Event()
@@ -293,7 +291,7 @@ class Hub:
         if last:
             await self._feed.send_last(connection, spoken, seen)
             if any(topics.fits(pattern, topics.PRESENCE) for pattern in wanted):
-                await self.company.tell(connection.principal.tenant, None, [connection])
+                await self.company.tell(connection.principal.tenant, room, None, to=[connection])
 
     def unsubscribe(self, connection: Connection, patterns: Collection[str]) -> None:
         """Unsubscribe from topics, as they were subscribed to."""
@@ -374,6 +372,7 @@ class Hub:
                     self._facts.wake()
                     for tenant, known in self._rooms.items():
                         self._feed.wake(tenant, known)
+                        self.company.missed(tenant, known)
                 case _:
                     pass
 

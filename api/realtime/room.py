@@ -33,6 +33,8 @@ class Room:
         self.reading = False
         self.again = False
         self.changed_users: set[str] = set()
+        self.present: set[str] = set()
+        """Who was said to be there."""
 
     def remember(self, message: Message) -> None:
         """`recent` holds all messages in (floor, seen]."""

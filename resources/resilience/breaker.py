@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict, deque
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from resources.errors import UnavailableError
 from resources.resilience.tally import TALLY, kind_of
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 State = Literal["closed", "open", "half_open"]
+CIRCUIT_OPEN: Final = "circuit_open"
+"""The code of the refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class CircuitBreaker:
         raise UnavailableError(
             f"{self.name!r} failed {self._policy.failures} times and is left alone for another {left:.0f} s.",
             dependency=self.name,
-            code="circuit_open",
+            code=CIRCUIT_OPEN,
         )
 
     def _leave(self, *, success: bool | None) -> None:

@@ -19,13 +19,15 @@ from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
 
 from api.realtime import frames, session
-from api.realtime.connection import Connection, Frame
+from api.realtime.connection import MOST_CHARACTERS, Connection, Frame
 from api.realtime.hub import HubLimits
 from resources.errors import InvalidInputError
 from resources.realtime.limits import Limiter, TokenBucket
 from resources.realtime.memory import MemoryFanout
-from resources.realtime.model import NewMessage, Priority
+from resources.realtime.model import NewMessage, Notice, Priority
 from resources.realtime.postgres import PostgresMessages
+from resources.realtime.presence.model import Device
+from resources.realtime.presence.postgres import PostgresPresence
 from resources.tenants.model import Principal
 from resources.tenants.permissions import Role
 from tests.api.events import eventually
@@ -244,6 +246,23 @@ def test_what_nobody_told_of_is_found_all_the_same(database: Database, tenant: s
         assert client.messages(1) == ["untold"]
 
 
+def test_who_came_and_went_is_told_once_it_may_have_been_missed(database: Database, tenant: str) -> None:
+    silent, now = PostgresPresence(database, MemoryFanout()), datetime.now(UTC)
+    with sockets(database, tenant, limits=HubLimits(beat=0.1)) as served, served.client("anna") as anna:
+        anna.subscribe("presence")
+
+        def status_of_bert() -> str:
+            in_loop(served.hub, lambda: served.hub._hear([Notice("lost")]))
+            while (told := anna.until("PresenceUpdate"))["user_id"] != "bert":
+                pass
+            return str(told["status"])
+
+        silent.join([Device(f"device of {tenant}", tenant, "bert", f"hub of {tenant}", now, now)])
+        assert status_of_bert() == "online"
+        silent.leave([f"device of {tenant}"])
+        assert status_of_bert() == "offline"
+
+
 def test_devices_that_the_database_forgot_are_written_again_and_streams_are_none(
     database: Database, tenant: str
 ) -> None:
@@ -322,6 +341,19 @@ async def test_what_has_a_position_is_never_left_out() -> None:
     assert made.closing is not None
     assert made.closing[0] == 1013
     assert ended == ["end"]
+
+
+async def test_what_waits_is_bounded_in_size_too() -> None:
+    made, _ = connection(1000)
+    half = "x" * (MOST_CHARACTERS // 2)
+    assert [made.offer(Frame(half)), made.half_full] == [True, False]
+    assert [made.offer(Frame(half, place="m1")), made.half_full] == [True, True]
+    assert not made.offer(Frame("passing", priority=Priority.LOW))
+    assert made.offer(Frame("2", place="m2"))
+    assert [len(frame.text) for frame in made._queue] == [len(half), 1]
+    assert not made.offer(Frame(f"{half}3", place="m3"))
+    assert made.closing is not None
+    assert made.closing[0] == 1013
 
 
 def test_buckets_refill_with_time() -> None:

@@ -16,6 +16,7 @@ from resources.ai.model import (
     TextDelta,
 )
 from resources.ai.provider import (
+    ProviderRefusedError,
     ProviderUnavailableError,
     RateLimitedError,
     StreamTruncatedError,
@@ -60,6 +61,26 @@ async def test_after_four_attempts_the_error_is_told() -> None:
     with pytest.raises(ProviderUnavailableError, match="down"):
         await memory_calls(provider).complete(request(), CONTEXT)
     assert len(provider.requests) == 4
+
+
+async def test_a_vendor_that_does_not_answer_is_left_alone_and_the_next_one_asked_at_once() -> None:
+    down, other = ScriptedProvider([DOWN] * 9), ScriptedProvider([answer("here")] * 3, name="other")
+    calls = memory_calls(chat={"scripted": down, "other": other})
+    options = CallOptions(fallback=(Target("other", "m"),))
+    for number in range(3):
+        assert (await calls.complete(request(f"call {number}"), CONTEXT, options)).answer.text == "here"
+    assert (len(down.requests), len(other.requests)) == (5, 3)
+    refused = [row for row in calls.books.calls(tenant="t") if row.error_code == "circuit_open"]
+    assert [row.cost for row in refused] == [NOTHING, NOTHING]
+
+
+async def test_a_vendor_that_says_no_is_asked_again() -> None:
+    provider = ScriptedProvider([*[REFUSED] * 6, answer()])
+    calls = memory_calls(provider)
+    for _ in range(6):
+        with pytest.raises(ProviderRefusedError):
+            await calls.complete(request(), CONTEXT)
+    assert (await calls.complete(request(), CONTEXT)).answer.text == "hello world"
 
 
 @pytest.mark.parametrize(

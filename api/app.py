@@ -132,7 +132,15 @@ _ROUTES = (
 BODY_LIMIT = 4 * 1024 * 1024
 _FORM_OVERHEAD = 256 * 1024
 _ASSETS = "/docs/assets"
-_EXPOSED = ["X-Correlation-ID", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy"]
+_EXPOSED = (
+    "X-Correlation-ID ETag Link Location Idempotency-Replayed Retry-After RateLimit RateLimit-Policy "
+    "X-RateLimit-Limit X-RateLimit-Remaining X-RateLimit-Reset"
+).split()
+# The pages start themselves with a line of script; nothing on them is fetched from elsewhere.
+_ON_PAGES = {
+    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; worker-src blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+}
 _TAGS = [
     {"name": "documents", "description": "Hand documents in and see what became of them."},
     {"name": "graph", "description": "The graph of knowledge: who supports what, ways, ranks, communities, merges."},
@@ -191,12 +199,12 @@ def create_app(services: Services | None = None, settings: Settings | None = Non
     room = HubLimits(capacity=realtime.capacity, sessions_per_user=realtime.sessions_per_user)
     app.state.hub = Hub(used.publisher, used.presence, used.events, used.run_log, limits=room)
     app.state.public_url = settings.api.public_url
-    app.state.rates = Rates(settings.limits)
-    app.state.authenticate = Authenticate(used.identity.verified, local_tenant=_local_tenant(app, settings))
     app.state.tally = HttpTally()
     app.state.metrics = Collector(
         used, app.state.tally, sockets=lambda: int(app.state.hub.open), data_dir=settings.data_dir
     )
+    app.state.rates = Rates(settings.limits)
+    app.state.authenticate = Authenticate(used.identity.verified, local_tenant=_local_tenant(app, settings))
     app.state.oidc = OidcLogin(settings.auth, used.identity) if settings.auth.oidc_issuer else None
     problems.install(app)
     _add_middleware(app, settings, used)
@@ -353,13 +361,14 @@ def _add_docs(app: FastAPI) -> None:
     app.mount(_ASSETS, StaticFiles(directory=str(files("fastapi_offline").joinpath("static"))), name="docs-assets")
 
     async def swagger() -> HTMLResponse:
-        return get_swagger_ui_html(
+        page = get_swagger_ui_html(
             openapi_url="/openapi.json",
             title=app.title,
             swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
             swagger_css_url=f"{_ASSETS}/swagger-ui.css",
             swagger_favicon_url=f"{_ASSETS}/favicon.png",
         )
+        return HTMLResponse(page.body, headers=_ON_PAGES)
 
     async def redoc() -> HTMLResponse:
         page = get_redoc_html(
@@ -371,7 +380,7 @@ def _add_docs(app: FastAPI) -> None:
         )
         # Its maker's logo would be fetched from elsewhere.
         content = bytes(page.body).replace(b"</head>", b'<style>a[href*="redocly"]{display:none}</style></head>')
-        return HTMLResponse(content, headers={"Content-Security-Policy": "img-src 'self' data:"})
+        return HTMLResponse(content, headers=_ON_PAGES)
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -1,17 +1,19 @@
 """Finding the route of a request in a dictionary.
 
 The framework asks every router, and every router all of its routes, twice: with a hundred routes that takes three quarters of a
-small request. What is found here is what the framework would have found; what is not (no such path, another method, a mount) is
-left to it.
+small request. What is found here is what the framework would have found; what is not (no such path, a mount) is left to it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fastapi import routing
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, NoMatchFound
 
 from api.endpoints import app_of
@@ -30,6 +32,7 @@ _CONTEXT = routing._FASTAPI_EFFECTIVE_ROUTE_CONTEXT_KEY  # noqa: SLF001
 _ROUTER = routing._FASTAPI_INCLUDED_ROUTER_KEY  # noqa: SLF001
 
 _APP = "aiw.endpoint"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 _Entry = tuple[Any, Any, "ASGIApp"]
 """A route as its router was included, that router, and what answers."""
@@ -58,7 +61,7 @@ class IndexedRoutes(BaseRoute):
                 convertors = entry[0].param_convertors
                 found = {name: convertors[name].convert(value) for name, value in match.groupdict().items()}
                 return Match.FULL, _chosen(entry, found)
-        return Match.NONE, {}
+        return self._other_methods(path)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """The routes themselves know their addresses."""
@@ -66,6 +69,19 @@ class IndexedRoutes(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope[_APP](scope, receive, send)
+
+    def _other_methods(self, path: str) -> tuple[Match, Scope]:
+        """What refuses the method, and tells all that there are (the framework would name those of one route)."""
+        assert self._plain is not None
+        allowed = [
+            method
+            for method in _METHODS
+            if (method, path) in self._plain
+            or any(entry[0].path_regex.match(path) for entry in self._named.get((method, _area(path)), ()))
+        ]
+        if not allowed:
+            return Match.NONE, {}
+        return Match.FULL, {_APP: partial(_not_allowed, ", ".join(allowed))}
 
     def _index(self) -> dict[tuple[str, str], _Entry]:
         plain: dict[tuple[str, str], _Entry] = {}
@@ -89,6 +105,10 @@ class IndexedRoutes(BaseRoute):
                 for context in router.effective_route_contexts():
                     if isinstance(context.original_route, APIRoute):
                         yield context, router, app_of(context)
+
+
+async def _not_allowed(allow: str, _scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": allow})
 
 
 def _area(path: str) -> str:

@@ -123,5 +123,6 @@ def _statuses(operation: dict[str, Any], wanted: str) -> Iterator[int]:
         yield HTTPStatus.BAD_REQUEST
         yield HTTPStatus.REQUEST_TIMEOUT
         yield HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        yield HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     if operation.get("requestBody") is not None or operation.get("parameters"):
         yield HTTPStatus.UNPROCESSABLE_ENTITY

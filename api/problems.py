@@ -73,6 +73,7 @@ _CODE_OF_STATUS = {
     HTTPStatus.NOT_FOUND: "route_not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "CONTENT_TOO_LARGE",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "media_type_unsupported",
 }
 _RESERVED = frozenset({"type", "title", "status", "detail", "instance", "code", "correlation_id", "errors"})
 _RETRY_AFTER_UNAVAILABLE = 2
@@ -196,6 +197,12 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
         message = f"The body is not valid JSON, at character {found[0]['loc'][-1]}: {reason}."
         return response(
             document(HTTPStatus.BAD_REQUEST, "malformed_json", message, instance=request.url.path),
+        )
+    if isinstance(error.body, bytes) and error.body:  # the framework parses what says that it is JSON
+        sent = request.headers.get("content-type", "").partition(";")[0] or "of no type"
+        message = f"The body is {sent}. Send it as application/json."
+        return response(
+            document(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", message, instance=request.url.path)
         )
     return response(of_error(validation_error(found), instance=request.url.path))
 

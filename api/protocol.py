@@ -7,9 +7,13 @@ byte (slow loris). A head that comes in one piece, as nearly all do, needs no ti
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api import problems
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 32 * 1024
 HEAD_SECONDS = 15.0
+_TOO_LARGE = "The head of the request is too large."
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -32,6 +37,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._arrived = 0
         """Bytes that can be the head's: what came of it before, and all that has come now."""
         self._head_timer: TimerHandle | None = None
+        self._refused: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
@@ -51,7 +57,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._start_timer()
         self._head_bytes = self._arrived
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too large.")
+            self._refused = _TOO_LARGE
+            self.send_400_response(_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -61,12 +68,27 @@ class GuardedProtocol(HttpToolsProtocol):
             self._arrived > MAX_HEAD_BYTES
             and sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES
         ):
-            raise ValueError("The head of the request is too large.")  # the parser makes a 400 of it
+            self._refused = _TOO_LARGE
+            raise ValueError(_TOO_LARGE)  # the parser ends there, and asks for a 400
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._in_head = self._begun_anew = True
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no request, or too much of one, as all that is refused. `msg` is the parser's."""
+        if self._refused is None:
+            problem = problems.document(HTTPStatus.BAD_REQUEST, "malformed_request", msg)
+        else:
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            problem = problems.document(
+                status, "head_too_large", f"{self._refused} {MAX_HEAD_BYTES} bytes are accepted."
+            )
+        body = orjson.dumps(problem)
+        head = f"HTTP/1.1 {problem['status']} {problem['title']}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
+        self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+        self.transport.close()
 
     def _start_timer(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._too_slow)

@@ -63,6 +63,7 @@ def test_every_reference_of_the_schema_leads_somewhere(http: httpx.Client) -> No
 def test_the_documentation_needs_nothing_from_elsewhere(http: httpx.Client, path: str) -> None:
     page = http.get(path)
     assert page.status_code == 200
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
     fetched = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
     assert fetched
     for address in fetched:
@@ -129,3 +130,20 @@ def test_importing_loads_no_heavy_library(module: str) -> None:
     program = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/workflows", {"GET", "POST"}), ("/workflows/hello", {"GET", "DELETE"}), ("/budgets", {"GET", "PUT"})],
+)
+def test_who_asks_by_a_wrong_method_is_told_the_right_ones(http: httpx.Client, path: str, allowed: set[str]) -> None:
+    answer = http.patch(f"/api/v1{path}")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize("path", ["/health", "/docs", "/api/v1/workflows", f"/api/v1/documents/{'0' * 32}"])
+def test_the_head_of_every_answer_can_be_asked_for_alone(http: httpx.Client, path: str) -> None:
+    whole, head = http.get(path), http.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]

@@ -147,6 +147,13 @@ async def test_malformed_json_is_a_bad_request(http: httpx.AsyncClient) -> None:
     assert answer.json()["code"] == "malformed_json"
 
 
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_a_body_of_another_kind_is_refused_as_one(http: httpx.AsyncClient, media_type: str) -> None:
+    answer = await http.post("/echo", content=b'{"a": 1}', headers={"Content-Type": media_type})
+    assert (answer.status_code, answer.json()["code"]) == (415, "media_type_unsupported")
+    assert "application/json" in answer.json()["detail"]
+
+
 async def test_json_that_is_no_utf8_is_a_bad_request(http: httpx.AsyncClient) -> None:
     answer = await http.post("/echo", content=b'{"\xff": 1}', headers={"Content-Type": "application/json"})
     assert answer.status_code == 400

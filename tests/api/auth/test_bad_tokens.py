@@ -169,8 +169,16 @@ def raw(url: str, request: bytes) -> bytes:
 @pytest.mark.parametrize("end", [b"\r\n\r\n", b""])
 def test_a_bomb_of_headers_is_refused(guarded_url: str, guarded: httpx.Client, head: bytes, end: bytes) -> None:
     answer = raw(guarded_url, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + head + end)
-    assert not answer.startswith(b"HTTP/1.1 200")
+    if answer:  # unless it was hung up on before all of it was sent
+        assert answer.startswith(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/problem+json"
+        )
     assert guarded.get("/health").status_code == 200
+
+
+def test_what_is_no_request_is_answered_as_a_problem(guarded_url: str) -> None:
+    answer = raw(guarded_url, b"FLY /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json")
 
 
 def test_who_sends_headers_for_ever_is_hung_up_on(guarded_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

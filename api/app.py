@@ -132,10 +132,19 @@ _ROUTES = (
 BODY_LIMIT = 4 * 1024 * 1024
 _FORM_OVERHEAD = 256 * 1024
 _ASSETS = "/docs/assets"
-_EXPOSED = (
-    "X-Correlation-ID ETag Link Location Idempotency-Replayed Retry-After RateLimit RateLimit-Policy "
-    "X-RateLimit-Limit X-RateLimit-Remaining X-RateLimit-Reset"
-).split()
+_EXPOSED = [
+    "X-Correlation-ID",
+    "ETag",
+    "Link",
+    "Location",
+    "Idempotency-Replayed",
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+]
 # The pages start themselves with a line of script; nothing on them is fetched from elsewhere.
 _ON_PAGES = {
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "

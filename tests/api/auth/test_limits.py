@@ -133,5 +133,8 @@ async def test_pages_of_other_origins_may_call_only_if_they_are_named(
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         good = await client.options("/api/v1/events", headers={"Origin": "https://app.example.org", **wanted})
         bad = await client.options("/api/v1/events", headers={"Origin": "https://evil.example.org", **wanted})
+        page = await client.get("/api/v1/events", headers={"Origin": "https://app.example.org"})
     assert good.headers["access-control-allow-origin"] == "https://app.example.org"
     assert "access-control-allow-origin" not in bad.headers
+    assert page.status_code == 401
+    assert {"Link", "ETag", "RateLimit"} <= set(page.headers["access-control-expose-headers"].split(", "))

@@ -40,9 +40,10 @@ MAX_TITLE = 300
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
 _URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"'`\[\]{}|\\^]+", re.IGNORECASE)
 _URL_TAIL = ".,;:!?)*_"
-_FILE_ENDING = r"\.(?:pdf|zip|gz|tar|docx?|xlsx?|pptx?|epub|csv|mp[34])"
-_FILE = re.compile(rf"{_FILE_ENDING}$", re.IGNORECASE)
-_UNUSUAL = re.compile(rf"[^!-Z\\^-~]|{_FILE_ENDING}", re.IGNORECASE)
+_FILES = "(?:pdf|zip|gz|tar|docx?|xlsx?|pptx?|epub|csv|mp[34])"
+_FILE = re.compile(rf"\.{_FILES}$", re.IGNORECASE)
+_UNUSUAL = re.compile(rf"[^!-\-/-Z\\^-~](?:(?<=[^.])|{_FILES})")
+"""What few addresses hold: a sign that is rare in one, or the ending of a file, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def clean(text: str) -> str:
 
 def is_clean(text: str) -> bool:
     """Whether `clean` would leave it as it is."""
-    return _UNWANTED.search(text) is None
+    return (text.isascii() and text.isprintable()) or _UNWANTED.search(text) is None
 
 
 def _replacement(match: re.Match[str]) -> str:
@@ -114,7 +115,7 @@ def classify_link(url: str, text: str = "") -> Link | None:
     if lowered.startswith("tel:"):
         return Link(kind="phone", url=url, text=text)
     is_file = False
-    if _UNUSUAL.search(url):  # else it is an address, and one of no file, without taking it apart
+    if _UNUSUAL.search(lowered):  # else it is an address, and one of no file, without taking it apart
         try:
             is_file = _FILE.search(urlsplit(url).path) is not None
         except ValueError:

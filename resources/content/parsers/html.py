@@ -56,11 +56,8 @@ _KINDS = {
     for tag in _CODE_TAGS | _BLOCK_TAGS | _SPECIAL_TAGS
 }
 """What a tag is, as bits, so that each element is looked up once. None is both a block and special."""
-_HIDDEN = re.compile(r"<[^<>]{0,500}\shidden[\s=>/]", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
-_WIDE_SPACE = re.compile(r"[^\S ]|  ")
 _MANY_TAGS = 5_000
-_WORD = re.compile(r"[A-Za-z]+")
 _META_TITLES = ("og:title", "dc.title", "citation_title")
 _META_AUTHORS = ("author", "article:author", "dc.creator", "citation_author")
 _META_KEPT = ("description", "keywords", "generator", "og:type", "og:site_name", "date", "article:published_time")
@@ -80,7 +77,7 @@ def parse(content: bytes, *, limits: ParseLimits) -> ParsedDocument:
     metadata: dict[str, Any] = {key: meta[key] for key in _META_KEPT if key in meta}
     if decoded.replaced:
         metadata["replaced_characters"] = decoded.replaced
-    language = (tree.root.attributes.get("lang") or "") if tree.root is not None else ""
+    language = (tree.root.attrs.get("lang") or "") if tree.root is not None else ""
     if language:
         metadata["language"] = one_line(language)[:35]
     return builder.build(
@@ -105,7 +102,7 @@ def _tree(text: str, limits: ParseLimits) -> Any:
     if text.count("<") > _MANY_TAGS:
         _refuse_depth(text.encode("utf-8", "replace"), limits)
     tree = LexborHTMLParser(text)
-    if _HIDDEN.search(text):
+    if "hidden" in text.lower():
         for node in tree.css("[hidden]"):
             node.decompose()
     return tree
@@ -126,8 +123,8 @@ def _refuse_depth(content: bytes, limits: ParseLimits) -> None:
 def _meta(tree: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in tree.css("meta[content]")[:200]:
-        key = (node.attributes.get("name") or node.attributes.get("property") or "").lower()
-        value = one_line(node.attributes.get("content") or "")[:1000]
+        key = (node.attrs.get("name") or node.attrs.get("property") or "").lower()
+        value = one_line(node.attrs.get("content") or "")[:1000]
         if key and value:
             found.setdefault(key, value)
     return found
@@ -146,18 +143,17 @@ class _Run:
         self.length = 0
         self.tight = False
 
-    def add(self, text: str, *, code: bool = False) -> None:
-        if _WIDE_SPACE.search(text) is not None:
+    def add(self, text: str, *, code: bool) -> None:
+        """`text` is more than space, unless space counts here."""
+        if "  " in text or not text.isprintable():
             text = _SPACE.sub(" ", text)
         if self.ends_in_space:
             text = text.lstrip()
-        if not text:
-            return
-        size = len(text)
-        if code and not _WORD.fullmatch(text.strip()):
-            self._code.append((self.length, self.length + size))
+        start = self.length
+        self.length = end = start + len(text)
+        if code and not _is_word(text.strip()):
+            self._code.append((start, end))
         self._parts.append(text)
-        self.length += size
         self.ends_in_space = text[-1] == " "
 
     def line_break(self) -> None:
@@ -171,13 +167,17 @@ class _Run:
         if self.length:
             text = "".join(self._parts).rstrip()
             size = len(text)
-            code = [(start, min(end, size)) for start, end in self._code if start < size]
-            if code and is_clean(text):
+            if self._code and is_clean(text):
+                code = [(start, min(end, size)) for start, end in self._code if start < size]
                 self._builder.block(text, tight=self.tight, spans=code)
             elif text:
                 self._builder.block(text, tight=self.tight)
             self._parts, self._code, self.length, self.ends_in_space = [], [], 0, True
         self.tight = False
+
+
+def _is_word(text: str) -> bool:
+    return text.isascii() and text.isalpha()
 
 
 def add_tree(builder: TextBuilder, root: LexborNode | None, *, dropped: frozenset[str]) -> None:
@@ -188,37 +188,41 @@ def add_tree(builder: TextBuilder, root: LexborNode | None, *, dropped: frozense
     run = _Run(builder)
     max_depth = builder.limits.max_depth
     code_depth = 0
-    open_nodes: list[tuple[LexborNode, int]] = []
-    node = root
-    while node is not None:
-        tag = node.tag or ""
-        if tag == "-text":
-            text = node.text_content
-            if text and not (text.isspace() and run.ends_in_space):
-                run.add(text, code=code_depth > 0)
-        elif tag not in dropped and tag[:1] not in "-_!":
-            kind = _KINDS.get(tag, 0)
-            child = node.child if not kind & _SPECIAL or _special(builder, run, node, tag) else None
-            if kind & _BLOCK and child is not None:
-                if run.length:
-                    run.flush()
-                run.tight = kind & _TIGHT != 0
-            if child is not None:
-                code_depth += kind & _CODE
-                open_nodes.append((node, kind))
-                if len(open_nodes) > max_depth:
-                    raise too_deep(max_depth)
-                node = child
-                continue
-        while (following := node.next if open_nodes else None) is None and open_nodes:
-            node, kind = open_nodes.pop()
+    open_nodes: list[tuple[LexborNode, int]] = [] if root is None else [(root, _KINDS.get(root.tag or "", 0))]
+    node = None if root is None else root.child
+    while open_nodes:
+        while node is None and open_nodes:
+            left, kind = open_nodes.pop()
             if kind:
                 if kind & _BLOCK:
                     if run.length:
                         run.flush()
                     run.tight = False
                 code_depth -= kind & _CODE
-        node = following
+            node = left.next if open_nodes else None
+        if node is None:
+            break
+        tag = node.tag or ""
+        if tag == "-text":
+            text = node.text_content
+            if text and not (run.ends_in_space and text.isspace()):
+                run.add(text, code=code_depth > 0)
+        elif tag not in dropped:
+            kind = _KINDS.get(tag, 0)
+            child = node.child if not kind & _SPECIAL or _special(builder, run, node, tag) else None
+            if child is not None:
+                if kind:
+                    if kind & _BLOCK:
+                        if run.length:
+                            run.flush()
+                        run.tight = kind & _TIGHT != 0
+                    code_depth += kind & _CODE
+                open_nodes.append((node, kind))
+                if len(open_nodes) > max_depth:
+                    raise too_deep(max_depth)
+                node = child
+                continue
+        node = node.next
     run.flush()
 
 
@@ -240,7 +244,7 @@ def _special(builder: TextBuilder, run: _Run, node: LexborNode, tag: str) -> boo
         _add_table(builder, node)
     else:
         if tag == "a":
-            builder.link(node.attributes.get("href") or "", _text_of(node))
+            builder.link(node.attrs.get("href") or "", _text_of(node))
         return True
     return False
 
@@ -258,17 +262,16 @@ def _text_of(node: LexborNode) -> str:
 
 
 def _note_media(builder: TextBuilder, node: LexborNode, tag: str) -> None:
-    url = node.attributes.get("src") or node.attributes.get("data-src") or ""
+    url = node.attrs.get("src") or node.attrs.get("data-src") or ""
     if not url and (source := node.css_first("source[src]")) is not None:
-        url = source.attributes.get("src") or ""
-    builder.media(_MEDIA[tag], url, node.attributes.get("alt") or node.attributes.get("title") or "")
+        url = source.attrs.get("src") or ""
+    builder.media(_MEDIA[tag], url, node.attrs.get("alt") or node.attrs.get("title") or "")
 
 
 def _links_below(builder: TextBuilder, node: LexborNode) -> None:
-    for anchor in node.css("a[href]"):
-        text = one_line(_text_of(anchor))
-        if text.strip("¶#§ "):
-            builder.link(anchor.attributes.get("href") or "", text)
+    for anchor in node.traverse():
+        if anchor.tag == "a" and (text := one_line(_text_of(anchor))).strip("¶#§ "):
+            builder.link(anchor.attrs.get("href") or "", text)
 
 
 def _is_tabular(table: LexborNode) -> bool:

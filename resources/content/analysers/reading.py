@@ -47,7 +47,7 @@ _ENDING = (
 )
 _SENTENCE_END = re.compile(_ENDING % r"(?:\s*\n|(?=\s*(?:[-*•]|\d+[.)])\s))")
 _SENTENCE_OR_LINE_END = re.compile(_ENDING % "")
-_ENDS = tuple(".!?…。！？\"')”")
+_ENDS = frozenset(".!?…。！？\"')”")
 _SHORTEST_SENTENCE = 3
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|cf|Mr|Mrs|Ms|Dr|Prof|St|Fig|approx|incl|resp|[A-Z])\.\Z")
 _ABBREVIATED = (
@@ -125,12 +125,13 @@ _BITS: Final = tuple(bytes(value >> bit & 1 for value in range(256)) for bit in 
 
 def read(document: ParsedDocument) -> Reading:
     """Split the document's prose. In text that is wrapped at a margin, the end of a line ends nothing."""
-    prose = _without_noise(_blank(document.text[:MAX_CHARS], document.code).replace("’", "'"))
+    whole = document.text
+    prose = _without_noise(_blank(whole[:MAX_CHARS], document.code).replace("’", "'"))
     wrapped = document.media_type in _WRAPPED
     titles = {
         section.start: section.start + len(section.title)
         for section in document.sections
-        if document.text.startswith(section.title, section.start)
+        if whole.startswith(section.title, section.start)
     }
     pieces = (_ASCII_WORD if prose.isascii() else _WORD).split(prose)
     texts = pieces[1::2]
@@ -140,23 +141,23 @@ def read(document: ParsedDocument) -> Reading:
     sentences: list[Sentence] = []
     headings: set[int] = set()
     last = 0
-    for start, end in _spans(prose, document.text, _SENTENCE_END if wrapped else _SENTENCE_OR_LINE_END, titles):
+    for start, end in _spans(prose, whole, _SENTENCE_END if wrapped else _SENTENCE_OR_LINE_END, titles):
         first = bisect_left(starts, start, last)
         last = bisect_left(starts, end, first)
         if first == last:
             continue
-        is_heading = titles.get(start) == end
-        if is_heading:
+        text = whole[start:end]
+        is_prose = last - first >= _SHORTEST_SENTENCE and text[-1] in _ENDS
+        if titles.get(start) == end:
             headings.update(range(first, last))
-        text = document.text[start:end]
-        is_prose = not is_heading and last - first >= _SHORTEST_SENTENCE and text[-1:] in _ENDS
+            is_prose = False
         sentences.append(Sentence(text, start, first, last, is_prose))
         fresh[first] = 1
     lowers, singulars, signs = zip(*map(LEXICON.entry, texts), strict=True) if texts else ((), (), ())
     roles, syllables, flags, kinds, tones = map(b"".join(signs).__getitem__, _COLUMNS)
     return Reading(
         document=document,
-        lower=document.text[:MAX_CHARS].lower(),
+        lower=whole[:MAX_CHARS].lower(),
         sentences=tuple(sentences),
         texts=texts,
         starts=starts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, repeat
 from operator import mul
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,7 @@ def _columns(reading: Reading) -> _Columns:
     telling = reading.marked(Flag.TELLING)
     frequencies = Counter(compress(reading.singulars, telling))
     return _Columns(
-        weights=list(map(mul, map(frequencies.__getitem__, reading.singulars), telling)),
+        weights=list(map(mul, map(frequencies.get, reading.singulars, repeat(0)), telling)),
         telling=telling,
         cues=reading.marked(Flag.CUE),
         capitals=reading.marked(Flag.CAPITAL),

@@ -143,28 +143,23 @@ def _with_inner(telling: list[_Candidate], found: dict[tuple[str, ...], _Candida
     What stands in a phrase is counted together with what stands alone, but for its mentions in a longer phrase that is a concept
     itself (as the C-value of Frantzi and Ananiadou 2000 does).
     """
-    inner: dict[tuple[str, ...], _Candidate] = {}
+    inside: dict[tuple[str, ...], list[tuple[_Candidate, int, int]]] = {}
     for candidate in found.values():
-        for start, end in _PARTS[len(candidate.key)]:
-            part = candidate.key[start:end]
-            if end < len(candidate.key):
-                part = (*part[:-1], singular(part[-1]))
-            merged = inner.get(part)
-            if merged is None:
-                merged = inner[part] = _Candidate(part, candidate.first + start)
-            merged.count += candidate.count
-            merged.first = min(merged.first, candidate.first + start)
-            for form, weight in candidate.forms.items():
-                shown = " ".join(form.split(" ")[start:end])
-                merged.forms[shown] = merged.forms.get(shown, 0) + weight
+        key = candidate.key
+        for start, end in _PARTS[len(key)]:
+            part = key[start:end] if end == len(key) else (*key[start : end - 1], singular(key[end - 1]))
+            inside.setdefault(part, []).append((candidate, start, end))
     known = {candidate.key: candidate for candidate in telling}
-    for key, candidate in sorted(inner.items(), key=lambda item: -len(item[0])):
-        if key in known or any(LEXICON.entry(word).role != "a" for word in key):
+    for key, mentioned in sorted(inside.items(), key=lambda item: -len(item[0])):
+        whole = found.get(key)
+        if key in known or not (_is_repeated(mentioned) or (whole is not None and whole.in_heading)):
             continue
+        if any(LEXICON.entry(word).role != "a" for word in key):
+            continue
+        candidate = _merged(key, mentioned)
         candidate.count -= sum(
             [longer.count for longer in known.values() if len(longer.key) > len(key) and _holds(longer.key, key)]
         )
-        whole = found.get(key)
         if whole is not None:
             candidate.in_heading, candidate.inner, candidate.capitalised = (
                 whole.in_heading,
@@ -174,6 +169,21 @@ def _with_inner(telling: list[_Candidate], found: dict[tuple[str, ...], _Candida
         if _is_telling(candidate, mentions):
             known[key] = candidate
     return list(known.values())
+
+
+def _is_repeated(mentioned: list[tuple[_Candidate, int, int]]) -> bool:
+    return len(mentioned) >= _PHRASE_MENTIONS or mentioned[0][0].count >= _PHRASE_MENTIONS
+
+
+def _merged(key: tuple[str, ...], mentioned: list[tuple[_Candidate, int, int]]) -> _Candidate:
+    """One candidate for what stands within others, from which word to which."""
+    merged = _Candidate(key, min(candidate.first + start for candidate, start, _ in mentioned))
+    for candidate, start, end in mentioned:
+        merged.count += candidate.count
+        for form, weight in candidate.forms.items():
+            shown = " ".join(form.split(" ")[start:end])
+            merged.forms[shown] = merged.forms.get(shown, 0) + weight
+    return merged
 
 
 def _is_telling(candidate: _Candidate, mentions: int) -> bool:

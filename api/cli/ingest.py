@@ -84,9 +84,17 @@ def ingest(
         def hand_in(item: str) -> Outcome:
             return _hand_in(client, item, largest=largest, tags=tag or (), subject=subject, tenant=tenant)
 
-        outcomes = _upload_all(items, hand_in, progress)
-        if wait:
-            outcomes = _follow(client, outcomes, progress, timeout=timeout)
+        outcomes: list[Outcome] = []
+        try:
+            outcomes.extend(_uploaded(items, hand_in, progress))
+            if wait:
+                outcomes = _follow(client, outcomes, progress, timeout=timeout)
+        except KeyboardInterrupt:
+            remark(
+                f"{len(outcomes)} of {len(items)} are handed in, and are worked on without this command: see "
+                "`aiw documents list`. The same command again takes nothing twice."
+            )
+            raise
     _report(outcomes, as_json=as_json)
     if not all(outcome.good for outcome in outcomes):
         raise typer.Exit(FAILED)
@@ -127,18 +135,16 @@ def _walk(folder: Path, *, recursive: bool, glob: str | None, suffixes: frozense
             yield str(path)
 
 
-def _upload_all(items: Sequence[str], hand_in: Callable[[str], Outcome], progress: Progress) -> list[Outcome]:
+def _uploaded(items: Sequence[str], hand_in: Callable[[str], Outcome], progress: Progress) -> Iterator[Outcome]:
     task = progress.add_task("handing in", total=len(items))
-    outcomes = []
     with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="ingest") as threads:
         try:
             for outcome in threads.map(hand_in, items):
-                outcomes.append(outcome)
                 progress.advance(task)
+                yield outcome
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
-    return outcomes
 
 
 def _hand_in(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from resources.content.parsers import ISOLATED, VERSION, ParseLimits, read
 from resources.content.parsers.base import PARSE_ERROR, TOO_LARGE
 from resources.content.sandbox import parse_isolated
-from resources.content.sniff import sniff, sniff_ends
+from resources.content.sniff import called, sniff, sniff_ends
 from resources.content.spool import Spooled
 from resources.errors import InvalidInputError, LimitExceededError, PlatformError
 
@@ -56,7 +56,7 @@ def refuse_large(content: Sized, *, name: str, limits: ParseLimits) -> None:
     """Raise LimitExceededError when there are more bytes than allowed."""
     if len(content) > limits.max_bytes:
         raise LimitExceededError(
-            f"The document {name!r} has {len(content):,} bytes; {limits.max_bytes:,} are accepted. Split it.",
+            f"{called(name)} has {len(content):,} bytes; {limits.max_bytes:,} are accepted. Split it.",
             code=TOO_LARGE,
             size_bytes=len(content),
             max_bytes=limits.max_bytes,

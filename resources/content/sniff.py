@@ -130,7 +130,7 @@ def media_type_of_name(name: str) -> MediaType | None:
 def sniff(content: bytes, *, name: str = "", declared: MediaType | None = None) -> MediaType:
     """The format. Raises InvalidInputError: document_empty, UNSUPPORTED_FORMAT, document_binary or content_type_mismatch."""
     if not content.strip(_BLANK):
-        raise InvalidInputError(f"The document {name!r} is empty.", code=EMPTY)
+        raise InvalidInputError(f"{called(name)} is empty.", code=EMPTY)
     extension = PurePosixPath(name.lower()).suffix
     named = EXTENSIONS.get(extension)
     # "text/plain" is true of Markdown too: where the name says more, the name is right.
@@ -152,7 +152,7 @@ def sniff(content: bytes, *, name: str = "", declared: MediaType | None = None) 
             raise _unsupported(name, f"it is {found}")
         if expected is not MediaType.PDF:
             raise InvalidInputError(
-                f"The document {name!r} should be {expected.value}, but it is {found}.", code=BINARY, detected=found
+                f"{called(name)} should be {expected.value}, but it is {found}.", code=BINARY, detected=found
             )
     if expected is MediaType.PDF:
         raise _mismatch(name, expected, "its bytes do not begin with %PDF", declared=declared)
@@ -223,6 +223,11 @@ def _text_type(head: str, expected: MediaType | None, *, declared: MediaType | N
             return expected
 
 
+def called(name: str) -> str:
+    """The document in a sentence, whether or not it has a name."""
+    return f"The document {name!r}" if name else "The document"
+
+
 def _agree(found: MediaType, expected: MediaType | None, *, declared: MediaType | None, name: str) -> MediaType:
     if expected is None or expected is found:
         return found
@@ -232,7 +237,7 @@ def _agree(found: MediaType, expected: MediaType | None, *, declared: MediaType 
 def _mismatch(name: str, expected: MediaType, found: str, *, declared: MediaType | None) -> InvalidInputError:
     claim = "is declared as" if declared is not None else "is named as"
     return InvalidInputError(
-        f"The document {name!r} {claim} {expected.value}, but {found}. Correct the name or declare its real media type.",
+        f"{called(name)} {claim} {expected.value}, but {found}. Correct the name or declare its real media type.",
         code=MISMATCH,
         expected=expected.value,
     )
@@ -241,6 +246,6 @@ def _mismatch(name: str, expected: MediaType, found: str, *, declared: MediaType
 def _unsupported(name: str, reason: str) -> InvalidInputError:
     known = ", ".join(sorted(EXTENSIONS))
     return InvalidInputError(
-        f"The format of {name!r} is not supported: {reason}. Supported: {known}, and other plain text.",
+        f"{called(name)} is of a format that is not supported: {reason}. Supported: {known}, and other plain text.",
         code=UNSUPPORTED,
     )

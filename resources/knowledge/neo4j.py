@@ -21,7 +21,7 @@ from resources.knowledge.state import GraphState, Scores
 from resources.knowledge.weaving import BATCH, Row, concept_of, put_merge, revise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from resources.knowledge.model import Concept, Support
     from resources.knowledge.state import Changes, EdgeKey
@@ -103,16 +103,15 @@ class BoltGraphStore(BoltLearning):
 
     def concepts(self, *, tenant: str) -> Sequence[Concept]:
         """All concepts, in order of id."""
-        rows = self._read(queries.CONCEPTS, tenant=tenant)
-        return sorted((concept_of(row) for row in rows), key=lambda concept: concept.id)
+        return sorted(self._concepts(tenant), key=lambda concept: concept.id)
 
     def edges(self, *, tenant: str, type: EdgeType | None = None) -> Sequence[Edge]:
         """All edges, in order of source, target and type; the weight is the highest that any document gave."""
         edges = [
-            Edge(source=row["source"], target=row["target"], type=kind, weight=row["weight"])
+            Edge(source=source, target=target, type=kind, weight=weight)
             for kind in EdgeType
             if type is None or kind is type
-            for row in self._read(queries.EDGES[kind], tenant=tenant)
+            for source, target, weight in self._edges(kind, tenant)
         ]
         return sorted(edges, key=lambda edge: (edge.source, edge.target, edge.type))
 
@@ -175,14 +174,26 @@ class BoltGraphStore(BoltLearning):
     def state(self, *, tenant: str) -> GraphState:
         """The whole graph as plain data. It is at least as new as the revision it names, which is read first."""
         revision = self.revision(tenant=tenant)
-        concepts = {row["id"]: concept_of(row) for row in self._read(queries.CONCEPTS, tenant=tenant)}
+        concepts = {concept.id: concept for concept in self._concepts(tenant)}
         edges = {
-            (row["source"], row["target"], kind): row["weight"]
-            for kind, query in queries.EDGES.items()
-            for row in self._read(query, tenant=tenant)
+            (source, target, kind): weight for kind in EdgeType for source, target, weight in self._edges(kind, tenant)
         }
-        mentions = _mentions(self._read(queries.MENTIONS, tenant=tenant))
+        mentions: dict[str, dict[str, float]] = {}
+        for row in self._read(queries.MENTIONS, tenant=tenant):
+            for concept, weight in row["concepts"]:
+                mentions.setdefault(concept, {})[row["document"]] = weight
         return GraphState(revision, concepts, edges, mentions, self._roots(tenant))
+
+    def _concepts(self, tenant: str) -> Iterator[Concept]:
+        names = ("id", *queries.FIELDS)
+        for row in self._read(queries.CONCEPTS, tenant=tenant):
+            for told in row["told"]:
+                yield concept_of(dict(zip(names, told, strict=True)))
+
+    def _edges(self, kind: EdgeType, tenant: str) -> Iterator[tuple[str, str, float]]:
+        for row in self._read(queries.EDGES[kind], tenant=tenant):
+            for source, weight in row["sources"]:
+                yield source, row["target"], weight
 
     def changes(self, *, since: int, tenant: str) -> Changes | None:
         """What was touched after that revision. None when that is not known any more, or too much to be told one by one."""

@@ -359,7 +359,11 @@ OPTIONAL MATCH (c)-[:RELATED_TO]-(other:Concept {{tenant: $tenant}})
 RETURN {_TOLD}, requires, required_by, part_of, parts, collect(DISTINCT other.id) AS related
 """
 
-CONCEPTS: Final = f"MATCH (c:Concept {{tenant: $tenant}}) RETURN {_TOLD}"
+# Whole graphs come in lists: to unpack one row costs as much as five members of a list, and a hub has very many rows.
+CONCEPTS: Final = f"""
+MATCH (c:Concept {{tenant: $tenant}})
+RETURN c.voice AS voice, collect([c.id, {_fields("c.{0}")}]) AS told
+"""
 
 SOME_CONCEPTS: Final = f"UNWIND $rows AS row MATCH (c:Concept {{tenant: $tenant, id: row.id}}) RETURN {_TOLD}"
 
@@ -374,7 +378,8 @@ LIMIT $limit
 EDGES: Final = {
     kind: f"""
 MATCH (a:Concept {{tenant: $tenant}})-[r:{kind}]->(b:Concept {{tenant: $tenant}})
-RETURN a.id AS source, b.id AS target, max(r.weight) AS weight
+WITH a.id AS source, b.id AS target, max(r.weight) AS weight
+RETURN target, collect([source, weight]) AS sources
 """
     for kind in EdgeType
 }
@@ -398,7 +403,7 @@ RETURN a.id AS source, b.id AS target, max(r.weight) AS weight
 MENTIONS: Final = """
 MATCH (c:Concept {tenant: $tenant})<-[s:SUPPORTS]-(d:Document {tenant: $tenant})
 WHERE s.weight IS NOT NULL
-RETURN c.id AS concept, d.id AS document, s.weight AS weight
+RETURN d.id AS document, collect([c.id, s.weight]) AS concepts
 """
 
 MENTIONS_OF: Final = """

@@ -38,6 +38,7 @@ T = TypeVar("T")
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.1
 _CONNECTION_TRIES: Final = 2
+_LEAST_TRIES: Final = 5
 
 
 class BoltServer:
@@ -156,11 +157,12 @@ class BoltServer:
     def _tried(self, work: Callable[[], T]) -> T:
         """The result of `work`, repeated as long as others come first, and once for a connection that went stale.
 
+        What takes longer than the time for conflicts is tried a few times all the same: a large document comes through, too.
         Safe because every change may be made twice: what it changes is decided anew from what is there.
         """
         deadline = time.monotonic() + self._conflict_timeout
         pause = _FIRST_PAUSE
-        connections = 0
+        connections = conflicts = 0
         while True:
             try:
                 return work()
@@ -175,7 +177,8 @@ class BoltServer:
                     raise UpstreamError(
                         f"The graph store refused a statement: {error.message}", dependency="graph", reason=error.code
                     ) from error
-                if time.monotonic() > deadline:
+                conflicts += 1
+                if time.monotonic() > deadline and conflicts >= _LEAST_TRIES:
                     raise ConflictError(
                         f"Other writers of the graph came first for {self._conflict_timeout:g} s. Try again later.",
                         code="graph_contended",

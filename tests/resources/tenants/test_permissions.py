@@ -16,7 +16,7 @@ def test_each_role_can_do_what_the_lower_one_can() -> None:
 
 
 def test_only_the_platforms_own_admins_administer_the_platform() -> None:
-    system = {Action.SYSTEM_ADMIN, Action.SYSTEM_OPERATE}
+    system = {Action.SYSTEM_ADMIN, Action.SYSTEM_OPERATE, Action.SYSTEM_READ}
     assert {role for role in Role if scopes_of(role, at_home=False) & system} == set()
     assert {role for role in Role if "system_admin" in scopes_of(role, at_home=True)} == {Role.ADMIN}
 

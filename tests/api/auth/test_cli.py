@@ -84,6 +84,37 @@ def test_keys_are_managed(grace: Aiw) -> None:
     assert grace("keys", "provider", "openai", "--remove").exit_code == 0
 
 
+def test_programs_without_a_terminal_are_told_what_to_do_instead(grace: Aiw, aiw: Aiw, tenant: str) -> None:
+    asking = [("users", "create", "bob"), ("users", "password", "grace"), ("login", "grace"), ("login",)]
+    for command in asking:
+        refused = grace(*command)
+        assert (refused.exit_code, "no terminal" in refused.stderr) == (1, True), command
+    erased = grace("tenants", "erase", tenant)
+    assert (erased.exit_code, "--yes" in erased.stderr) == (1, True)
+    assert aiw("whoami", token="a\nb").exit_code == 1
+
+
+def test_roles_are_chosen_before_a_password_is_asked_for(grace: Aiw) -> None:
+    refused = grace("users", "create", "bob", "--role", "king")
+    assert (refused.exit_code, "operator" in refused.stderr) == (2, True)
+    assert grace("users", "change", "grace").exit_code == 2
+
+
+def test_what_is_wrong_is_said_once(grace: Aiw) -> None:
+    refused = grace("keys", "create", "ci", "--scope", "fly")
+    assert (refused.exit_code, refused.stderr.count("'fly'")) == (1, 1)
+
+
+def test_changes_are_told_to_machines(grace: Aiw) -> None:
+    made = grace("users", "create", "bob", "--role", "viewer", "--json", "--password-stdin", stdin=f"{PASSWORD}\n")
+    changed = grace("users", "change", "bob", "--status", "suspended", "--json")
+    assert (json.loads(made.stdout)["role"], json.loads(changed.stdout)["status"]) == ("viewer", "suspended")
+    key = json.loads(grace("keys", "create", "ci", "--json").stdout)
+    assert json.loads(grace("keys", "revoke", key["id"], "--json").stdout)["revoked_at"]
+    stored = grace("keys", "provider", "openai", "--json", stdin="sk-0123456789abcd\n")
+    assert json.loads(stored.stdout)["hint"] == "...abcd"
+
+
 def test_tenants_are_for_the_platforms_admins(grace: Aiw, home: People, tenant: str) -> None:
     assert grace("tenants", "list").exit_code == 1
     token = home.pair("admin").access_token

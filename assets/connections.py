@@ -3,6 +3,7 @@
 from collections import Counter
 
 import dagster as dg
+import numpy as np
 
 from assets.documents import OWNERS, concepts
 from assets.failures import RETRY_POLICY, failures
@@ -38,6 +39,11 @@ def edges(context: dg.AssetExecutionContext, graph: dg.ResourceParam[GraphStore]
         graph.write_cuts(cut, tenant=tenant)
     kinds = Counter(KINDS[kind].value for kind in view.kinds.tolist())
     rows = [{"from": edge.source, "to": edge.target, "weight": edge.weight} for edge in cut[:_SHOWN]]
+    first = [view.edge(row) for row in np.argsort(-view.weights, kind="stable")[:_SHOWN].tolist()]
+    strongest = [
+        {"from": edge.source, "type": edge.type.value, "to": edge.target, "weight": round(edge.weight, 4)}
+        for edge in first
+    ]
     return dg.MaterializeResult(
         metadata={
             "tenant": dg.MetadataValue.text(tenant),
@@ -46,6 +52,9 @@ def edges(context: dg.AssetExecutionContext, graph: dg.ResourceParam[GraphStore]
             **{kind.lower(): dg.MetadataValue.int(kinds[kind]) for kind in sorted(kind.value for kind in KINDS)},
             "cycles": dg.MetadataValue.int(len(view.once(cycles))),
             "cut": dg.MetadataValue.int(len(cut)),
+            "strongest": table(
+                strongest, columns={"from": "string", "type": "string", "to": "string", "weight": "float"}
+            ),
             "cut_edges": table(rows, columns={"from": "string", "to": "string", "weight": "float"}),
         },
         data_version=dg.DataVersion(str(view.revision)),

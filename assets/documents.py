@@ -249,9 +249,12 @@ def concepts(
         changed = graph.weave(extraction, tenant=tenant)
     rows = [
         {"concept": item.name, "kind": item.kind, "weight": extraction.mentions.get(item.id, 0.0)}
-        for item in extraction.concepts
+        for item in sorted(extraction.concepts, key=lambda item: -extraction.mentions.get(item.id, 0.0))
     ]
-    edges = [{"from": edge.source, "type": edge.type.value, "to": edge.target} for edge in extraction.edges]
+    edges = [
+        {"from": edge.source, "type": edge.type.value, "to": edge.target, "weight": round(edge.weight, 4)}
+        for edge in sorted(extraction.edges, key=lambda edge: -edge.weight)
+    ]
     circles = cycles(edge for edge in extraction.edges if edge.type is EdgeType.REQUIRES)
     yield dg.MaterializeResult(
         check_results=[
@@ -266,7 +269,9 @@ def concepts(
             "passages": dg.MetadataValue.int(len(extraction.passages)),
             "work_done": dg.MetadataValue.bool(changed),
             "woven": table(rows[:30], columns={"concept": "string", "kind": "string", "weight": "float"}),
-            "connections": table(edges[:30], columns={"from": "string", "type": "string", "to": "string"}),
+            "connections": table(
+                edges[:30], columns={"from": "string", "type": "string", "to": "string", "weight": "float"}
+            ),
         },
         data_version=dg.DataVersion(document.sha256[:16]),
     )

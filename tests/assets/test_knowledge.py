@@ -72,6 +72,7 @@ def test_documents_that_contradict_each_other_lose_the_weakest_prerequisite(work
     assert failed_checks(result) == set()
     told = metadata_of(result, "edges")
     assert (told["cycles"], told["cut"], told["requires"]) == (1, 1, 2)
+    assert [row["from"] for row in (one.data for one in told["strongest"].records)] == ["egg", "hen"]
     assert [(edge.source, edge.target) for edge in workshop.graph.cuts(tenant=workshop.tenant)] == [("hen", "egg")]
     (kept,) = workshop.graph.paths(tenant=workshop.tenant)
     assert [step.concept for step in kept.concepts] == ["hen", "egg"]

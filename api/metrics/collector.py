@@ -48,6 +48,7 @@ class Collector:
         data_dir: Path,
         every: float = READ_EVERY,
     ) -> None:
+        self.data_dir = data_dir
         self._services = services
         self._tally = tally
         self._sockets = sockets

@@ -11,6 +11,7 @@ import psutil
 
 from api import running
 from api.metrics.series import Series
+from api.schemas import SystemOut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,18 @@ def machine(data_dir: Path) -> Series:
             },
             "aiw_disk_bytes": {("used",): disk.used, ("free",): disk.free},
         },
+    )
+
+
+def system(data_dir: Path) -> SystemOut:
+    """The same in short, as it is now."""
+    memory, disk = psutil.virtual_memory(), disk_of(data_dir)
+    return SystemOut(
+        cpu_load=round(psutil.getloadavg()[0] / (psutil.cpu_count() or 1), 3),
+        memory_used=round(1 - memory.available / memory.total, 4),
+        disk_used=round(disk.used / (disk.used + disk.free), 4),
+        disk_free_bytes=disk.free,
+        process_memory_bytes=psutil.Process().memory_info().rss,
     )
 
 

@@ -9,9 +9,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from anyio import CapacityLimiter, fail_after, to_thread
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from api.dependencies import ServicesDep
+from api.metrics.machine import system
 from api.schemas import CheckOut, HealthDetailOut, HealthOut, ReadyOut
 from api.version import VERSION
 from resources.errors import PlatformError
@@ -69,7 +70,7 @@ async def ready(services: ServicesDep, response: Response) -> ReadyOut:
 @aliases.get(
     "/health/detailed", summary="Whether everything that the platform stands on lives (alias)", responses=_DOWN
 )
-async def health_detailed(services: ServicesDep, response: Response) -> HealthDetailOut:
+async def health_detailed(request: Request, services: ServicesDep, response: Response) -> HealthDetailOut:
     """Asks all dependencies at once, each for two seconds at most."""
     checks = await _asked(services.probes)
     down = [check for check in checks.values() if check.status == "unhealthy"]
@@ -82,6 +83,7 @@ async def health_detailed(services: ServicesDep, response: Response) -> HealthDe
         timestamp=datetime.now(UTC),
         uptime_seconds=round(time.monotonic() - _started, 1),
         checks=checks,
+        system=system(request.app.state.metrics.data_dir),
         circuits=services.breakers.states(),
     )
 

@@ -59,6 +59,7 @@ from api.schemas.platform import (
     RunOut,
     StatisticsOut,
     StepOut,
+    SystemOut,
     WorkflowTotalsOut,
 )
 
@@ -115,6 +116,7 @@ __all__ = [
     "Storable",
     "StreamPage",
     "SubscriptionOut",
+    "SystemOut",
     "TypeCountOut",
     "WorkflowTotalsOut",
 ]

@@ -34,6 +34,16 @@ class HealthOut(BaseModel):
     version: str
 
 
+class SystemOut(BaseModel):
+    """The machine that this process runs on, and the process itself. Shares are between 0 and 1."""
+
+    cpu_load: float = Field(description="What runs or wants to, by processors, as the average of a minute")
+    memory_used: float
+    disk_used: float = Field(description="Of the disk that the data folder is on")
+    disk_free_bytes: int
+    process_memory_bytes: int
+
+
 class HealthDetailOut(BaseModel):
     """Whether everything that the platform stands on lives. `degraded` = something that can be missed is down."""
 
@@ -42,6 +52,7 @@ class HealthDetailOut(BaseModel):
     timestamp: datetime
     uptime_seconds: float
     checks: dict[str, CheckOut]
+    system: SystemOut
     circuits: dict[str, Literal["closed", "open", "half_open"]] = Field(
         description="Circuit breakers before what this process calls; open = it is left alone for some seconds"
     )

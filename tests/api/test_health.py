@@ -33,6 +33,11 @@ def test_every_dependency_is_asked(http: httpx.Client) -> None:
     assert all(check["latency_ms"] > 0 for check in checks.values())
     assert answer.status_code == 200
     assert answer.json()["status"] == "healthy"
+    machine = answer.json()["system"]
+    assert 0 < machine["memory_used"] < 1
+    assert 0 < machine["disk_used"] < 1
+    assert machine["disk_free_bytes"] > 0
+    assert machine["process_memory_bytes"] > 10_000_000
 
 
 async def detailed(services: Services, settings: Settings, probes: Mapping[str, Probe]) -> tuple[int, dict[str, Any]]:

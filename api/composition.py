@@ -65,15 +65,15 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
     from resources.events.subscriptions.postgres import PostgresSubscriptions
     from resources.events.writer import EventWriter
     from resources.idempotency.postgres import PostgresAnswers
+    from resources.knowledge.curation import Curations
     from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.neo4j import BoltGraphStore
-    from resources.knowledge.curation import Curations
     from resources.knowledge.progress.joined import JoinedProgress
     from resources.knowledge.progress.postgres import PostgresProgress
     from resources.knowledge.projection import GraphProjections
     from resources.knowledge.questions import GraphQuestions
-    from resources.knowledge.removal import DocumentRemoval
     from resources.knowledge.recommending import Recommendations
+    from resources.knowledge.removal import DocumentRemoval
     from resources.knowledge.resolution import Resolution
     from resources.knowledge.retrieval import GraphSearch
     from resources.mcp.configured import configured_servers

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from resources.events.subscriptions.store import SubscriptionStore
     from resources.events.writer import EventWriter
     from resources.idempotency.store import Answers
-    from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.curation import Curations
+    from resources.knowledge.learning_path import LearningPaths
     from resources.knowledge.progress.store import ProgressStore
     from resources.knowledge.questions import GraphQuestions
-    from resources.knowledge.removal import DocumentRemoval
     from resources.knowledge.recommending import Recommendations
+    from resources.knowledge.removal import DocumentRemoval
     from resources.knowledge.resolution import Resolution
     from resources.knowledge.retrieval import GraphSearch
     from resources.knowledge.store import GraphStore

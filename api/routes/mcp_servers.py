@@ -175,4 +175,6 @@ def check_mcp_server(name: Name, services: ServicesDep, tenant: TenantDep) -> Mc
     tools = services.mcp_servers.tools(name, tenant=tenant, fresh=True)
     took = 1000 * (time.monotonic() - began)
     connections = services.mcp_servers.status(name, tenant=tenant)
-    return McpServerCheckOut(tools=len(tools), milliseconds=took, connections=[ConnectionOut.of(one) for one in connections])
+    return McpServerCheckOut(
+        tools=len(tools), milliseconds=took, connections=[ConnectionOut.of(one) for one in connections]
+    )

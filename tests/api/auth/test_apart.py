@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from resources.knowledge import queries
 from tests.api.auth.people import PASSWORD, People, bearer
-from tests.api.auth.test_cli import aiw
 from tests.contracts.graph.given import PANDAS
 
 if TYPE_CHECKING:
@@ -15,9 +14,8 @@ if TYPE_CHECKING:
 
     from api.dependencies import Services
     from resources.database.postgres import Database
-    from tests.api.auth.test_cli import Aiw
+    from tests.api.auth.conftest import Aiw
 
-__all__ = ["aiw"]
 V1 = "/api/v1"
 TEXT = b"# Orchids\n\nOrchids grow on trees. They take water from the air.\n"
 

@@ -38,7 +38,7 @@ _INEXPRESSIBLE: Final = frozenset(
 _OPENAI_DROPS: Final = frozenset(
     {"default", "examples", "discriminator", "$schema", "$id", "minLength", "maxLength", "uniqueItems"}
 )
-_OPENAI_SAYS: Final = ("minLength", "maxLength", "uniqueItems")
+_OPENAI_SAYS: Final = ("maxLength",)
 _OPENAI_FORMATS: Final = frozenset(
     ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"]
 )
@@ -161,6 +161,13 @@ def closed(schema: dict[str, Any]) -> dict[str, Any]:
     if node.get("type") == "object" or "properties" in node:
         node["additionalProperties"] = False
     return _rewritten(node, closed)
+
+
+def unbounded(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema as Gemini takes it: how many items a list may have is said in words. A few such limits are too much for it."""
+    node = dict(schema)
+    _say({key: node.pop(key) for key in ("minItems", "maxItems") if key in node}, node)
+    return _rewritten(node, unbounded)
 
 
 def _say(limits: Mapping[str, Any], node: dict[str, Any]) -> None:

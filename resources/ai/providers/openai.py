@@ -45,7 +45,7 @@ from resources.ai.providers.faults import (
 from resources.ai.providers.folding import CallBuffer, arguments_for_history
 from resources.ai.providers.headers import rate_limits, retry_after
 from resources.ai.providers.http import fault_of_transport, headers_of, http_client, key_of
-from resources.ai.structured import closed, openai_strict
+from resources.ai.structured import openai_strict, unbounded
 from resources.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ class Dialect:
     max_tokens: str = "max_tokens"
     strict_schemas: bool = False
     """It takes OpenAI's strict mode; others constrain the decoding by the schema as it is."""
-    limits_in_words: bool = False
+    unbounded_lists: bool = False
     """It refuses schemas whose limits unroll into too many states, such as several lists of so many items."""
 
 
 OPENAI: Final = Dialect("https://api.openai.com/v1", max_tokens="max_completion_tokens", strict_schemas=True)
 AZURE: Final = Dialect(max_tokens="max_completion_tokens", strict_schemas=True)
-GEMINI: Final = Dialect("https://generativelanguage.googleapis.com/v1beta/openai/", limits_in_words=True)
+GEMINI: Final = Dialect("https://generativelanguage.googleapis.com/v1beta/openai/", unbounded_lists=True)
 COMPATIBLE: Final = Dialect(needs_key=False)
 
 _FINISHES: Final[Mapping[str, Finish]] = {
@@ -361,7 +361,7 @@ def _format(output: OutputSchema | None, dialect: Dialect) -> dict[str, Any] | N
         return None
     strict = openai_strict(output.json_schema) if dialect.strict_schemas else None
     if strict is None:
-        schema = closed(output.json_schema) if dialect.limits_in_words else output.json_schema
+        schema = unbounded(output.json_schema) if dialect.unbounded_lists else output.json_schema
         return {"name": output.name, "schema": schema}
     return {"name": output.name, "schema": strict, "strict": True}
 

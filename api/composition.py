@@ -115,6 +115,7 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
         statement_timeout=settings.database.statement_timeout,
         application_name="aiw-api",
     )
+    # The graph is a server of our own, and back within seconds when it was restarted: asking it again costs next to nothing.
     breakers = Breakers(policy=BreakerPolicy(open_for=5.0))
     graph = BoltGraphStore(
         settings.graph.url.get_secret_value(),

@@ -51,6 +51,7 @@ class CircuitBreaker:
         self._lock = threading.Lock()
         self._failed_at: deque[float] = deque(maxlen=policy.failures)
         self._opened_at: float | None = None
+        self._openings = 0
         self._successes = 0
         self._probing = False
 
@@ -71,7 +72,7 @@ class CircuitBreaker:
     @contextmanager
     def guard(self, failed: Callable[[Exception], bool]) -> Iterator[None]:
         """The same around a block, which may be one of a coroutine."""
-        self._enter()
+        era = self._enter()
         TALLY.begin(self._kind)
         started = time.perf_counter()
         try:
@@ -79,26 +80,27 @@ class CircuitBreaker:
         except BaseException as error:
             guilty = isinstance(error, Exception) and failed(error)
             TALLY.end(self._kind, "failed" if guilty else "broken_off", time.perf_counter() - started)
-            self._leave(success=False if guilty else None)
+            self._leave(era, success=False if guilty else None)
             raise
         TALLY.end(self._kind, "answered", time.perf_counter() - started)
-        self._leave(success=True)
+        self._leave(era, success=True)
 
     def _state(self) -> State:
         if self._opened_at is None:
             return "closed"
         return "open" if self._clock() - self._opened_at < self._policy.open_for else "half_open"
 
-    def _enter(self) -> None:
+    def _enter(self) -> int:
+        """How often it had opened when the call began. Raises UnavailableError."""
         with self._lock:
             state = self._state()
             if state == "closed":
-                return
+                return self._openings
             if state == "half_open" and not self._probing:
                 self._probing = True
                 if not self._successes:
                     TALLY.move(self._kind, "half_open")
-                return
+                return self._openings
             assert self._opened_at is not None
             left = max(0.0, self._opened_at + self._policy.open_for - self._clock())
         TALLY.refuse(self._kind)
@@ -108,11 +110,13 @@ class CircuitBreaker:
             code=CIRCUIT_OPEN,
         )
 
-    def _leave(self, *, success: bool | None) -> None:
+    def _leave(self, era: int, *, success: bool | None) -> None:
         with self._lock:
+            if era != self._openings:
+                return  # it began before the breaker opened, and says nothing about now
             state = self._state()
             self._probing = False
-            if success is None or state == "open":
+            if success is None:
                 return
             if success:
                 self._succeeded(state)
@@ -133,6 +137,7 @@ class CircuitBreaker:
         full = len(self._failed_at) == self._policy.failures and now - self._failed_at[0] <= self._policy.window
         if state == "half_open" or full:
             self._opened_at, self._successes = now, 0
+            self._openings += 1
             self._failed_at.clear()
             TALLY.move(self._kind, "open")
 

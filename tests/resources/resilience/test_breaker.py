@@ -99,6 +99,20 @@ def test_only_one_call_at_a_time_finds_out(breaker: CircuitBreaker, clock: Clock
     breaker.call(probing, failed=is_failure)
 
 
+def test_what_a_call_from_before_the_opening_ends_with_says_nothing(breaker: CircuitBreaker, clock: Clock) -> None:
+    with breaker.guard(is_failure):
+        failing(breaker, 5)
+        clock.now += 61
+        probe = breaker.guard(is_failure)
+        probe.__enter__()
+    with pytest.raises(UnavailableError):
+        working(breaker)
+    probe.__exit__(None, None, None)
+    states = [breaker.state]
+    working(breaker)
+    assert [*states, breaker.state] == ["half_open", "closed"]
+
+
 def test_errors_that_are_no_failures_say_nothing(breaker: CircuitBreaker, clock: Clock) -> None:
     def refuse() -> None:
         raise InvalidInputError("wrong")

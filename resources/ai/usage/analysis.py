@@ -221,9 +221,7 @@ _SMALLER: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 """Provider → (a smaller model, what the names of the larger ones begin with)."""
 
 
-def _recommend(
-    buckets: Sequence[Bucket], price: Callable[[str, str, Usage], Decimal | None]
-) -> Iterable[UsageAdvice]:
+def _recommend(buckets: Sequence[Bucket], price: Callable[[str, str, Usage], Decimal | None]) -> Iterable[UsageAdvice]:
     for (provider, model), group in _by_model(buckets).items():
         yield from _cheaper_model(provider, model, group, price)
         made = group.calls - group.hits

@@ -123,7 +123,7 @@ ACCESS: dict[str, str] = {
     "POST /path": "read:knowledge",
     "POST /relationships": "read:knowledge",
     "GET /similarity/{concept}": "read:knowledge",
-    "GET /recommendations/{user}": "read:knowledge",  # another's than one's own asks for more
+    "GET /recommendations/{user}": "read:knowledge",  # another's is shown to who manages users
     "GET /concept/{concept}": "read:knowledge",
     "GET /related/{concept}": "read:knowledge",
     # Everybody's own progress

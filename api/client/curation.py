@@ -73,17 +73,20 @@ class CurationClient(HttpClient):
 
     def graph_query(self, query_type: str, **parameters: Any) -> dict[str, Any]:
         """Ask `POST /query`; the whole reply."""
-        return self._reply("/query", {"query_type": query_type, "parameters": parameters})
+        body = {"query_type": query_type, "parameters": parameters}
+        reply: dict[str, Any] = self._send("POST", f"{V1}/query", json=body).json()
+        return reply
 
     def find_path(self, source: str, target: str, **more: Any) -> dict[str, Any]:
         """`more` is what `POST /path` knows: algorithm, max_cost, constraints, alternatives."""
-        found: dict[str, Any] = self._reply("/path", {"from_concept": source, "to_concept": target, **more})["data"]
-        return found
+        body = {"from_concept": source, "to_concept": target, **more}
+        reply: dict[str, Any] = self._send("POST", f"{V1}/path", json=body).json()
+        return dict(reply["data"])
 
     def relationships(self, concept: str, **more: Any) -> list[Neighbour]:
         """`more` is what `POST /relationships` knows: max_depth, relationship_types, min_strength, limit."""
-        found = self._reply("/relationships", {"concept_id": concept, **more})["data"]["relationships"]
-        return _NEAR.validate_python(found)
+        reply = self._send("POST", f"{V1}/relationships", json={"concept_id": concept, **more}).json()
+        return _NEAR.validate_python(reply["data"]["relationships"])
 
     def similarity(self, concept: str, *, threshold: float = 0.3, limit: int = 10) -> list[ScoredConcept]:
         """Concepts alike by category, subcategory, tags and difficulty."""
@@ -94,10 +97,6 @@ class CurationClient(HttpClient):
         """`more` is what `GET /concepts` knows: category, difficulty, min_quality, sort_by, sort_order, limit, offset."""
         found: dict[str, Any] = self._plain("GET", f"{V1}/concepts", q=q, **more)["data"]
         return found
-
-    def _reply(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        reply: dict[str, Any] = self._send("POST", f"{V1}{path}", json=body).json()
-        return reply
 
 
 def _body(statement: Statement) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from api import problems
-from api.auth import access
 from api.auth.principal import PrincipalDep
 from api.dependencies import ServicesDep, TenantDep
 from api.paging import PageDep
@@ -182,7 +181,7 @@ def forget_progress(
 
 
 @router.get(
-    "/recommendations/{user}", summary="Recommend what to learn next", responses=problems.responses(403, 404, 422, 503)
+    "/recommendations/{user}", summary="Recommend what to learn next", responses=problems.responses(404, 422, 503)
 )
 def recommendations(
     user: Annotated[str, Path(min_length=1, max_length=200, description="`me`, your id, or another user's id or name")],
@@ -197,7 +196,7 @@ def recommendations(
     subject = principal.subject
     if user not in {"me", subject, principal.username}:
         if not principal.allows(_MANAGE):
-            raise access.refused(_MANAGE)
+            raise NotFoundError(f"There is no user {user!r} that you may ask about.", code="user_not_found")
         subject = _user(user, services, principal.tenant)
     said = shares(services.progress.of(subject, tenant=principal.tenant))
     return services.recommendations.of(said, tenant=principal.tenant, limit=limit)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 KEYED = re.compile(
-    r"/api/v1/(events|documents|analyze/batch|prompts|workflows|runs/[^/]+/rerun|replays|backfills|projections/[^/]+/rebuild|users|tenants"
+    r"/api/v1/(events(/data)?|concepts|documents|analyze/batch|prompts|workflows|runs/[^/]+/rerun|replays|backfills|projections/[^/]+/rebuild|users|tenants"
     r"|prices|learning-paths|graph/merges|registry/agents|topics/[^/]+/messages)"
 )
 _HEADER = b"idempotency-key"

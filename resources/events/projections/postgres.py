@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -227,8 +228,11 @@ class PostgresProjections:
 
 
 def _storable(row: Row) -> bytes:
-    """JSON that jsonb accepts: it knows no NUL, which an event may well contain."""
-    text = orjson.dumps(row)
+    """JSON that jsonb accepts: it knows no NUL, which an event may well contain, but numbers of any size, which sums come to."""
+    try:
+        text = orjson.dumps(row)
+    except orjson.JSONEncodeError:
+        text = json.dumps(row, allow_nan=False).encode()
     return _NUL.sub(rb"\1\\ufffd", text) if b"\\u0000" in text else text
 
 

@@ -392,6 +392,18 @@ def test_whatever_an_event_says_does_not_hold_a_projection_up(
     assert projections.get("document_catalog", text, tenant=tenant) == row
 
 
+def test_sums_beyond_64_bits_do_not_hold_a_projection_up(
+    store: EventStore, projections: ProjectionStore, projector: Projector, tenant: str
+) -> None:
+    usage, most = AiUsage(), 2**63 - 1
+    for version in range(3):
+        data = {"request_id": "r", "provider": "scripted", "model": "small", "prompt_tokens": most, "cost_usd": "0"}
+        store.append(StreamId("call", str(version)), [NewEvent("ai.tokens_used", data)], tenant=tenant)
+        projector.update(usage)
+    ((_, row),) = projections.rows("ai_usage", tenant=tenant)
+    assert row["prompt_tokens"] == 3 * most
+
+
 # What each shipped projection says
 
 

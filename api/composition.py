@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from api.dependencies import Probe, Services
 from api.launcher import Launches, Runs
+from api.metrics.machine import check_disk, check_memory
 from resources.errors import InvalidInputError, PlatformError, UnavailableError
 from resources.telemetry.logging import get_logger
 
@@ -246,6 +247,8 @@ def build_services(settings: Settings, *, runs: Runs | None = None, launches: La
             # Documents are taken, searched and read without it; it works off what has waited when it is back.
             "dagster": Probe(runs.check, needed=False),
             "projections": Probe(lambda: check_lag(events, projections, now=datetime.now(UTC)), needed=False),
+            "disk": Probe(lambda: check_disk(settings.data_dir), needed=False),
+            "memory": Probe(check_memory, needed=False),
         },
         warm=lambda: _try_each(
             identity.administration.ensure_home, check_embedder, runs.check, launches.warm, graph.ping, database.ping

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from api import running
 from api.metrics.series import Series
 from api.schemas import SystemOut
+from resources.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+LEAST_DISK: Final = 0.05
+LEAST_MEMORY: Final = 0.1
+"""Shares that have to be free for the platform to be healthy."""
 
 
 def machine(data_dir: Path) -> Series:
@@ -45,6 +50,25 @@ def system(data_dir: Path) -> SystemOut:
         disk_free_bytes=disk.free,
         process_memory_bytes=psutil.Process().memory_info().rss,
     )
+
+
+def check_disk(data_dir: Path) -> str:
+    """What is free, for people. Raises UnavailableError when hardly anything is: a database that cannot write stops."""
+    disk = disk_of(data_dir)
+    return _enough("disk", disk.free, disk.used + disk.free, least=LEAST_DISK)
+
+
+def check_memory() -> str:
+    """What is free, for people. Raises UnavailableError when hardly anything is."""
+    memory = psutil.virtual_memory()
+    return _enough("memory", memory.available, memory.total, least=LEAST_MEMORY)
+
+
+def _enough(what: str, free: int, total: int, *, least: float) -> str:
+    text = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB are free"
+    if free < total * least:
+        raise UnavailableError(f"There is hardly any {what} left: {text}.", dependency=what)
+    return f"{text}."
 
 
 def disk_of(folder: Path) -> psutil._ntuples.sdiskusage:

@@ -9,12 +9,15 @@ import pytest
 
 from api.app import create_app
 from api.dependencies import Probe
+from api.metrics import machine
+from api.metrics.machine import check_disk, check_memory
 from api.routes import health
 from api.version import VERSION
 from resources.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from api.dependencies import Services
     from resources.settings import Settings
@@ -28,16 +31,16 @@ def test_the_api_says_that_it_lives(http: httpx.Client) -> None:
 def test_every_dependency_is_asked(http: httpx.Client) -> None:
     answer = http.get("/health/detailed")
     checks = answer.json()["checks"]
-    assert {"database", "graph", "embedder", "dagster"} <= set(checks)
+    assert {"database", "graph", "embedder", "dagster", "projections", "disk", "memory"} <= set(checks)
     assert {name: check["status"] for name, check in checks.items()} == dict.fromkeys(checks, "healthy")
-    assert all(check["latency_ms"] > 0 for check in checks.values())
+    assert all(checks[name]["latency_ms"] > 0 for name in ("database", "graph"))
     assert answer.status_code == 200
     assert answer.json()["status"] == "healthy"
-    machine = answer.json()["system"]
-    assert 0 < machine["memory_used"] < 1
-    assert 0 < machine["disk_used"] < 1
-    assert machine["disk_free_bytes"] > 0
-    assert machine["process_memory_bytes"] > 10_000_000
+    system = answer.json()["system"]
+    assert 0 < system["memory_used"] < 1
+    assert 0 < system["disk_used"] < 1
+    assert system["disk_free_bytes"] > 0
+    assert system["process_memory_bytes"] > 10_000_000
 
 
 async def detailed(services: Services, settings: Settings, probes: Mapping[str, Probe]) -> tuple[int, dict[str, Any]]:
@@ -67,6 +70,17 @@ async def test_something_needed_that_is_down_makes_it_unhealthy(services: Servic
 async def test_something_that_can_be_missed_only_degrades_it(services: Services, api_settings: Settings) -> None:
     status, body = await detailed(services, api_settings, {"database": Probe(well), "ui": Probe(down, needed=False)})
     assert (status, body["status"]) == (200, "degraded")
+
+
+def test_a_machine_that_is_nearly_full_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "GiB are free" in check_disk(tmp_path)
+    assert "GiB are free" in check_memory()
+    monkeypatch.setattr(machine, "LEAST_DISK", 1.0)
+    monkeypatch.setattr(machine, "LEAST_MEMORY", 1.0)
+    with pytest.raises(UnavailableError, match="hardly any disk left"):
+        check_disk(tmp_path)
+    with pytest.raises(UnavailableError, match="hardly any memory left"):
+        check_memory()
 
 
 async def test_a_check_that_hangs_is_down_and_holds_nobody_up(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import routing
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Match, NoMatchFound
+from starlette.routing import BaseRoute, Match, NoMatchFound, Route
 
 from api.endpoints import app_of
 from api.metrics.http import TEMPLATE
@@ -61,7 +61,7 @@ class IndexedRoutes(BaseRoute):
                 convertors = entry[0].param_convertors
                 found = {name: convertors[name].convert(value) for name, value in match.groupdict().items()}
                 return Match.FULL, _chosen(entry, found)
-        return self._other_methods(path)
+        return self._other_methods(scope)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """The routes themselves know their addresses."""
@@ -70,13 +70,22 @@ class IndexedRoutes(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope[_APP](scope, receive, send)
 
-    def _other_methods(self, path: str) -> tuple[Match, Scope]:
+    def _other_methods(self, scope: Scope) -> tuple[Match, Scope]:
         """What refuses the method, and tells all that there are (the framework would name those of one route)."""
         assert self._plain is not None
+        path = scope["path"]
+        pages: set[str] = set()
+        for route in self._routes:
+            if isinstance(route, Route):
+                match, _ = route.matches(scope)
+                if match is Match.FULL:
+                    return Match.NONE, {}
+                pages |= (route.methods or set()) if match is Match.PARTIAL else set()
         allowed = [
             method
             for method in _METHODS
-            if (method, path) in self._plain
+            if method in pages
+            or (method, path) in self._plain
             or any(entry[0].path_regex.match(path) for entry in self._named.get((method, _area(path)), ()))
         ]
         if not allowed:

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/metrics", tags=["metrics"])
     summary="All metrics, for Prometheus",
     response_class=PlainTextResponse,
     response_description="The text format of Prometheus, or OpenMetrics",
-    responses=problems.responses(422),
+    responses=problems.responses(422, 503),
 )
 def read_metrics(
     request: Request, accept: Annotated[str, Header(max_length=1000, description="Which of the formats")] = ""
@@ -32,7 +32,7 @@ def read_metrics(
     return Response(text, headers={"Content-Type": media_type})
 
 
-@router.get("/summary", summary="The most important metrics, for people")
+@router.get("/summary", summary="The most important metrics, for people", responses=problems.responses(503))
 def read_metrics_summary(request: Request) -> MetricsSummaryOut:
     """Of all processes that serve the API and of all tenants together, since the counters began."""
     return summary(_collector(request).collect(), now=datetime.now(UTC))

@@ -35,6 +35,7 @@ WITHOUT_PAGES = {
     "/messages/search": "the newest so many",
     "/messages/{message_id}/deliveries": "the readers of one message",
     "/node-types": "the building blocks of this version",
+    "/recommendations/{user}": "the best so many",
     "/registry/agents/discover": "those to choose from",
     "/related/{concept}": "the nearest so many",
     "/search/state": "figures on the index",

@@ -32,7 +32,7 @@ def test_the_tables_list_each_asset_once() -> None:
     keys = [
         spec.key for item in table.ASSETS for spec in (item.specs if isinstance(item, dg.AssetsDefinition) else [item])
     ]
-    assert len(keys) == len(set(keys)) == 18
+    assert len(keys) == len(set(keys)) == 19
 
 
 def test_every_check_is_of_an_asset_that_the_tables_list() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psutil
+import psycopg
 import pytest
 
 from resources.content.model import DocumentStatus
@@ -427,6 +428,10 @@ def test_a_run_whose_pool_dies_ends_and_is_started_again(stage: Stage) -> None:
 def test_a_run_outlives_a_restart_of_the_database_and_no_node_runs_twice(stage: Stage) -> None:
     run_id = launched(launch(stage, "ui_lasting"))
     wait_for(partial(is_at, stage, run_id, "wait"), "the beginning of a node")
+    with psycopg.connect(stage.postgres.url, autocommit=True) as connection:
+        connection.execute(
+            "CHECKPOINT"
+        )  # what is in the run's log so far is on the disk: nobody waits for that otherwise
     assert stage.postgres.pid is not None
     os.kill(stage.postgres.pid, signal.SIGKILL)
     stage.postgres.stop()

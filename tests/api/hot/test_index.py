@@ -50,9 +50,15 @@ def filled(path: str, name: str) -> str:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/api/v1/nothing"), ("PUT", "/api/v1/events"), ("GET", "/docs"), ("GET", "/api/v1/events/"), ("GET", "/")],
+    [("GET", "/api/v1/nothing"), ("GET", "/login"), ("GET", "/docs"), ("GET", "/api/v1/events/"), ("GET", "/")],
 )
 def test_what_is_not_in_the_index_is_left_to_the_framework(routes: list[Any], method: str, path: str) -> None:
     scope = {"type": "http", "method": method, "path": path, "root_path": ""}
     assert routes[0].matches(scope) == (Match.NONE, {})
     assert routes[0].matches({"type": "websocket", "path": "/ws"}) == (Match.NONE, {})
+
+
+def test_a_method_that_an_address_does_not_have_is_refused_with_those_that_it_has(routes: list[Any]) -> None:
+    match, found = routes[0].matches({"type": "http", "method": "PUT", "path": "/api/v1/events", "root_path": ""})
+    assert match is Match.FULL
+    assert found["aiw.endpoint"].args == ("GET, POST",)

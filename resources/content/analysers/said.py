@@ -122,7 +122,7 @@ class Sure(_Said):
 class DocumentAnalysis(_Said):
     """An analysis of a document."""  # its descriptions are also told in words: not every server shows a schema to its model
 
-    language: Annotated[str, Field(min_length=2, max_length=3)] = Field(
+    language: Annotated[str, Field(pattern="^([A-Za-z]{2}|und)$")] = Field(
         description="the language of the document as a code of ISO 639-1, or und"
     )
     summary: Annotated[str, Field(min_length=1, max_length=700), _cut(700)] = Field(

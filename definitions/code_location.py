@@ -5,7 +5,7 @@ import dagster as dg
 from assets.prompts import PROMPTS
 from assets.table import ASSET_KEYS, ASSETS, CHECKS
 from definitions.evals import EVALS
-from definitions.jobs import INGEST_DOCUMENT, JOBS
+from definitions.jobs import INGEST_DOCUMENT, JOBS, RANK_CONCEPTS
 from definitions.maintenance import PRUNE_HISTORY, prune_daily
 from definitions.resources import build_resources
 from definitions.runtime import starter
@@ -17,6 +17,7 @@ from sensors.backfills import build_backfills_sensor
 from sensors.events import build_document_events_sensor
 from sensors.launches import build_unfinished_launches_sensor
 from sensors.prompts import build_prompts_sensor
+from sensors.ranking import build_ranking_sensor
 from sensors.routing import build_event_routes_sensor
 from sensors.runs import build_run_end_sensors
 from sensors.triggers import build_assets_sensor, build_schedules_sensor
@@ -43,6 +44,7 @@ defs = dg.Definitions(
         build_backfills_sensor(launch=starter.start_due),
         build_unfinished_launches_sensor(finish=starter.finish),
         build_prompts_sensor(),
+        build_ranking_sensor(job_name=RANK_CONCEPTS.name),
         *build_run_end_sensors(),
     ],
     resources={**build_resources(Settings()), "io_manager": build_output_io_manager(Settings())},

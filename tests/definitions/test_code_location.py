@@ -145,6 +145,7 @@ def test_the_jobs_schedules_and_sensors_are_those_that_the_platform_promises() -
     assert {sensor.name for sensor in repository.sensor_defs} >= {
         "document_events",
         "event_routes",
+        "graph_changes",
         "run_succeeded",
         "run_failed",
         "run_cancelled",

@@ -44,6 +44,8 @@ class FileComputeLogManager(LocalComputeLogManager):
         err = self.get_captured_local_path(log_key, IO_TYPE_EXTENSION[ComputeIOType.STDERR])
         ensure_file(out)
         ensure_file(err)
-        with redirect_to_file(sys.stdout, out), redirect_to_file(sys.stderr, err):
-            yield CapturedLogContext(log_key)
-        touch_file(self.get_captured_local_path(log_key, "complete"))
+        try:
+            with redirect_to_file(sys.stdout, out), redirect_to_file(sys.stderr, err):
+                yield CapturedLogContext(log_key)
+        finally:  # also where whoever executes the run looks at its last event and goes
+            touch_file(self.get_captured_local_path(log_key, "complete"))

@@ -90,4 +90,6 @@ def test_the_check_warns_of_a_read_model_that_falls_behind(
     late = {check.asset_key.path[-1]: check for check in result.get_asset_check_evaluations()}["workflow_stats"]
     assert not late.passed
     assert late.severity is dg.AssetCheckSeverity.WARN
-    assert late.metadata["positions_behind"].value == 1
+    behind = late.metadata["positions_behind"].value
+    assert isinstance(behind, int)
+    assert behind >= 1  # others may append as well

@@ -40,13 +40,16 @@ def limits() -> list[RateLimits]:
 
 
 @pytest.fixture
-async def provider(llmock: LLMock, kind: str, limits: list[RateLimits]) -> AsyncIterator[ChatProvider]:
+async def provider(
+    request: pytest.FixtureRequest, llmock: LLMock, kind: str, limits: list[RateLimits]
+) -> AsyncIterator[ChatProvider]:
+    stalls = "stall" in request.node.callspec.params.values()  # nobody else is to be taken for one on a busy machine
     options = ProviderOptions(
         base_url=llmock.base_url("anthropic" if kind == "anthropic" else "openai"),
         api_key=SecretStr("sk-test"),
         api="responses" if kind == "responses" else "chat",
         egress=None,
-        timeouts=Timeouts(idle=0.5),
+        timeouts=Timeouts(idle=0.5 if stalls else 30.0),
     )
     built = build_provider("openai" if kind == "responses" else kind, options, on_limits=limits.append)
     yield built

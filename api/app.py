@@ -31,6 +31,7 @@ from api.metrics.collector import Collector
 from api.metrics.http import HttpTally
 from api.middleware.auth import AuthMiddleware
 from api.middleware.exchange import ExchangeMiddleware
+from api.middleware.heads import HeadsMiddleware
 from api.middleware.limits import BodyLimitMiddleware
 from api.middleware.old_paths import OldPathsMiddleware
 from api.middleware.repeats import RepeatsMiddleware
@@ -284,6 +285,7 @@ def _add_middleware(app: FastAPI, settings: Settings, services: Services) -> Non
             max_age=3600,
         )
     app.add_middleware(ExchangeMiddleware, tally=app.state.tally, timeout=settings.api.request_timeout)
+    app.add_middleware(HeadsMiddleware)
     app.add_middleware(OldPathsMiddleware)
 
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _V1: Final = "/api/v1"
-_UPSTREAM: Final = "/dagster"
 _PAGES: Final = {
     "/swagger-ui": "/docs",
     "/swagger-ui/": "/docs",
@@ -40,8 +39,6 @@ class OldPathsMiddleware:
             path = path or present_path(scope["path"])
             if path != scope["path"]:
                 scope = {**scope, "path": path, "raw_path": path.encode()}
-            if scope["method"] == "HEAD" and not path.startswith(_UPSTREAM):
-                scope = {**scope, "method": "GET"}  # the server, which knows better, leaves the body out
         await self._app(scope, receive, send)
 
 

@@ -10,6 +10,7 @@ import structlog
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.client import ApiClient
 from api.composition import build_services
 from api.launcher import Runs
 from resources.settings import AuthSettings, DatabaseSettings, Settings
@@ -88,6 +89,13 @@ def api_url(_app: FastAPI, _address: str, tenant: str) -> str:
 def http(api_url: str) -> Iterator[httpx.Client]:
     """Speaks to the API."""
     with httpx.Client(base_url=api_url, trust_env=False, timeout=30.0) as client:
+        yield client
+
+
+@pytest.fixture
+def client(api_url: str) -> Iterator[ApiClient]:
+    """The typed client of the test's tenant."""
+    with ApiClient(api_url) as client:
         yield client
 
 

@@ -6,22 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.client import ApiClient
 from resources.errors import ConflictError, NotFoundError, StaleError
 from resources.knowledge.curation import Relation, Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from api.client import ApiClient
     from api.dependencies import Services
 
 pytestmark = pytest.mark.usefixtures("taught")
-
-
-@pytest.fixture
-def client(api_url: str) -> Iterator[ApiClient]:
-    with ApiClient(api_url) as client:
-        yield client
 
 
 def test_a_stated_concept_lives_until_it_is_taken_back(client: ApiClient) -> None:

@@ -6,20 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.client import ApiClient
 from resources.errors import ConflictError, InvalidInputError, NotFoundError
 from resources.knowledge.model import EdgeType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from api.client import ApiClient
 
 pytestmark = pytest.mark.usefixtures("taught")
-
-
-@pytest.fixture
-def client(api_url: str) -> Iterator[ApiClient]:
-    with ApiClient(api_url) as client:
-        yield client
 
 
 def test_the_graph_is_asked_in_every_way(client: ApiClient) -> None:

@@ -6,19 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.client import ApiClient
 from resources.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from api.client import ApiClient
 
 pytestmark = pytest.mark.usefixtures("taught")
-
-
-@pytest.fixture
-def client(api_url: str) -> Iterator[ApiClient]:
-    with ApiClient(api_url) as client:
-        yield client
 
 
 def test_every_type_of_query_is_answered(client: ApiClient) -> None:
